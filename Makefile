@@ -1,0 +1,51 @@
+# make reproduce and make test are all a newcomer needs; both make .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := envs/requirements.txt envs/constraints.txt pyproject.toml
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SCALE ?=
+SNAKEMAKE = $(BIN)/snakemake $(if $(SCALE),--config scale=$(SCALE))
+
+.PHONY: help reproduce test test-quick lint format bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+reproduce: $(VENV)/.installed ## run everything of a scale and render its report (SCALE=smoke, desk, …)
+	$(SNAKEMAKE) reproduce
+
+test: $(VENV)/.installed-dev ## run all tests, the slow ones too
+	$(BIN)/python -m pytest
+
+test-quick: $(VENV)/.installed-dev ## run the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.installed-dev ## ruff, mypy, snakefmt and snakemake --lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/.installed-dev ## let ruff and snakefmt format the code
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+clean: ## remove the environment (results and data stay)
+	rm -rf $(VENV)
+
+$(VENV)/.installed: $(PINS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "mkd: Python 3.11 or newer is needed, $(PYTHON) is %s.%s: make PYTHON=python3.11 …" % sys.version_info[:2])'
+	@echo "making $(VENV) from the pins in envs/ (about 7 GB with CUDA wheels) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -r envs/requirements.txt -c envs/constraints.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed envs/dev.txt envs/yolo.txt
+	@$(PIP) -r envs/dev.txt -r envs/yolo.txt -c envs/constraints.txt
+	@touch $@

@@ -1,0 +1,68 @@
+"""MKD Bench: a table of runs in, five tables and a report out.
+
+snakemake reproduce            everything of the scale in config/config.yaml
+snakemake table1               one table of the paper
+snakemake report_partial       a report of whatever has been run so far
+snakemake --config scale=paper -n reproduce
+"""
+
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# The checkout's package, whether or not it is installed.
+sys.path.insert(0, str(workflow.basedir))
+
+from mkd import config as mkd_config
+from mkd import pipeline, provenance
+from mkd.config import digest
+from mkd.errors import UserError
+
+
+configfile: "config/config.yaml"
+
+
+try:
+    suite = mkd_config.load(dict(config))
+except UserError as error:
+    sys.exit(f"mkd: {error}")
+
+RESULTS = suite.results.as_posix()
+# Called by its path, Snakemake would run another Python than its own in a shell.
+PYTHON = "python" if pipeline.in_conda(workflow) else sys.executable
+CONFIG = pipeline.config_arguments(suite)
+
+
+wildcard_constraints:
+    run="|".join(suite.runs),
+    seed=r"\d+",
+    size="|".join(pipeline.backbones(suite)),
+    table="[1-5]",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/report.smk"
+
+
+rule reproduce:
+    default_target: True
+    input:
+        rules.report.output,
+        rules.tables.input,
+    localrule: True
+
+
+onstart:
+    print(f"scale {suite.scale}: {suite.settings['summary']}", file=sys.stderr)
+
+
+onsuccess:
+    report = Path(rules.report.output.page)
+    if report.exists():
+        print(f"report: {report}", file=sys.stderr)

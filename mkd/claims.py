@@ -1,0 +1,140 @@
+"""The paper's quantitative claims and the rules that judge them, from ``config/claims.yaml``."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mkd import config
+from mkd.errors import UserError
+
+FILE = config.ROOT / "config" / "claims.yaml"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim with one comparison.
+
+    Attributes:
+        id: Unique.
+        stated: ``paper``, or ``open`` for a question the paper leaves open.
+        locator: Where the paper says it.
+        statement: One sentence.
+        kind: ``greater``, ``size`` or ``equal``.
+        left: The run said to be greater; two runs stand for their difference.
+        right: The run it is compared with; two runs stand for their difference.
+        metric: What is compared.
+        delta: The paper's left − right in percent, or None where it prints none.
+        tolerance: Of a size, in percent; None for any other kind.
+        level: Coverage of the interval.
+        min_seeds: Paired seeds without which nothing is judged.
+        size_scale: The only scale at which a size is judged.
+    """
+
+    id: str
+    stated: str
+    locator: str
+    statement: str
+    kind: str
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    metric: str
+    delta: float | None
+    tolerance: float | None
+    level: float
+    min_seeds: int
+    size_scale: str
+
+    @property
+    def comparison(self) -> str:
+        """The difference that is judged, in words."""
+        right = f"({' − '.join(self.right)})" if len(self.right) > 1 else self.right[0]
+        return f"{' − '.join(self.left)} − {right} in {self.metric.replace('.', ' ')}"
+
+    @property
+    def rule(self) -> str:
+        """What would count as reproduced, in one sentence."""
+        if self.kind == "equal":
+            return f"Every {self.metric} of {self.left[0]} and {self.right[0]} must be the same."
+        sentence = (
+            f"{self.comparison}, paired by seed: the {100 * self.level:g} % t-interval over "
+            f"at least {self.min_seeds} seeds must lie above zero"
+        )
+        if self.kind == "size":
+            sentence += (
+                f", and the mean within {self.tolerance:g} of the paper's {self.delta:+.1f}; "
+                f"judged at {self.size_scale} scale only"
+            )
+        return sentence + "."
+
+
+def load(path: Path = FILE) -> list[Claim]:
+    """Read and check the claims, one for each case and one more for each size.
+
+    Raises:
+        UserError: The file is missing, malformed, or names a claim twice.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: it holds the claims to judge") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    config.validate(document, "claims", str(path))
+    claims: dict[str, Claim] = {}
+    for claim in _expand(document, path):
+        if claim.id in claims:
+            raise UserError(f"{path}: claim '{claim.id}' stands there twice")
+        claims[claim.id] = claim
+    return list(claims.values())
+
+
+def check_runs(claims: Sequence[Claim], runs: Collection[str]) -> None:
+    """Check that every claim speaks of runs the suite has.
+
+    Raises:
+        UserError: The first claim that does not.
+    """
+    for claim in claims:
+        for run in (*claim.left, *claim.right):
+            if run not in runs:
+                raise UserError(f"claim '{claim.id}' needs the run '{run}': add its row")
+
+
+def _expand(document: Mapping[str, Any], path: Path) -> Iterator[Claim]:
+    for entry in document["claims"]:
+        rule = entry["rule"]
+        for case, values in entry["cases"].items():
+            metric = values.get("metric", rule.get("metric"))
+            if metric is None:
+                raise UserError(f"{path}: claim '{entry['id']}', case '{case}' has no metric")
+            sides = [
+                (side,) if isinstance(side, str) else tuple(side)
+                for side in (values["left"], values["right"])
+            ]
+            claim = Claim(
+                id=f"{entry['id']}-{case}",
+                stated=entry["stated"],
+                locator=entry["locator"],
+                statement=entry["statement"].format(case=case, metric=metric.rpartition(".")[2]),
+                kind=rule["kind"],
+                left=sides[0],
+                right=sides[1],
+                metric=metric,
+                delta=values.get("delta"),
+                tolerance=None,
+                level=document["level"],
+                min_seeds=document["min_seeds"],
+                size_scale=document["size_scale"],
+            )
+            yield claim
+            if "tolerance" in rule and claim.delta is not None:
+                yield replace(
+                    claim,
+                    id=f"{claim.id}-size",
+                    kind="size",
+                    statement=f"{claim.statement.removesuffix('.')}, by {claim.delta:.1f}.",
+                    tolerance=rule["tolerance"],
+                )

@@ -1,0 +1,129 @@
+"""The command line: ``python -m mkd <verb>``; Snakemake's rules call nothing else."""
+
+import argparse
+import errno
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mkd import config
+from mkd.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one verb; a user's mistake is one sentence on standard error and exit code 2."""
+    # A polite end unwinds the stack, so that temporary files go.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    options = _parser().parse_args(arguments)
+    try:
+        options.call(options)
+    except UserError as error:
+        sys.exit(_complain(str(error)))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(_complain(f"no space left on the disk ({error.filename}): free some, run again"))
+
+
+def _complain(sentence: str) -> int:
+    print(f"mkd: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _suite(options: argparse.Namespace) -> config.Suite:
+    replace: dict[str, Any] = {}
+    for pair in options.config:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"--config takes key=value, not '{pair}'")
+        replace[key] = yaml.safe_load(value)
+    return config.load(replace)
+
+
+def _data(options: argparse.Namespace) -> None:
+    from mkd import jobs
+
+    jobs.prepare_data(_suite(options), options.out)
+
+
+def _pretrain(options: argparse.Namespace) -> None:
+    from mkd import jobs
+
+    jobs.pretrain(_suite(options), options.size, options.out)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from mkd import jobs
+
+    jobs.train(
+        _suite(options),
+        options.run,
+        options.seed,
+        options.backbone,
+        options.teacher,
+        options.launcher,
+    )
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from mkd import jobs
+
+    jobs.evaluate(_suite(options), options.run, options.seed, options.data, options.log)
+
+
+def _table(options: argparse.Namespace) -> None:
+    from mkd import jobs
+
+    jobs.table(_suite(options), options.table)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from mkd import jobs
+
+    jobs.report(_suite(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mkd", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="verb")
+
+    def verb(name: str, call: Any, text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=text)
+        added.add_argument(
+            "--config",
+            nargs="+",
+            default=[],
+            metavar="KEY=VALUE",
+            help="replace values of config/config.yaml, as Snakemake's option does: scale=smoke",
+        )
+        added.set_defaults(call=call)
+        return added
+
+    data = verb("data", _data, "make or check a scale's data set and write its digest")
+    data.add_argument("--out", type=Path, required=True)
+
+    pretrain = verb("pretrain", _pretrain, "pretrain a backbone on crops of the train set")
+    pretrain.add_argument("--size", required=True, help="tiny, s, m, l or x")
+    pretrain.add_argument("--out", type=Path, required=True)
+
+    train = verb("train", _train, "train one run with one seed")
+    train.add_argument("--run", required=True, help="an id of config/runs.tsv")
+    train.add_argument("--seed", type=int, required=True)
+    train.add_argument("--backbone", type=Path, help="weights the backbone starts from")
+    train.add_argument("--teacher", type=Path, help="the teacher's weights.pth")
+    train.add_argument("--launcher", choices=["none", "pytorch"], default="none")
+
+    evaluate = verb("evaluate", _evaluate, "score a trained run on the val set")
+    evaluate.add_argument("--run", required=True)
+    evaluate.add_argument("--seed", type=int, required=True)
+    evaluate.add_argument("--data", type=Path, required=True, help="what `mkd data` wrote")
+    evaluate.add_argument("--log", default="", help="path of the training's log, for the record")
+
+    table = verb("table", _table, "write one of the paper's tables, paper against measured")
+    table.add_argument("--table", type=int, choices=range(1, 6), required=True)
+
+    verb("report", _report, "render the report of what has been run")
+    return parser

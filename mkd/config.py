@@ -1,0 +1,259 @@
+"""Configuration: a scale, the table of runs, and one run resolved to all that decides it.
+
+Torch is not imported here: the Snakefile loads this module at every start.
+"""
+
+import csv
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from mkd import methods
+from mkd.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMAS = ROOT / "workflow" / "schemas"
+ARCHITECTURES = tuple(f"rtmdet-{size}" for size in ("tiny", "s", "m", "l", "x")) + (
+    "rtmdet-ins-tiny",
+    "rtmdet-ins-s",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of ``config/runs.tsv``.
+
+    Attributes:
+        id: The run's name.
+        arch: One of :data:`ARCHITECTURES`.
+        teacher: Id of the baseline run whose weights teach, or None.
+        method: A key of :data:`mkd.methods.METHODS`.
+        options: The method's options (:func:`mkd.methods.plan`).
+        tables: Numbers of the paper's tables the run appears in.
+    """
+
+    id: str
+    arch: str
+    teacher: str | None
+    method: str
+    options: dict[str, Any] = field(hash=False)
+    tables: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A scale with its table of runs.
+
+    Attributes:
+        scale: The scale's name.
+        settings: The scale's file, checked against ``workflow/schemas/scale.schema.yaml``.
+        runs: Runs by id, in the order of the table.
+        config: ``config/config.yaml`` with what the command line replaced.
+    """
+
+    scale: str
+    settings: dict[str, Any]
+    runs: dict[str, Run]
+    config: dict[str, Any]
+
+    @property
+    def results(self) -> Path:
+        """The folder of this scale's results."""
+        return Path(self.config["results"]) / self.scale
+
+    @property
+    def data_root(self) -> Path:
+        """The folder of the scale's data set, in COCO's layout."""
+        data = self.settings["data"]
+        root = Path(self.config["data"][data["kind"]])
+        if data["kind"] == "badges":
+            return root / f"{data['train_images']}-{data['val_images']}"
+        return root
+
+    def run(self, run: str) -> Run:
+        """The run of that id.
+
+        Raises:
+            UserError: There is none.
+        """
+        if run not in self.runs:
+            raise UserError(
+                f"unknown run '{run}': {self.config['runs']} has {', '.join(self.runs)}"
+            )
+        return self.runs[run]
+
+    def seeds(self, run: str) -> list[int]:
+        """Seeds of a run, from the scale or from ``seeds`` of the configuration."""
+        if self.config["seeds"] is not None:
+            return list(self.config["seeds"])
+        return list(_per_run(self.settings["seeds"], self.run(run)))
+
+    def teacher_seed(self, run: str) -> int:
+        """The one seed of a teacher that all its students learn from: its first."""
+        return self.seeds(run)[0]
+
+    def epochs(self, run: str) -> int:
+        """Length of a run in epochs of the train set."""
+        return int(_per_run(self.settings["train"]["epochs"], self.run(run)))
+
+    def backbone(self, run: str) -> str:
+        """Size of a run's backbone, which runs of one size share: ``tiny``, ``s``, …"""
+        return self.run(run).arch.rsplit("-", 1)[1]
+
+    def resolve(self, run: str, seed: int) -> dict[str, Any]:
+        """All that decides a run's weights: its row, its seed, the scale, its teacher's same."""
+        row = self.run(run)
+        train = {**self.settings["train"], "epochs": self.epochs(run)}
+        width = _per_run(self.settings["width"], row)
+        plan = methods.plan(row.id, row.method, row.options)
+        return {
+            "run": row.id,
+            "arch": row.arch,
+            "method": row.method,
+            "losses": plan.losses,
+            "seed": seed,
+            "scale": self.scale,
+            "data": self.settings["data"],
+            "width": width,
+            "input_px": self.settings["input_px"],
+            "train": train,
+            "pretrain": self.settings.get("pretrain"),
+            "evaluate": self.settings["evaluate"],
+            "teacher": self.resolve(row.teacher, self.teacher_seed(row.teacher))
+            if row.teacher
+            else None,
+        }
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _per_run(value: Any, run: Run) -> Any:
+    """A setting that is one value, or a mapping from run id or architecture to it."""
+    if not isinstance(value, dict):
+        return value
+    return value.get(run.id, value.get(run.arch, value["default"]))
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+@cache
+def _schema(name: str) -> Any:
+    return _read_yaml(SCHEMAS / f"{name}.schema.yaml")
+
+
+def validate(value: Any, schema: str, where: str) -> None:
+    """Check a value against ``workflow/schemas/<schema>.schema.yaml``.
+
+    Raises:
+        UserError: The first thing that does not fit, and where it stands.
+    """
+    error = jsonschema.exceptions.best_match(
+        jsonschema.Draft202012Validator(_schema(schema)).iter_errors(value)
+    )
+    if error is not None:
+        at = ".".join(str(part) for part in error.absolute_path)
+        raise UserError(f"{where}: {at + ': ' if at else ''}{error.message}")
+
+
+def default_config(path: Path = ROOT / "config/config.yaml") -> dict[str, Any]:
+    """``config/config.yaml`` as it stands."""
+    return dict(_read_yaml(path))
+
+
+def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/config.yaml") -> Suite:
+    """Read and check the configuration.
+
+    Args:
+        replace: Values that take the place of the file's own, e.g. ``{"scale": "smoke"}``.
+        path: The configuration file.
+
+    Raises:
+        UserError: A file, scale, run, method, option or key that is unknown or malformed.
+    """
+    config = {**default_config(path), **(replace or {})}
+    validate(config, "config", str(path))
+    scales = path.parent / "scales"
+    known = sorted(file.stem for file in scales.glob("*.yaml"))
+    if config["scale"] not in known:
+        raise UserError(f"unknown scale '{config['scale']}': {scales} has {', '.join(known)}")
+    scale_file = scales / f"{config['scale']}.yaml"
+    settings = _read_yaml(scale_file)
+    validate(settings, "scale", str(scale_file))
+    table = Path(config["runs"])
+    runs = read_runs(table if table.is_absolute() else path.parent.parent / table)
+    return Suite(config["scale"], settings, runs, config)
+
+
+def read_runs(path: Path) -> dict[str, Run]:
+    """Read the table of runs.
+
+    Raises:
+        UserError: The first row that is malformed, or names an unknown thing.
+    """
+    try:
+        with open(path, newline="") as handle:
+            rows = list(csv.DictReader(handle, delimiter="\t"))
+    except FileNotFoundError as error:
+        raise UserError(f"the table of runs {path} does not exist") from error
+    validate(rows, "runs", str(path))
+    runs: dict[str, Run] = {}
+    for row in rows:
+        name = row["run"]
+        if name in runs:
+            raise UserError(f"{path}: run '{name}' stands there twice: remove one row")
+        if row["arch"] not in ARCHITECTURES:
+            raise UserError(
+                f"{path}: run '{name}' has the unknown arch '{row['arch']}'; "
+                f"there are {', '.join(ARCHITECTURES)}"
+            )
+        runs[name] = Run(
+            id=name,
+            arch=row["arch"],
+            teacher=None if row["teacher"] == "-" else row["teacher"],
+            method=row["method"],
+            options=_options(path, name, row["options"]),
+            tables=()
+            if row["tables"] == "-"
+            else tuple(int(table) for table in row["tables"].split(",")),
+        )
+    for run in runs.values():
+        methods.plan(run.id, run.method, run.options)
+        if (run.teacher is None) != (run.method == "baseline"):
+            raise UserError(
+                f"{path}: run '{run.id}': a baseline has no teacher and every other method has one"
+            )
+        if run.teacher is not None and (
+            run.teacher not in runs or runs[run.teacher].method != "baseline"
+        ):
+            raise UserError(
+                f"{path}: the teacher '{run.teacher}' of run '{run.id}' is not a baseline run "
+                "of the table: add its row"
+            )
+    return runs
+
+
+def _options(path: Path, run: str, text: str) -> dict[str, Any]:
+    if text == "-":
+        return {}
+    options: dict[str, Any] = {}
+    for pair in text.split():
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"{path}: run '{run}': option '{pair}' is not written key=value")
+        options[key] = yaml.safe_load(value)
+    return options

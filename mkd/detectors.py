@@ -1,0 +1,174 @@
+"""Detectors and their data pipelines, from mmdet's own RTMDet configs.
+
+A scale may make the family narrow and its input small; structure and order stay mmdet's.
+RTMDet: Lyu et al. 2022, arXiv 2212.07784.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import mkd.compat  # noqa: F401  (before mmdet)
+
+# isort: split
+import mmdet
+import torch
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.analysis import get_model_complexity_info
+from mmengine.config import Config, ConfigDict
+from mmengine.model import BaseModel
+
+from mkd.errors import UserError
+
+register_all_modules(init_default_scope=True)
+
+_CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
+NECK_CONVS = tuple(f"neck.out_convs.{level}.conv" for level in range(3))
+"""Where OpenMMLab's RTMDet recipe records features: the convolution of each neck output,
+before its norm and activation (strides 8, 16, 32)."""
+
+
+def official_config(arch: str) -> Config:
+    """mmdet's own configuration of an architecture, e.g. ``rtmdet-tiny`` or ``rtmdet-ins-s``."""
+    family, size = arch.rsplit("-", 1)
+    return Config.fromfile(_CONFIGS / "rtmdet" / f"{family}_{size}_8xb32-300e_coco.py")
+
+
+def model_config(arch: str, num_classes: int, width: float = 1.0) -> ConfigDict:
+    """A detector's model configuration.
+
+    Args:
+        arch: One of :data:`mkd.config.ARCHITECTURES`.
+        num_classes: Number of classes.
+        width: Factor on mmdet's ``widen_factor`` and on every channel count.
+
+    Raises:
+        UserError: ``width`` leaves a channel count that is not a multiple of 8.
+    """
+    model = official_config(arch).model
+    model.backbone.pop("init_cfg", None)
+    model.bbox_head.num_classes = num_classes
+    model.backbone.widen_factor *= width
+    model.neck.in_channels = [_narrow(c, width, arch) for c in model.neck.in_channels]
+    model.neck.out_channels = _narrow(model.neck.out_channels, width, arch)
+    for key in ("in_channels", "feat_channels"):
+        model.bbox_head[key] = _narrow(model.bbox_head[key], width, arch)
+    return model
+
+
+def build(model: ConfigDict, device: str = "cpu") -> BaseModel:
+    """Build a detector; on the CPU synchronized batch norm becomes plain batch norm."""
+    model = ConfigDict(model)
+    if device == "cpu":
+        _replace(model, "SyncBN", "BN")
+    return MODELS.build(model)
+
+
+def neck_channels(model: ConfigDict) -> int:
+    """Channels of every level of the neck's output."""
+    return int(model.neck.out_channels)
+
+
+def train_pipelines(
+    arch: str,
+    input_px: int,
+    mosaic: bool,
+    resize_ratio: tuple[float, float] | None,
+    bitmap_masks: bool,
+) -> tuple[list[Any], list[Any]]:
+    """The train pipelines of both stages.
+
+    Args:
+        arch: The architecture; the ``-ins-`` ones load masks.
+        input_px: Side of the square input in pixels.
+        mosaic: Whether the first stage is mmdet's (cached Mosaic and MixUp). Without it both
+            stages are mmdet's second one, which keeps no state between images, so that a
+            resumed run sees what an unbroken one sees.
+        resize_ratio: Replaces mmdet's ratio range of the random resize.
+        bitmap_masks: Decode masks to bitmaps (needed for RLE) instead of keeping polygons.
+
+    Returns:
+        First and second stage.
+    """
+    config = official_config(arch)
+    first = config.train_pipeline
+    second = config.train_pipeline_stage2
+    if not mosaic:
+        first = second
+    stages = []
+    for pipeline in (first, second):
+        pipeline = _scaled(pipeline, input_px)
+        for step in pipeline:
+            if step["type"] == "RandomResize" and resize_ratio is not None:
+                step["ratio_range"] = tuple(resize_ratio)
+            if bitmap_masks and step.get("with_mask"):
+                step["poly2mask"] = True
+        stages.append(pipeline)
+    return stages[0], stages[1]
+
+
+def test_pipeline(arch: str, input_px: int) -> list[Any]:
+    """mmdet's test pipeline at an input size in pixels, without annotations."""
+    steps = _scaled(official_config(arch).test_pipeline, input_px)
+    return [step for step in steps if step["type"] != "LoadAnnotations"]
+
+
+def _narrow(channels: int, width: float, arch: str) -> int:
+    narrow = channels * width
+    if narrow != int(narrow) or int(narrow) % 8:
+        raise UserError(
+            f"width {width} makes {channels} channels of {arch} into {narrow:g}, "
+            "not a multiple of 8: choose another width in the scale's file"
+        )
+    return int(narrow)
+
+
+def _replace(config: Any, old: str, new: str) -> None:
+    items = config.items() if isinstance(config, dict) else enumerate(config)
+    for key, value in list(items):
+        if value == old:
+            config[key] = new
+        elif isinstance(value, (dict, list)):
+            _replace(value, old, new)
+
+
+def _scaled(value: Any, input_px: int) -> Any:
+    """A copy of a pipeline with mmdet's 640 and 1280 px scaled to another input size."""
+    if isinstance(value, dict):
+        return {key: _scaled(item, input_px) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_scaled(item, input_px) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_scaled(item, input_px) for item in value)
+    if value in (640, 1280) and not isinstance(value, bool):
+        return value * input_px // 640
+    return value
+
+
+def complexity(model: BaseModel, input_px: int) -> dict[str, float]:
+    """Parameters and multiply-accumulates of one forward pass.
+
+    Args:
+        model: A detector.
+        input_px: Side of the square input in pixels.
+
+    Returns:
+        ``params_m`` in millions and ``macs_g`` in billions as mmengine counts them: one MAC is
+        one multiply-accumulate, which MMDetection prints as a FLOP and the YOLO papers as two.
+    """
+    training = model.training
+    counted = get_model_complexity_info(
+        model.eval(), (3, input_px, input_px), show_table=False, show_arch=False
+    )
+    model.train(training)
+    return {
+        "params_m": round(counted["params"] / 1e6, 4),
+        "macs_g": round(counted["flops"] / 1e9, 4),
+    }
+
+
+def gpus(device: str) -> list[str]:
+    """Names of the GPUs a job on ``device`` sees."""
+    if device == "cpu":
+        return []
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

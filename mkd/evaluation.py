@@ -1,0 +1,104 @@
+"""Accuracy of a detector on the val set: mmdet detects, faster-coco-eval scores."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mkd import detectors  # before mmdet
+
+# isort: split
+from faster_coco_eval import COCO, COCOeval_faster
+from mmengine.config import ConfigDict
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+
+from mkd.data import splits
+
+STATS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
+"""COCO's six figures, in percent: AP over IoU .50:.05:.95, at .50, at .75, and by object area
+(below 32², up to 96², above, in px² of the original image)."""
+
+
+def detect(model: BaseModel, resolved: dict[str, Any], data_root: Path) -> dict[str, list[Any]]:
+    """Run a detector over the val set.
+
+    Args:
+        model: The detector, in evaluation mode.
+        resolved: The run as :meth:`mkd.config.Suite.resolve` gives it.
+        data_root: The data set's folder.
+
+    Returns:
+        COCO results (boxes x y w h in pixels of the original image) under ``bbox`` and, for
+        RTMDet-Ins, RLE masks under ``segm``.
+    """
+    kind = resolved["data"]["kind"]
+    metric = ["bbox", "segm"] if "-ins-" in resolved["arch"] else ["bbox"]
+    model.bbox_head.test_cfg.max_per_img = resolved["evaluate"]["max_per_image"]
+    with TemporaryDirectory() as folder:
+        prefix = Path(folder, "val")
+        runner = Runner(
+            model=model,
+            **ConfigDict(
+                work_dir=folder,
+                default_scope="mmdet",
+                log_level="WARNING",
+                experiment_name=f"evaluate-{resolved['run']}-{resolved['seed']}",
+                test_dataloader={
+                    "batch_size": resolved["evaluate"]["batch_size"],
+                    "num_workers": resolved["train"]["workers"],
+                    "sampler": {"type": "DefaultSampler", "shuffle": False},
+                    "dataset": splits.dataset_config(
+                        resolved["data"],
+                        data_root,
+                        "val",
+                        splits.classes(data_root, kind),
+                        detectors.test_pipeline(resolved["arch"], resolved["input_px"]),
+                    ),
+                },
+                test_cfg={},
+                test_evaluator={
+                    "type": "CocoMetric",
+                    "ann_file": str(data_root / splits.SPLITS[kind]["val"][0]),
+                    "metric": metric,
+                    "format_only": True,
+                    "outfile_prefix": str(prefix),
+                },
+                default_hooks={"logger": None, "checkpoint": None, "runtime_info": None},
+                visualizer={"type": "Visualizer", "vis_backends": []},
+            ),
+        )
+        runner.test()
+        return {
+            name: json.loads(prefix.with_suffix(f".{name}.json").read_bytes()) for name in metric
+        }
+
+
+def score(annotations: Path, detections: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
+    """COCO's figures of detections.
+
+    Args:
+        annotations: The val annotations.
+        detections: From :func:`detect`.
+
+    Returns:
+        ``box`` and, where there are masks, ``mask``: each the six :data:`STATS` in percent, None
+        where the val set has no object of the kind.
+    """
+    truth = COCO(str(annotations))
+    metrics: dict[str, dict[str, Any]] = {}
+    for kind, name in (("bbox", "box"), ("segm", "mask")):
+        if kind not in detections:
+            continue
+        if not detections[kind]:
+            metrics[name] = dict.fromkeys(STATS, 0.0)
+            continue
+        evaluation = COCOeval_faster(
+            truth, truth.loadRes(detections[kind]), iouType=kind, print_function=lambda *_: None
+        )
+        evaluation.run()
+        metrics[name] = {
+            stat: None if value < 0 else round(100 * float(value), 3)
+            for stat, value in zip(STATS, evaluation.stats, strict=False)
+        }
+    return metrics

@@ -1,0 +1,153 @@
+"""The jobs Snakemake starts: each reads its inputs, works, and writes its outputs whole.
+
+One function a verb of the command line; heavy imports are made by the job that needs them.
+"""
+
+import json
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mkd import pipeline, provenance
+from mkd.config import Suite, digest, validate
+from mkd.data import badges, coco
+from mkd.data.splits import SPLITS
+from mkd.errors import UserError
+from mkd.files import sha256_file, write_json
+
+
+def prepare_data(suite: Suite, out: Path) -> None:
+    """Make the embedded data set where the scale uses it, check the data, write its digest."""
+    data, root = suite.settings["data"], suite.data_root
+    if data["kind"] == "badges":
+        badges.generate(root, data["train_images"], data["val_images"])
+    elif not root.is_dir():
+        raise UserError(
+            f"the data folder {root} does not exist: put COCO 2017 there (annotations/, "
+            "train2017/, val2017/) or name its folder under data.coco in config/config.yaml"
+        )
+    splits = SPLITS[data["kind"]]
+    summaries = {name: vars(coco.check(root, *split)) for name, split in splits.items()}
+    write_json(out, {"digest": coco.digest(root, *splits.values()), "splits": summaries})
+
+
+def pretrain(suite: Suite, size: str, out: Path) -> None:
+    """Pretrain the backbone of one size on crops of the train set."""
+    from mkd import pretraining, weights
+
+    arch = pipeline.backbones(suite)[size]
+    settings = suite.settings
+    with TemporaryDirectory() as folder:
+        backbone, accuracy = pretraining.pretrain(
+            arch,
+            settings["width"],
+            settings["pretrain"],
+            suite.data_root,
+            settings["data"]["kind"],
+            Path(folder),
+        )
+    weights.save(backbone, out, {"backbone": size, "accuracy": accuracy})
+
+
+def train(
+    suite: Suite,
+    run: str,
+    seed: int,
+    backbone_weights: Path | None,
+    teacher_weights: Path | None,
+    launcher: str,
+) -> None:
+    """Train one run with one seed; write ``weights.pth`` and ``train.json``."""
+    from mkd import training, weights
+
+    started = datetime.now(UTC)
+    resolved = suite.resolve(run, seed)
+    digests = {"config": digest(resolved), "code": pipeline.train_code(suite, run)}
+    # Neither another configuration nor other code may go on from this run's checkpoints.
+    work_dir = suite.results / "work" / f"{run}-seed{seed}-{digest(digests)[:12]}"
+    student, summary = training.train(
+        resolved, suite.data_root, work_dir, backbone_weights, teacher_weights, launcher
+    )
+    folder = Path(pipeline.run_path(suite, run, seed, ""))
+    weights.save(student, folder / "weights.pth", {"run": run, "seed": seed, **digests})
+    report = {
+        "config": resolved,
+        "digests": digests,
+        "started": started.isoformat(timespec="seconds"),
+        "train": summary,
+    }
+    write_json(folder / "train.json", report)
+    shutil.rmtree(work_dir)
+
+
+def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
+    """Score a trained run on the val set; write ``detections.json`` and ``record.json``."""
+    from mkd import detectors, evaluation, weights
+
+    began = time.monotonic()
+    folder, row = Path(pipeline.run_path(suite, run, seed, "")), suite.run(run)
+    trained = json.loads((folder / "train.json").read_text())
+    resolved = trained["config"]
+    kind = resolved["data"]["kind"]
+    annotations = suite.data_root / SPLITS[kind]["val"][0]
+    config = detectors.model_config(
+        resolved["arch"], len(_categories(annotations)), resolved["width"]
+    )
+    model = detectors.build(config)
+    weights.load(model, folder / "weights.pth")
+    complexity = detectors.complexity(model, resolved["input_px"])
+    found = evaluation.detect(model.eval(), resolved, suite.data_root)
+    record: dict[str, Any] = {
+        "kind": "detection",
+        "schema": 1,
+        "run": run,
+        "seed": seed,
+        "scale": suite.scale,
+        "arch": row.arch,
+        "teacher": row.teacher,
+        "method": row.method,
+        "options": row.options,
+        "metrics": evaluation.score(annotations, found),
+        **complexity,
+        "input_px": resolved["input_px"],
+        "train": trained["train"],
+        "digests": {
+            **trained["digests"],
+            "data": json.loads(data.read_text())["digest"],
+            "evaluation_code": provenance.code_digest(provenance.EVALUATION),
+            "weights": sha256_file(folder / "weights.pth"),
+        },
+        **provenance.commit(),
+        "versions": provenance.versions(),
+        "host": provenance.host(detectors.gpus(resolved["train"]["device"])),
+        "started": trained["started"],
+        "wall_s": round(trained["train"]["wall_s"] + time.monotonic() - began, 2),
+        "log": log,
+    }
+    validate(record, "record", f"the record of {run}, seed {seed}")
+    write_json(folder / "detections.json", found)
+    write_json(folder / "record.json", record)
+
+
+def table(suite: Suite, number: int) -> None:
+    """Write one of the paper's tables, paper against measured, as CSV, Markdown and LaTeX."""
+    from mkd import tables
+    from mkd.report import formats
+
+    records = tables.load_records(suite.results.parent, suite.scale)
+    built = tables.build(records, suite.runs, number)
+    formats.write_tables([built], suite.settings["summary"], suite.results / "tables")
+
+
+def report(suite: Suite) -> None:
+    """Render the report of what has been run."""
+    from mkd.report import render
+
+    render.render(suite, suite.results / "report")
+
+
+def _categories(annotations: Path) -> list[dict[str, Any]]:
+    return list(json.loads(annotations.read_bytes())["categories"])

@@ -1,0 +1,111 @@
+"""What the Snakefile asks of the suite: inputs, resources and digests of its jobs.
+
+Torch is not imported here.
+"""
+
+import json
+import shlex
+from typing import Any
+
+from mkd import methods, provenance
+from mkd.config import ROOT, Suite, default_config, digest
+from mkd.files import sha256_file
+
+DATA_MODULES = ("data/badges", "data/scenes", "data/coco", "data/splits")
+"""Modules that decide what the data set is."""
+
+TABLE_MODULES = ("paper", "records", "report/formats", "stats", "tables")
+"""Modules that decide what a table says of given records."""
+
+
+def config_arguments(suite: Suite) -> str:
+    """The jobs' ``--config``: what the command line replaced in ``config/config.yaml``."""
+    default = default_config()
+    changed = [
+        f"{key}={json.dumps(value)}" for key, value in suite.config.items() if value != default[key]
+    ]
+    return shlex.join(["--config", *changed]) if changed else ""
+
+
+def in_conda(workflow: Any) -> bool:
+    """Whether Snakemake was told to deploy conda environments, which bring their own Python."""
+    return any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method)
+
+
+def run_path(suite: Suite, run: str, seed: int | str, name: str) -> str:
+    """A file of one run and seed; ``seed`` may be a wildcard."""
+    return f"{suite.results.as_posix()}/runs/{run}/seed{seed}/{name}"
+
+
+def teacher_weights(suite: Suite, run: str) -> list[str]:
+    """The teacher's weights, or nothing for a baseline: a student's input beside the data."""
+    teacher = suite.run(run).teacher
+    if teacher is None:
+        return []
+    return [run_path(suite, teacher, suite.teacher_seed(teacher), "weights.pth")]
+
+
+def backbone_weights(suite: Suite, run: str) -> list[str]:
+    """The pretrained backbone a run starts from, where the scale makes its own."""
+    if suite.settings["train"]["pretrained"] != "crops":
+        return []
+    return [f"{suite.results.as_posix()}/pretrained/{suite.backbone(run)}.pth"]
+
+
+def train_code(suite: Suite, run: str) -> str:
+    """Digest of the code a run's training uses: the trainer and the losses of its method."""
+    row = suite.run(run)
+    plan = methods.plan(row.id, row.method, row.options)
+    return provenance.code_digest([*provenance.TRAINING, *methods.loss_modules(plan)])
+
+
+def records(suite: Suite, table: int | None = None) -> list[str]:
+    """Record files of the runs of one table, or of all runs."""
+    return [
+        run_path(suite, run.id, seed, "record.json")
+        for run in suite.runs.values()
+        if table is None or table in run.tables
+        for seed in suite.seeds(run.id)
+    ]
+
+
+def report_code() -> str:
+    """Digest of all that lays out the report: its modules, templates, styles and captions."""
+    modules = [f"report/{path.stem}" for path in (ROOT / "mkd/report").glob("*.py")]
+    files = sorted(path for path in (ROOT / "report").rglob("*") if path.is_file())
+    return digest(
+        [
+            provenance.code_digest([*TABLE_MODULES, *modules, "audit"]),
+            {path.relative_to(ROOT).as_posix(): sha256_file(path) for path in files},
+        ]
+    )
+
+
+def backbones(suite: Suite) -> dict[str, str]:
+    """For each size of backbone an architecture of the table that has it."""
+    return {suite.backbone(run.id): run.arch for run in reversed(suite.runs.values())}
+
+
+def teachers(suite: Suite) -> list[str]:
+    """Ids of the runs that teach another."""
+    return sorted({run.teacher for run in suite.runs.values() if run.teacher is not None})
+
+
+def gpus(suite: Suite) -> int:
+    """GPUs of one training job."""
+    train = suite.settings["train"]
+    return int(train["devices"]) if train["device"] == "cuda" else 0
+
+
+def threads(suite: Suite) -> int:
+    """CPU threads of one training job: one, or the data loading processes of its GPUs."""
+    train = suite.settings["train"]
+    return 1 if train["device"] == "cpu" else int(train["devices"]) * (1 + int(train["workers"]))
+
+
+def torchrun(suite: Suite) -> str:
+    """Options that make Python start one process a GPU, where a training has several."""
+    devices = gpus(suite)
+    if devices <= 1:
+        return ""
+    return f"-m torch.distributed.run --standalone --nproc-per-node {devices}"

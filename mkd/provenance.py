@@ -1,0 +1,109 @@
+"""Where a number comes from: code digest, commit, library versions, host.
+
+Torch is not imported here: the Snakefile asks for code digests at every start.
+"""
+
+import ast
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from mkd.config import ROOT, digest
+
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "mmengine",
+    "mmcv-lite",
+    "mmdet",
+    "mmrazor",
+    "faster-coco-eval",
+    "numpy",
+    "onnxruntime-gpu",
+)
+TRAINING = ("detectors", "distillation", "training", "weights", "data/splits", "compat/ops")
+"""Modules that decide what a training produces, besides the losses of its method."""
+EVALUATION = ("detectors", "evaluation", "weights", "data/splits", "compat/ops")
+"""Modules that decide what an evaluation says of given weights."""
+
+
+def code_digest(modules: Iterable[str]) -> str:
+    """SHA-256 over what modules do: their syntax trees, so neither comments nor docstrings count.
+
+    Args:
+        modules: Paths below ``mkd/`` without ``.py``, e.g. ``losses/multiscale``.
+    """
+    return digest({module: _syntax(module) for module in sorted(set(modules))})
+
+
+@cache
+def _syntax(module: str) -> str:
+    tree = ast.parse((ROOT / "mkd" / f"{module}.py").read_bytes())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            # A docstring is a first statement that is a bare string; so are attribute docs.
+            node.body = [  # type: ignore[attr-defined]
+                item
+                for item in body
+                if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))
+            ]
+    return ast.dump(tree)
+
+
+def commit() -> dict[str, Any]:
+    """The checkout's commit and whether tracked files differ from it; None outside a checkout."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries a number depends on."""
+    found = {}
+    for library in LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def host(gpus: list[str]) -> dict[str, Any]:
+    """What a number was measured on.
+
+    Args:
+        gpus: Names of the GPUs that were used.
+    """
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "gpu": gpus,
+        "os": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as handle:
+            for line in handle:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,87 @@
+"""The only reader of ``record.json`` files.
+
+A record that cannot be used is named and left out; it never stops the rest.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mkd import config
+from mkd.errors import UserError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A record that was left out, or records that do not fit together.
+
+    Attributes:
+        where: Path relative to the scale's results folder, or a run's id.
+        what: One sentence.
+    """
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """The usable records of one scale.
+
+    Attributes:
+        scale: The scale's name.
+        by_run: Run id → seed → record.
+        problems: What was left out or looks wrong.
+    """
+
+    scale: str
+    by_run: dict[str, dict[int, dict[str, Any]]]
+    problems: list[Problem]
+
+    def points(self, run: str | None, key: str) -> dict[int, Any]:
+        """Seed → value of a figure: ``box.AP``, ``mask.AP_S`` (percent), ``params_m``, …"""
+        found = {}
+        for seed, record in sorted(self.by_run.get(run or "", {}).items()):
+            head, dot, tail = key.partition(".")
+            value = record["metrics"].get(head, {}).get(tail) if dot else record.get(key)
+            if value is not None:
+                found[seed] = value
+        return found
+
+
+def load_records(results: Path, scale: str) -> Records:
+    """Read every ``record.json`` of a scale.
+
+    Args:
+        results: The folder that holds one folder per scale.
+        scale: The scale's name.
+
+    Returns:
+        The valid records; one :class:`Problem` for each that is not, and for each run whose seeds
+        did not share configuration, data or code. A missing folder gives no records.
+    """
+    by_run: dict[str, dict[int, dict[str, Any]]] = {}
+    problems = []
+    root = results / scale
+    for path in sorted(root.glob("runs/*/seed*/record.json")):
+        where = str(path.relative_to(root))
+        try:
+            record = json.loads(path.read_bytes())
+            config.validate(record, "record", where)
+            said = (record["scale"], record["run"], f"seed{record['seed']}")
+            if said != (scale, path.parts[-3], path.parts[-2]):
+                raise UserError(
+                    f"speaks of run {said[1]}, {said[2]} at scale {said[0]}: "
+                    "it does not belong in this folder"
+                )
+            by_run.setdefault(record["run"], {})[record["seed"]] = record
+        except (ValueError, OSError) as error:
+            problems.append(Problem(where, f"not readable as JSON: {error}"))
+        except UserError as error:
+            problems.append(Problem(where, str(error).removeprefix(f"{where}: ")))
+    for run, seeds in by_run.items():
+        for kind in ("data", "code"):
+            if len({record["digests"][kind] for record in seeds.values()}) > 1:
+                problems.append(Problem(run, f"its seeds differ in their {kind} digest"))
+    return Records(scale, by_run, problems)

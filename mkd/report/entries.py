@@ -1,0 +1,91 @@
+"""The provenance section: what each run is, and the record of every seed in words."""
+
+from datetime import timedelta
+from typing import Any
+
+from mkd import tables
+from mkd.config import Suite
+from mkd.records import Records
+from mkd.report.formats import number
+
+
+def entries(records: Records, suite: Suite) -> list[dict[str, Any]]:
+    """One entry a run, the planned ones first, then records of runs the table has not."""
+    made = []
+    for run in [*suite.runs, *sorted(records.by_run.keys() - suite.runs.keys())]:
+        row, seeds = suite.runs.get(run), records.by_run.get(run, {})
+        first = next(iter(seeds.values()), None)
+        teacher = first["teacher"] if first else row.teacher if row else None
+        options = first["options"] if first else row.options if row else {}
+        words = "not in the table of runs"
+        if row:
+            method = tables.METHOD_NAMES.get(row.method, row.method.upper())
+            words = f"{tables.arch_name(row.arch)}, {method or 'no distillation'}"
+        made.append(
+            {
+                "run": run,
+                "words": words,
+                "expected": len(suite.seeds(run)) if row else len(seeds),
+                "teacher": teacher,
+                "options": " ".join(f"{key}={value}" for key, value in options.items()),
+                "tables": row.tables if row else (),
+                "seeds": {seed: _facts(record) for seed, record in sorted(seeds.items())},
+            }
+        )
+    return made
+
+
+def coverage(records: Records, suite: Suite) -> str:
+    """How much of the plan has a record, in one sentence."""
+    planned = {run: suite.seeds(run) for run in suite.runs}
+    begun = sum(run in records.by_run for run in planned)
+    done = sum(s in records.by_run.get(run, {}) for run, seeds in planned.items() for s in seeds)
+    return (
+        f"{begun} of {len(planned)} planned runs have a record, "
+        f"{done} of {sum(map(len, planned.values()))} with all seeds counted."
+    )
+
+
+def _facts(record: dict[str, Any]) -> dict[str, Any]:
+    train = record["train"]
+    facts = [
+        *(
+            (
+                f"{kind} figures",
+                ", ".join(f"{name} {number(value, 2)}" for name, value in v.items()),
+            )
+            for kind, v in record["metrics"].items()
+        ),
+        (
+            "size",
+            f"{number(record['params_m'], 3)} M parameters, "
+            f"{number(record['macs_g'], 4)} G multiply-accumulates at {record['input_px']} px",
+        ),
+        (
+            "training",
+            f"{train['iterations']} iterations, {train['epochs']} epochs, "
+            f"{number(train['images_per_s'])} images/s, {_span(train['wall_s'])}",
+        ),
+        *((f"{name.replace('_', ' ')} digest", value) for name, value in record["digests"].items()),
+        ("commit", f"{record['commit'] or 'none'}{', with changes' if record['dirty'] else ''}"),
+        ("started", record["started"]),
+        ("wall time", _span(record["wall_s"])),
+        (
+            "host",
+            "; ".join(
+                f"{name.replace('_', ' ')} {_plain(value)}"
+                for name, value in record["host"].items()
+            ),
+        ),
+        ("versions", ", ".join(f"{name} {value}" for name, value in record["versions"].items())),
+        ("log", record["log"] or "none"),
+    ]
+    return {"headline": f"box AP {number(record['metrics']['box']['AP'], 2)}", "facts": facts}
+
+
+def _span(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _plain(value: Any) -> str:
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)

@@ -1,0 +1,182 @@
+"""One way to write numbers, and each table as CSV, Markdown and LaTeX."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mkd.files import write_atomic
+from mkd.stats import Interval
+from mkd.tables import Cell, Column, Table
+
+NOT_RUN = "not run"
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "−": r"$-$",
+    "×": r"$\times$",
+    "Δ": r"$\Delta$",
+    "–": "--",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "α": r"$\alpha$",
+}
+
+
+def number(value: float | Decimal | None, digits: int = 1) -> str:
+    """A figure with a real minus sign, the paper's own as printed; a dash where there is none."""
+    if value is None:
+        return "–"
+    text = str(value) if isinstance(value, Decimal) else f"{value:.{digits}f}"
+    return text.replace("-", "−")
+
+
+def signed(value: float | Decimal, digits: int = 1) -> str:
+    """A difference, always with its sign."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def half(interval: Interval, digits: int = 1) -> str:
+    """``± half-width``, or nothing where one point or equal points give no interval."""
+    return f"± {interval.half_width:.{digits}f}" if interval.half_width else ""
+
+
+def bounds(interval: Interval, digits: int = 1) -> str:
+    """``[low, high]``, or nothing where one point or equal points give no interval."""
+    if not interval.half_width:
+        return ""
+    return f"[{number(interval.low, digits)}, {number(interval.high, digits)}]"
+
+
+def points(cell: Cell, digits: int = 2) -> str:
+    """Every point, by seed."""
+    return "; ".join(f"seed {seed}: {number(v, digits)}" for seed, v in cell.points.items())
+
+
+def measured(cell: Cell | None, column: Column) -> str:
+    """A measured cell in one line: mean ± half-width (Δ to the baseline)."""
+    if cell is None:
+        return NOT_RUN
+    words = [number(cell.value.mean, column.digits), half(cell.value, column.digits)]
+    if cell.delta is not None:
+        words.append(f"(Δ {signed(cell.delta.mean)} {half(cell.delta)}".rstrip() + ")")
+    return " ".join(word for word in words if word)
+
+
+def frame(table: Table) -> pd.DataFrame:
+    """The table as flat columns: paper, published and measured figures, raw, one row a row."""
+    rows = []
+    for row in table.rows:
+        flat: dict[str, Any] = {
+            "row": row.label,
+            "arch": row.arch,
+            "run": row.run,
+            "role": row.role,
+        }
+        for column in table.columns:
+            flat[f"paper {column.key}"] = row.paper.get(column.key)
+        flat["published AP"] = row.published
+        for column in table.columns:
+            cell = row.measured.get(column.key)
+            name = f"{table.scale} {column.key}"
+            flat[name] = cell.value.mean if cell else None
+            flat[f"{name} low"] = cell.value.low if cell else None
+            flat[f"{name} high"] = cell.value.high if cell else None
+            flat[f"{name} seeds"] = points(cell, 3) if cell else NOT_RUN
+            if column.better == "↑":
+                delta = cell.delta if cell else None
+                flat[f"{name} delta"] = delta.mean if delta else None
+                flat[f"{name} delta low"] = delta.low if delta else None
+                flat[f"{name} delta high"] = delta.high if delta else None
+        rows.append(flat)
+    return pd.DataFrame(rows)
+
+
+def _grid(table: Table) -> tuple[list[str], list[list[str]]]:
+    heads = [
+        "Model",
+        *(f"paper {c.label}" for c in table.columns),
+        "published AP",
+        *(f"{table.scale} {c.label}" for c in table.columns),
+    ]
+    body = [
+        [
+            row.label,
+            *(number(row.paper.get(c.key), c.digits) for c in table.columns),
+            number(row.published),
+            *(measured(row.measured.get(c.key), c) for c in table.columns),
+        ]
+        for row in table.rows
+    ]
+    return heads, body
+
+
+def markdown(table: Table, summary: str) -> str:
+    """The table for a README, its scale said above it and in every measured heading."""
+    heads, body = _grid(table)
+
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    rule = "|---|" + "---:|" * (len(heads) - 1)
+    title = (
+        f"**Table {table.number}. {table.title}.** Measured at {table.scale} scale: {summary}. "
+        "Mean ± 95 % interval over seeds; Δ is the difference to the baseline, paired by seed."
+    )
+    return "\n".join([title, "", line(heads), rule, *map(line, body)]) + "\n"
+
+
+def latex(table: Table, summary: str) -> str:
+    """The table for a paper (needs booktabs), its scale in the heading of the measured columns."""
+    heads, body = _grid(table)
+    count = len(table.columns)
+
+    def line(cells: list[str]) -> str:
+        return " & ".join(map(tex, cells)) + r" \\"
+
+    groups = (
+        rf" & \multicolumn{{{count}}}{{c}}{{Paper}} & Published & "
+        rf"\multicolumn{{{count}}}{{c}}{{Measured, {tex(table.scale)} scale}} \\"
+    )
+    names = [c.label for c in table.columns]
+    rules = (
+        rf"\cmidrule(lr){{2-{count + 1}}} \cmidrule(lr){{{count + 2}-{count + 2}}} "
+        rf"\cmidrule(lr){{{count + 3}-{2 * count + 2}}}"
+    )
+    parts = [
+        rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
+        r"\toprule",
+        groups,
+        rules,
+        line(["Model", *names, "AP", *names]),
+        r"\midrule",
+    ]
+    for row, cells in zip(table.rows, body, strict=True):
+        parts += [r"\addlinespace"] * row.first + [line(cells)]
+    parts += [r"\bottomrule", r"\end{tabular}"]
+    note = f"% Table {table.number}, {table.title}; {table.scale} scale: {summary}".splitlines()
+    return "\n".join([" ".join(note), *parts]) + "\n"
+
+
+def tex(text: str) -> str:
+    """Text with LaTeX's special characters escaped."""
+    return "".join(_LATEX.get(char, char) for char in text)
+
+
+def write_tables(tables: list[Table], summary: str, folder: Path) -> None:
+    """Write ``table<N>.{csv,md,tex}`` for each table into ``folder``."""
+    for table in tables:
+        stem = folder / f"table{table.number}"
+        write_atomic(stem.with_suffix(".csv"), frame(table).to_csv(index=False))
+        write_atomic(stem.with_suffix(".md"), markdown(table, summary))
+        write_atomic(stem.with_suffix(".tex"), latex(table, summary))

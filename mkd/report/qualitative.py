@@ -1,0 +1,148 @@
+"""Which val images the report shows, and what each detector got right on them."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from mkd.errors import UserError
+from mkd.files import write_json
+
+IOU = 0.5
+SCORE = 0.3
+SMALL = 32**2
+SHOWN = 6
+MOST_PX = 480
+RULE = (
+    f"the first {SHOWN} val images, by id, with at least two objects of which one is small "
+    f"(below 32² px²); detections with a score of at least {SCORE}"
+)
+"""Fixed before any run: it knows neither a detection nor which detector found more."""
+
+Box = Mapping[str, Any]
+
+
+def make(images: Path, annotations: Path, detections: Mapping[str, Path], out: Path) -> None:
+    """Write the pictures' data: photographs, ground truth, and every detection judged.
+
+    Args:
+        images: Folder of the val images.
+        annotations: The val annotations, COCO's format.
+        detections: Name → ``detections.json`` of a run, in the order to be shown.
+        out: The JSON file; photographs are inside it, at most :data:`MOST_PX` px wide or high.
+
+    Raises:
+        UserError: A file is missing or cannot be read.
+    """
+    truth = _read(annotations)
+    found = {name: _read(path)["bbox"] for name, path in detections.items()}
+    names = {category["id"]: category["name"] for category in truth["categories"]}
+    shown = []
+    for image in choose(truth):
+        here = [a for a in truth["annotations"] if a["image_id"] == image["id"]]
+        shown.append(
+            {
+                "id": image["id"],
+                "width": image["width"],
+                "height": image["height"],
+                "photo": _photo(images / image["file_name"]),
+                "truth": [_box(a, names) for a in here if not a.get("iscrowd")],
+                "found": {
+                    name: judge(here, [b for b in boxes if b["image_id"] == image["id"]], names)
+                    for name, boxes in found.items()
+                },
+            }
+        )
+    write_json(out, {"rule": RULE, "iou": IOU, "images": shown})
+
+
+def choose(truth: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The images of :data:`RULE`, from the annotations alone."""
+    areas: dict[int, list[float]] = {}
+    for annotation in truth["annotations"]:
+        if not annotation.get("iscrowd"):
+            areas.setdefault(annotation["image_id"], []).append(annotation["area"])
+    fit = [i for i in truth["images"] if len(a := areas.get(i["id"], ())) > 1 and min(a) < SMALL]
+    return sorted(fit, key=lambda image: image["id"])[:SHOWN]
+
+
+def judge(
+    truth: Sequence[Box], found: Sequence[Box], names: Mapping[int, str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Match detections to objects of one image, best score first, each object once.
+
+    A detection hits an object of its category at :data:`IOU` or more; one that lies on a crowd of
+    its category counts for nothing, as in COCO's evaluation.
+
+    Args:
+        truth: COCO annotations.
+        found: COCO results.
+        names: Category id → name.
+
+    Returns:
+        ``hit``, ``false`` and ``miss``: boxes with ``bbox`` (x y w h in px), ``category``,
+        ``small`` and, where detected, ``score``.
+    """
+    free = [a for a in truth if not a.get("iscrowd")]
+    crowds = [a for a in truth if a.get("iscrowd")]
+    judged: dict[str, list[dict[str, Any]]] = {"hit": [], "false": [], "miss": []}
+    for box in sorted(found, key=lambda b: -b["score"]):
+        if box["score"] < SCORE:
+            break
+        same = [a for a in free if a["category_id"] == box["category_id"]]
+        best = max(same, key=lambda a: iou(a["bbox"], box["bbox"]), default=None)
+        if best is not None and iou(best["bbox"], box["bbox"]) >= IOU:
+            free.remove(best)
+            judged["hit"].append(_box({**box, "area": best["area"]}, names))
+        elif not any(
+            a["category_id"] == box["category_id"]
+            and iou(a["bbox"], box["bbox"], crowd=True) >= IOU
+            for a in crowds
+        ):
+            judged["false"].append(_box(box, names))
+    judged["miss"] = [_box(a, names) for a in free]
+    return judged
+
+
+def iou(a: Sequence[float], b: Sequence[float], *, crowd: bool = False) -> float:
+    """Overlap of two boxes x y w h; with ``crowd`` over the area of ``b`` alone."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / (b[2] * b[3] if crowd else a[2] * a[3] + b[2] * b[3] - shared)
+
+
+def _box(box: Box, names: Mapping[int, str]) -> dict[str, Any]:
+    area = box.get("area", box["bbox"][2] * box["bbox"][3])
+    made = {
+        "bbox": [round(float(v), 2) for v in box["bbox"]],
+        "category": names[box["category_id"]],
+        "small": area < SMALL,
+    }
+    return made | ({"score": round(float(box["score"]), 3)} if "score" in box else {})
+
+
+def _photo(path: Path) -> str:
+    """The image as a WebP data URI, no larger than :data:`MOST_PX`."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise UserError(f"the image {path} is missing or cannot be read: make the data set again")
+    factor = MOST_PX / max(pixels.shape[:2])
+    if factor < 1:
+        pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    coded = cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, 80])[1]
+    return "data:image/webp;base64," + base64.b64encode(coded.tobytes()).decode()
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from error

@@ -1,0 +1,148 @@
+"""The page: records, tables and figures poured into the templates, written whole or not at all."""
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from mkd import __version__, audit, claims, paper, tables, verdicts
+from mkd.config import ROOT, Suite
+from mkd.files import write_atomic, write_json
+from mkd.records import Problem, Records, load_records
+from mkd.report import audit_view, formats, verdict_view
+from mkd.report.entries import coverage, entries
+from mkd.report.gallery import caption, gallery
+from mkd.tables import Table
+from mkd.verdicts import Verdict
+
+FOLDER = ROOT / "report"
+
+
+def render(suite: Suite, out: Path) -> None:
+    """Write the report of one scale: ``index.html``, ``data.json`` and each table's files.
+
+    Only records, and the pictures' data the pipeline left, are read. What is missing is shown as
+    *not run*, what is broken is named.
+
+    Args:
+        suite: The scale and its table of runs.
+        out: Folder of the report; other files in it are left alone.
+
+    Raises:
+        UserError: The paper's figures or the claims cannot be read, or the disk is full.
+    """
+    records = load_records(suite.results.parent, suite.scale)
+    made = {number: tables.build(records, suite.runs, number) for number in tables.TABLES}
+    judged = verdicts.judge(claims.load(), records.points, suite.scale)
+    figures, problems = gallery(records, suite, made)
+    problems = [*records.problems, *problems]
+    printed = paper.load()
+    summary = suite.settings["summary"]
+    page = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            **_assets(),
+            version=__version__,
+            scale=suite.scale,
+            summary=summary[:1].upper() + summary[1:],
+            problems=problems,
+            coverage=coverage(records, suite),
+            tally=verdict_view.tally(judged, suite.scale),
+            groups=verdict_view.groups(judged),
+            headlines=verdict_view.headlines(records, suite.runs),
+            tables=made.values(),
+            figures=figures,
+            audited=audit_view.audited(printed, audit.findings(printed)),
+            choices=audit_view.choices(printed),
+            published=printed.published,
+            settings=suite.settings,
+            entries=entries(records, suite),
+        )
+    )
+    formats.write_tables(list(made.values()), summary, out)
+    write_json(out / "data.json", _data(records, problems, made, judged, suite))
+    write_atomic(out / "index.html", page)
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=formats.number,
+        signed=formats.signed,
+        half=formats.half,
+        bounds=formats.bounds,
+        points=formats.points,
+        slug=tables.slug,
+        metric=_metric,
+        chips=verdict_view.chips,
+    )
+    environment.globals["caption"] = caption
+    return environment
+
+
+def _metric(label: str) -> Markup:
+    """``AP_S`` and ``L_FAD`` with their index set low."""
+    parts = re.split(r"\b(AP|L)_?(?=[A-Z]|50|75)(\w+)", label)
+    out = Markup("")
+    for at, part in enumerate(parts):
+        out += Markup("<sub>{}</sub>").format(part) if at % 3 == 2 else part
+    return out
+
+
+def _assets() -> dict[str, Any]:
+    style = (FOLDER / "static" / "report.css").read_text()
+    script = (FOLDER / "static" / "report.js").read_text()
+    digest = hashlib.sha256(script.encode()).digest()
+    return {
+        "style": Markup(style),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(digest).decode(),
+    }
+
+
+def _data(
+    records: Records,
+    problems: list[Problem],
+    made: dict[int, Table],
+    judged: list[Verdict],
+    suite: Suite,
+) -> dict[str, Any]:
+    """What the page shows, as data; training curves stay in the records."""
+    return {
+        "suite": f"MKD Bench {__version__}",
+        "scale": suite.scale,
+        "summary": suite.settings["summary"],
+        "problems": [vars(problem) for problem in problems],
+        "verdicts": [
+            {
+                "claim": v.claim.id,
+                "statement": v.claim.statement,
+                "locator": v.claim.locator,
+                "rule": v.claim.rule,
+                "verdict": v.word,
+                "evidence": v.evidence,
+            }
+            for v in judged
+        ],
+        "tables": {
+            str(number): json.loads(formats.frame(table).to_json(orient="records"))
+            for number, table in made.items()
+        },
+        "records": [
+            {**record, "train": {k: v for k, v in record["train"].items() if k != "curve"}}
+            for seeds in records.by_run.values()
+            for record in seeds.values()
+        ],
+    }

@@ -1,0 +1,147 @@
+"""The verdicts as the page shows them: one line a claim, its cases side by side."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from mkd import claims, stats, verdicts
+from mkd.config import Run
+from mkd.records import Records
+from mkd.report.formats import half, number, signed
+from mkd.tables import arch_name, baseline_of
+from mkd.verdicts import Verdict
+
+STYLES = {
+    verdicts.REPRODUCED: "v-reproduced",
+    verdicts.DIRECTION_ONLY: "v-direction",
+    verdicts.NOISE: "v-noise",
+    verdicts.NOT_REPRODUCED: "v-failed",
+    verdicts.NOT_RUN: "v-void",
+    verdicts.NOT_COMPARABLE: "v-void",
+}
+"""Verdict → style class, in the order of the tally."""
+OPEN = "Questions the paper leaves open"
+
+
+@dataclass(frozen=True)
+class Family:
+    """A claim of the paper with all its cases.
+
+    Attributes:
+        id: The claim's id in ``config/claims.yaml``.
+        statement: The claim, its case left out.
+        locator: Where the paper says it.
+        group: What its heading is: the table, or the open questions.
+        cases: Case → verdict on the direction (or the equality).
+        sizes: Case → verdict on the size.
+    """
+
+    id: str
+    statement: str
+    locator: str
+    group: str
+    cases: dict[str, Verdict]
+    sizes: dict[str, Verdict]
+
+
+def groups(judged: Sequence[Verdict]) -> list[tuple[str, list[Family]]]:
+    """Heading → claims: the paper's by table, a claim without one under the table before it."""
+    gathered: dict[str, list[Family]] = {}
+    for family in _families(judged):
+        gathered.setdefault(family.group, []).append(family)
+    return list(gathered.items())
+
+
+def _families(judged: Sequence[Verdict]) -> list[Family]:
+    by_id = {verdict.claim.id: verdict for verdict in judged}
+    made: list[Family] = []
+    for entry in yaml.safe_load(claims.FILE.read_text())["claims"]:
+        names = {case: f"{entry['id']}-{case}" for case in map(str, entry["cases"])}
+        cases = {case: by_id[name] for case, name in names.items()}
+        sizes = {f"{name}-size": case for case, name in names.items()}
+        metrics = {verdict.claim.metric.rpartition(".")[2] for verdict in cases.values()}
+        table = re.match(r"Table \d", entry["locator"])
+        group = table.group() if table else made[-1].group if made else ""
+        made.append(
+            Family(
+                id=entry["id"],
+                statement=_general(entry["statement"], metrics),
+                locator=entry["locator"],
+                group=OPEN if entry["stated"] == "open" else group,
+                cases=cases,
+                sizes={case: by_id[name] for name, case in sizes.items() if name in by_id},
+            )
+        )
+    return made
+
+
+def _general(statement: str, metrics: set[str]) -> str:
+    """The statement for all cases: ``RTMDet-{case}`` is RTMDet, several metrics are any figure."""
+    for named, general in (("-{case}", ""), (" ({case})", ""), ("{case}", "each other method")):
+        statement = statement.replace(named, general)
+    return statement.replace("{metric}", metrics.pop() if len(metrics) == 1 else "AP of each kind")
+
+
+def chips(cases: Mapping[str, Verdict]) -> list[dict[str, Any]]:
+    """Word → the cases it was said of, best first: what stands side by side on the page."""
+    return [
+        {"word": word, "style": style, "cases": [c for c, v in cases.items() if v.word == word]}
+        for word, style in STYLES.items()
+        if any(v.word == word for v in cases.values())
+    ]
+
+
+def tally(judged: Sequence[Verdict], scale: str) -> list[dict[str, Any]]:
+    """How often each word was said of the paper's own claims; of sizes only where they count."""
+    counts = Counter(
+        verdict.word
+        for verdict in judged
+        if verdict.claim.stated == "paper"
+        and (verdict.claim.kind != "size" or verdict.claim.size_scale == scale)
+    )
+    return [
+        {"word": word, "style": style, "count": counts[word]}
+        for word, style in STYLES.items()
+        if counts[word]
+    ]
+
+
+def headlines(records: Records, runs: Mapping[str, Run]) -> list[str]:
+    """For each size with MKD and its baseline: AP of both and of the control, in one sentence."""
+    said = []
+    for run in runs.values():
+        if run.method != "mkd" or run.options:
+            continue
+        base = baseline_of(run.id, runs)
+        mkd, plain = (records.points(name, "box.AP") for name in (run.id, base))
+        gain = stats.paired_delta(mkd, plain)
+        if gain is None:
+            continue
+        words = (
+            f"{arch_name(run.arch)}: AP {_mean(plain)} without distillation, {_mean(mkd)} with "
+            f"MKD (Δ {signed(gain.mean)} {half(gain)})".replace(" )", ")")
+        )
+        control = next(
+            (
+                r.id
+                for r in runs.values()
+                if (r.arch, r.method, r.teacher) == (run.arch, "cwd", run.teacher) and not r.options
+            ),
+            None,
+        )
+        cwd = records.points(control, "box.AP")
+        beyond = stats.paired_delta(mkd, cwd)
+        if beyond:
+            words += (
+                f", {_mean(cwd)} with CWD alone; MKD − CWD = {signed(beyond.mean)} {half(beyond)}"
+            )
+        said.append(f"{words.rstrip()}.")
+    return said
+
+
+def _mean(points: Mapping[int, float]) -> str:
+    return number(stats.interval(points.values()).mean)

@@ -1,0 +1,343 @@
+"""One training run on mmengine's Runner: plain, or a student with its teacher.
+
+The same seed on the same CPU gives the same weights bit for bit, also when the run was killed
+and resumed: a checkpoint closes an epoch, every random generator is seeded anew where an epoch
+opens, and the sampler's order is a function of seed and epoch.
+"""
+
+import logging
+import math
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from mkd import detectors, distillation, methods  # before mmdet
+
+# isort: split
+import numpy as np
+import torch
+from mmengine.config import ConfigDict
+from mmengine.dist import get_rank, is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer, MessageHub, MMLogger
+from mmengine.model import BaseModel
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from numpy._core import multiarray
+
+from mkd import weights
+from mkd.data import splits
+from mkd.errors import UserError
+
+CURVE_POINTS = 200
+
+
+@HOOKS.register_module()
+class EpochSeedHook(Hook):
+    """Seeds every generator from run seed, epoch and rank, so that a resumed epoch is the same."""
+
+    priority = "VERY_HIGH"
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed ``random``, NumPy and torch."""
+        sequence = np.random.SeedSequence([self.seed, runner.epoch, get_rank()])
+        state = int(sequence.generate_state(1)[0])
+        random.seed(state)
+        np.random.seed(state)
+        torch.manual_seed(state)
+
+
+@HOOKS.register_module()
+class FiniteLossHook(Hook):
+    """Stops a run whose loss is not finite and names the term."""
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Look at every term of the step.
+
+        Raises:
+            UserError: The first term that is NaN or infinite.
+        """
+        for name, value in outputs.items():
+            if not math.isfinite(value.detach()):
+                raise UserError(
+                    f"{name.removeprefix('distill.')} became {float(value)} at iteration "
+                    f"{runner.iter + 1}: lower the learning rate or the term's weight"
+                )
+
+
+def train(
+    resolved: dict[str, Any],
+    data_root: Path,
+    work_dir: Path,
+    backbone_weights: Path | None = None,
+    teacher_weights: Path | None = None,
+    launcher: str = "none",
+) -> tuple[BaseModel, dict[str, Any]]:
+    """Train one run, from its last sound checkpoint where ``work_dir`` has one.
+
+    Args:
+        resolved: The run as :meth:`mkd.config.Suite.resolve` gives it.
+        data_root: The data set's folder, in COCO's layout.
+        work_dir: Where checkpoints are kept; it must belong to this resolved run alone.
+        backbone_weights: Weights the backbone starts from, as :mod:`mkd.weights` writes them.
+        teacher_weights: The teacher's weights file, where the run has a teacher.
+        launcher: mmengine's launcher, ``none`` or ``pytorch`` (torchrun).
+
+    Returns:
+        The trained detector with its averaged (EMA) weights, on the CPU in evaluation mode,
+        and the training's part of the record: iterations, images a second, seconds of wall
+        time, the share of it spent inside training steps, and the curve of every loss.
+
+    Raises:
+        UserError: Data or teacher do not fit, a loss is not finite, or no GPU where the scale
+            wants one.
+    """
+    began = time.monotonic()
+    settings = resolved["train"]
+    if settings["device"] == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            f"scale '{resolved['scale']}' trains on GPUs and this machine shows none: "
+            "run it where CUDA works, or use scale desk"
+        )
+    if settings["device"] == "cpu":
+        torch.set_num_threads(1)
+    classes = splits.classes(data_root, resolved["data"]["kind"])
+    model = _model(resolved, len(classes), backbone_weights, teacher_weights)
+    runner = Runner(model=model, **runner_config(resolved, data_root, work_dir, classes, launcher))
+    # oneDNN's and cuDNN's convolutions run this layout without reordering.
+    model.to(memory_format=torch.channels_last)
+    checkpoint = last_sound_checkpoint(work_dir)
+    if checkpoint is not None:
+        runner._resume, runner._load_from = True, str(checkpoint)
+    with torch.serialization.safe_globals(_WRITTEN_BY_MMENGINE):
+        runner.train()
+    student = runner.model.module if hasattr(runner.model, "module") else runner.model
+    student = getattr(student, "student", student)
+    # mmengine leaves the averaged weights in the EMA copy; validation would swap them in.
+    ema = next(hook for hook in runner.hooks if isinstance(hook, distillation.StudentEMAHook))
+    student.load_state_dict(ema.ema_model.module.state_dict())
+    return student.cpu().eval(), _summary(runner, time.monotonic() - began)
+
+
+def runner_config(
+    resolved: dict[str, Any],
+    data_root: Path,
+    work_dir: Path,
+    classes: tuple[str, ...],
+    launcher: str = "none",
+) -> ConfigDict:
+    """mmdet's RTMDet recipe with the scale's values: mmengine's ``Runner`` less its model.
+
+    Paper §4, implementation details; where paper and recipe differ see
+    ``config/deviations.yaml``.
+    """
+    settings = resolved["train"]
+    epochs, second_stage = settings["epochs"], settings["second_stage_epochs"]
+    flat = int(epochs * settings["flat_epochs"])
+    on_gpu = settings["device"] == "cuda"
+    first, second = detectors.train_pipelines(
+        resolved["arch"],
+        resolved["input_px"],
+        settings["mosaic"],
+        settings["resize_ratio"],
+        bitmap_masks=resolved["data"]["kind"] == "badges",
+    )
+    hooks: list[dict[str, Any]] = [
+        {"type": "EpochSeedHook", "seed": resolved["seed"]},
+        {"type": "FiniteLossHook"},
+        {
+            "type": "StudentEMAHook",
+            "ema_type": "ExpMomentumEMA",
+            "update_buffers": True,
+            "priority": 49,
+            **settings["ema"],
+        },
+    ]
+    if second_stage:
+        hooks.append(
+            {
+                "type": "PipelineSwitchHook",
+                "switch_epoch": epochs - second_stage,
+                "switch_pipeline": second,
+            }
+        )
+    return ConfigDict(
+        work_dir=str(work_dir),
+        default_scope="mmdet",
+        launcher=launcher,
+        log_level="INFO",
+        log_processor={"window_size": 20},
+        randomness={"seed": resolved["seed"], "deterministic": not on_gpu},
+        env_cfg={"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
+        train_dataloader={
+            "batch_size": settings["batch_size"],
+            "num_workers": settings["workers"],
+            "persistent_workers": settings["workers"] > 0,
+            "pin_memory": on_gpu,
+            "drop_last": True,
+            "sampler": {"type": "DefaultSampler", "shuffle": True},
+            "dataset": splits.dataset_config(
+                resolved["data"], data_root, "train", classes, pipeline=first
+            ),
+        },
+        train_cfg={"by_epoch": True, "max_epochs": epochs, "val_interval": epochs + 1},
+        optim_wrapper={
+            "type": "AmpOptimWrapper" if on_gpu else "OptimWrapper",
+            "optimizer": {
+                "type": "AdamW",
+                "lr": settings["lr"],
+                "weight_decay": settings["weight_decay"],
+                "fused": True,
+            },
+            "paramwise_cfg": {
+                "norm_decay_mult": 0,
+                "bias_decay_mult": 0,
+                "bypass_duplicate": True,
+            },
+        },
+        param_scheduler=[
+            {
+                "type": "LinearLR",
+                "start_factor": 1e-5,
+                "by_epoch": False,
+                "begin": 0,
+                "end": settings["warmup_iters"],
+            },
+            {
+                "type": "CosineAnnealingLR",
+                "eta_min": settings["lr"] * settings["final_lr"],
+                "begin": flat,
+                "end": epochs,
+                "T_max": epochs - flat,
+                "by_epoch": True,
+                "convert_to_iter_based": True,
+            },
+        ],
+        default_hooks={
+            "logger": {"type": "LoggerHook", "interval": 20},
+            "checkpoint": {
+                "type": "CheckpointHook",
+                "interval": settings["checkpoint_epochs"],
+                "max_keep_ckpts": 2,
+            },
+        },
+        custom_hooks=hooks,
+        visualizer={"type": "Visualizer", "vis_backends": []},
+    )
+
+
+def last_sound_checkpoint(work_dir: Path) -> Path | None:
+    """The newest checkpoint that can be read whole; broken ones are removed on the way."""
+    for path in sorted(
+        work_dir.glob("epoch_*.pth"), key=lambda file: int(file.stem.split("_")[1]), reverse=True
+    ):
+        try:
+            with torch.serialization.safe_globals(_WRITTEN_BY_MMENGINE):
+                torch.load(path, map_location="cpu")
+            return path
+        except Exception as error:  # whatever a truncated file makes torch raise
+            logging.getLogger(__name__).warning("checkpoint %s is broken: %s", path, error)
+            if is_main_process():
+                path.unlink(missing_ok=True)
+    return None
+
+
+# What a run's own checkpoint holds besides tensors and plain values.
+_WRITTEN_BY_MMENGINE: list[Any] = [
+    HistoryBuffer,
+    multiarray._reconstruct,
+    multiarray.scalar,
+    np.ndarray,
+    np.dtype,
+    np.dtypes.Float64DType,
+    np.dtypes.Int64DType,
+    getattr,
+    np.mean,
+    np.max,
+    np.min,
+]
+
+
+def _model(
+    resolved: dict[str, Any],
+    num_classes: int,
+    backbone_weights: Path | None,
+    teacher_weights: Path | None,
+) -> BaseModel:
+    device = resolved["train"]["device"]
+    config = detectors.model_config(resolved["arch"], num_classes, resolved["width"])
+    # Seeded here, not by the Runner: the student starts alike with and without a teacher.
+    torch.manual_seed(resolved["seed"])
+    random.seed(resolved["seed"])
+    np.random.seed(resolved["seed"])
+    student = detectors.build(config, device)
+    # It would log the origin of every single tensor.
+    MMLogger.get_current_instance().setLevel("WARNING")
+    student.init_weights()
+    if backbone_weights is not None:
+        weights.load(student.backbone, backbone_weights)
+    student._is_init = True
+    if not resolved["losses"]:
+        return student
+    above = resolved["teacher"]
+    if teacher_weights is None or above is None:
+        raise UserError(f"run '{resolved['run']}' distils and was given no teacher's weights")
+    teacher_config = detectors.model_config(above["arch"], num_classes, above["width"])
+    teacher = detectors.build(teacher_config, device)
+    weights.load(teacher, teacher_weights)
+    model = distillation.distill(
+        student,
+        teacher,
+        distillation.distiller_config(
+            methods.Plan(methods.METHODS[resolved["method"]], resolved["losses"]),
+            detectors.neck_channels(config),
+            detectors.neck_channels(teacher_config),
+            detectors.NECK_CONVS,
+        ),
+    )
+    model._is_init = teacher._is_init = True
+    return model
+
+
+def _summary(runner: Runner, wall_s: float) -> dict[str, Any]:
+    logged = MessageHub.get_current_instance().log_scalars
+    seconds = np.asarray(logged["train/time"].data[0])
+    loading = np.asarray(logged["train/data_time"].data[0])
+    images = runner.train_dataloader.batch_size * runner.world_size
+    return {
+        "iterations": runner.max_iters,
+        "epochs": runner.max_epochs,
+        "images_per_s": round(float(images / np.median(seconds)), 2),
+        "wall_s": round(wall_s, 2),
+        "step_s": round(float((seconds - loading).sum()), 2),
+        "curve": _curve(logged, len(runner.train_dataloader)),
+    }
+
+
+def _curve(logged: dict[str, HistoryBuffer], iterations_per_epoch: int) -> list[dict[str, Any]]:
+    """Every loss over the run, levels of a term summed, averaged to at most CURVE_POINTS."""
+    columns: dict[str, np.ndarray] = {}
+    for key, buffer in logged.items():
+        name = key.removeprefix("train/").removeprefix("student.")
+        if "loss" not in name and name not in ("lr", "grad_norm"):
+            continue
+        if name.startswith("distill."):
+            name = name.removeprefix("distill.").rsplit("_", 1)[0]
+        values = np.asarray(buffer.data[0], dtype=np.float64)
+        columns[name] = columns[name] + values if name in columns else values
+    iterations = len(columns["loss"])
+    edges = np.unique(np.linspace(0, iterations, min(CURVE_POINTS, iterations) + 1).astype(int))
+    return [
+        {
+            "iter": int(end),
+            "epoch": round(int(end) / iterations_per_epoch, 4),
+            **{name: float(values[begin:end].mean()) for name, values in columns.items()},
+        }
+        for begin, end in zip(edges, edges[1:], strict=False)
+    ]

@@ -1,0 +1,53 @@
+"""Weights that are exchanged: tensors only, read without running code from the file."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mkd.errors import UserError
+from mkd.files import atomic_path
+
+
+def save(model: nn.Module, path: Path, meta: dict[str, Any]) -> None:
+    """Write a model's weights and a few plain values about them, whole or not at all.
+
+    Raises:
+        UserError: The disk is full.
+    """
+    state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    with atomic_path(path) as temporary:
+        torch.save({"state_dict": state, "meta": meta}, temporary)
+
+
+def load(model: nn.Module, path: Path) -> dict[str, Any]:
+    """Read weights into a model of the same architecture.
+
+    Returns:
+        The plain values saved beside them.
+
+    Raises:
+        UserError: The file is missing, broken, or of another architecture.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        state = saved["state_dict"]
+    except FileNotFoundError as error:
+        raise UserError(f"the weights file {path} does not exist: train its run first") from error
+    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError, OSError) as error:
+        raise UserError(
+            f"the weights file {path} is not a sound checkpoint: delete it and train its run again"
+        ) from error
+    own = model.state_dict()
+    for name, value in own.items():
+        found = state.get(name)
+        if found is None or found.shape != value.shape:
+            has = "no such tensor" if found is None else f"the shape {tuple(found.shape)}"
+            raise UserError(
+                f"the weights file {path} does not fit: '{name}' wants {tuple(value.shape)} and "
+                f"the file has {has}; use weights of this architecture and width"
+            )
+    model.load_state_dict(state)
+    return dict(saved.get("meta", {}))

@@ -1,0 +1,305 @@
+"""What holds for every loss: precision, layouts, gradients, determinism, no host transfer."""
+
+import warnings
+from collections.abc import Callable
+from copy import deepcopy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmrazor.registry import MODELS
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from mkd.losses import (
+    CWD,
+    FGD,
+    FKD,
+    MGD,
+    PKD,
+    FeatureAlignmentLoss,
+    FeatureLoss,
+    FrequencyMaskLoss,
+    MultiscaleLoss,
+)
+
+CHANNELS = 4
+PLAIN: dict[str, Callable[[], nn.Module]] = {
+    "multiscale": MultiscaleLoss,
+    "multiscale-max": lambda: MultiscaleLoss(pool="max"),
+    "multiscale-norm": lambda: MultiscaleLoss(squared=False, normalizer="hw"),
+    "frequency": FrequencyMaskLoss,
+    "frequency-hermitian": lambda: FrequencyMaskLoss(mask="hermitian"),
+    "frequency-magnitude": lambda: FrequencyMaskLoss(mask="magnitude"),
+    "frequency-spectral": lambda: FrequencyMaskLoss(error="spectral"),
+    "alignment": FeatureAlignmentLoss,
+    "alignment-channel": lambda: FeatureAlignmentLoss(softmax_axis="channel", temperature=2.0),
+    "alignment-attention": lambda: FeatureAlignmentLoss(attention_weighted=True),
+    "feature-mse": FeatureLoss,
+    "feature-pkd": lambda: FeatureLoss("pkd"),
+    "cwd": CWD,
+    "pkd": PKD,
+}
+LEARNED: dict[str, Callable[[], nn.Module]] = {
+    "frequency-generator": lambda: FrequencyMaskLoss(generator_channels=CHANNELS),
+    "mgd": lambda: MGD(CHANNELS, CHANNELS),
+    "fkd": lambda: FKD(CHANNELS, CHANNELS),
+    "fgd": lambda: FGD(CHANNELS, CHANNELS),
+}
+ALL = PLAIN | LEARNED
+# Raw features come in, and an adapter of their own makes them fit.
+ADAPTED = {"mgd": MGD, "fkd": FKD, "fgd": FGD}
+
+
+def run(module: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:
+    """The loss from a fixed seed, FGD with two boxes an image."""
+    torch.manual_seed(11)
+    if not isinstance(module, FGD):
+        return module(student, teacher)
+    n = len(student)
+    box = torch.tensor([[4.0, 3.0, 30.0, 20.0], [20.0, 12.0, 60.0, 40.0]], device=student.device)
+    index = torch.arange(n, device=student.device, dtype=torch.float32).repeat_interleave(2)
+    boxes = torch.cat([index[:, None], box.repeat(n, 1)], 1)
+    shapes = torch.tensor([[48, 64]], device=student.device).expand(n, 2)
+    return module(student, teacher, boxes, shapes)
+
+
+def build(name: str) -> nn.Module:
+    torch.manual_seed(2)
+    module = ALL[name]()
+    for parameter in module.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return module
+
+
+@pytest.mark.parametrize(
+    "name", ["MultiscaleLoss", "FrequencyMaskLoss", "FeatureAlignmentLoss", "FeatureLoss"]
+)
+def test_registered_with_a_weight_of_one(name, maps):
+    student, teacher = maps(2, 3, 4, 5)
+    torch.manual_seed(0)
+    plain = MODELS.build({"type": name})(preds_S=student, preds_T=teacher)
+    torch.manual_seed(0)
+    tripled = MODELS.build({"type": name, "loss_weight": 3.0})(preds_S=student, preds_T=teacher)
+    torch.testing.assert_close(tripled, 3 * plain)
+
+
+@pytest.mark.parametrize("rival", ["CWD", "MGD", "FGD", "FKD", "PKD"])
+def test_rivals_are_registered(rival):
+    assert MODELS.get(rival).__module__.startswith("mkd.losses.")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradcheck(name, maps):
+    module = build(name).double()
+    if name == "fkd":
+        # Its attention is a constant to the gradient: a flat one is so to differences, too.
+        module.student.spatial_T = 1e12
+    student, teacher = (x.double() for x in maps(2, CHANNELS, 3, 4))
+    student.requires_grad_()
+    assert torch.autograd.gradcheck(lambda s: run(module, s, teacher), student)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_gradients_of_parameters(name, maps):
+    module = build(name).double()
+    student, teacher = (x.double() for x in maps(2, CHANNELS, 3, 4))
+    parameters = list(module.parameters())
+    value = run(module, student, teacher)
+    slopes = torch.autograd.grad(value, parameters)
+    step = 1e-6
+    generator = torch.Generator().manual_seed(0)
+    directions = [torch.randn(p.shape, generator=generator).double() for p in parameters]
+    ends = []
+    for sign in (1, -1):
+        moved = deepcopy(module)
+        for p, direction in zip(moved.parameters(), directions, strict=True):
+            p.data += sign * step * direction
+        ends.append(run(moved, student, teacher))
+    expected = (ends[0] - ends[1]) / (2 * step)
+    got = sum((g * d).sum() for g, d in zip(slopes, directions, strict=True))
+    torch.testing.assert_close(got, expected.detach(), rtol=1e-4, atol=1e-9)
+    assert all(g.any() for g in slopes[-2:])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradients_stop_at_the_teacher(name, maps):
+    module = build(name)
+    student, teacher = (x.requires_grad_() for x in maps(2, CHANNELS, 6, 5))
+    run(module, student, teacher).backward()
+    assert teacher.grad is None
+    assert student.grad.any()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_takes_a_teacher_born_in_inference_mode(name, maps):
+    module = build(name)
+    student, teacher = maps(2, CHANNELS, 6, 5)
+    student.requires_grad_()
+    with torch.inference_mode():
+        inferred = teacher.clone()
+    value = run(module, student, inferred)
+    value.backward()
+    assert torch.equal(value, run(module, student, teacher))
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_adapter_where_channels_differ(name, maps):
+    module = ADAPTED[name](3, 5)
+    student, teacher = maps(2, 3, 6, 5)[0].requires_grad_(), maps(2, 5, 6, 5)[1]
+    run(module, student, teacher).backward()
+    assert student.grad.any()
+    align = module.connector.align if name == "mgd" else module.align
+    assert align.weight.shape == (5, 3, 1, 1)
+    assert align.weight.grad.any()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_weight_zero_gives_gradient_zero(name, maps):
+    module = build(name)
+    if name == "mgd":
+        module.distance.alpha_mgd = 0.0
+    else:
+        module.loss_weight = 0.0
+    student, teacher = maps(2, CHANNELS, 6, 5)
+    student.requires_grad_()
+    value = run(module, student, teacher)
+    value.backward()
+    assert value == 0
+    assert not student.grad.any()
+
+
+@pytest.mark.parametrize("name", [k for k in ALL if not k.startswith(("frequency", "mgd"))])
+def test_permutation_of_the_batch(name, maps):
+    """Losses without random masks do not see the order of samples."""
+    module = build(name).double()
+    student, teacher = (x.double() for x in maps(3, CHANNELS, 6, 5))
+    order = [2, 0, 1]
+    torch.testing.assert_close(
+        run(module, student[order], teacher[order]), run(module, student, teacher)
+    )
+
+
+@pytest.mark.parametrize("name", [k for k in ALL if k.startswith("frequency")])
+def test_permutation_of_the_batch_under_one_mask(name, maps):
+    module = build(name)
+    module.mask_scope = "batch"
+    student, teacher = maps(3, CHANNELS, 6, 5)
+    order = [2, 0, 1]
+    torch.testing.assert_close(
+        run(module, student[order], teacher[order]), run(module, student, teacher)
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", PLAIN)
+def test_half_precision_is_computed_in_float32(name, dtype, maps):
+    module = build(name)
+    student, teacher = (x.to(dtype) for x in maps(2, CHANNELS, 20, 10))
+    expected = run(module, student.float(), teacher.float())
+    assert torch.equal(run(module, student, teacher), expected)
+    with torch.autocast("cpu", dtype=dtype):
+        assert torch.equal(run(module, student, teacher), expected)
+        assert torch.equal(run(module, student.float(), teacher.float()), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", LEARNED)
+def test_learned_losses_under_autocast(name, dtype, maps):
+    module = build(name)
+    student, teacher = (x.to(dtype) for x in maps(2, CHANNELS, 20, 10))
+    student.requires_grad_()
+    with torch.autocast("cpu", dtype=dtype):
+        value = run(module, student, teacher)
+    value.backward()
+    assert value.dtype == torch.float32
+    assert student.grad.isfinite().all()
+    torch.testing.assert_close(
+        value, run(module, student.float(), teacher.float()), rtol=0.05, atol=0
+    )
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_never_waits_for_the_device(name):
+    """A fake tensor has no values: whatever needs one on the host (item, if, nonzero) raises."""
+    with FakeTensorMode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = ALL[name]()
+        student = torch.empty(2, CHANNELS, 6, 5, requires_grad=True)
+        value = module_value(module, student)
+        value.backward()
+        assert value.shape == ()
+        assert student.grad.shape == student.shape
+
+
+def module_value(module: nn.Module, student: Tensor) -> Tensor:
+    teacher = torch.empty(2, CHANNELS, 6, 5)
+    if isinstance(module, FGD):
+        return module(student, teacher, torch.empty(7, 5), torch.empty(2, 2))
+    return module(student, teacher)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_rejects_maps_of_two_shapes(name, maps):
+    module = build(name)
+    with pytest.raises(ValueError, match=r"compares maps of one shape.*put an adapter before"):
+        run(module, maps(2, CHANNELS, 6, 5)[0], maps(2, CHANNELS, 6, 4)[0])
+
+
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "contiguous": lambda x: x,
+    "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "transposed": lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+    "strided": lambda x: x.repeat_interleave(2, dim=3)[..., ::2],
+    "expanded": lambda x: x[:1].expand_as(x),
+}
+CONTENTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "random": lambda x: x,
+    "zero": torch.zeros_like,
+    "constant": lambda x: torch.full_like(x, 3.0),
+    "huge": lambda x: 1e4 * x,
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 11), st.integers(1, 11)),
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),
+    layouts=st.tuples(st.sampled_from(sorted(LAYOUTS)), st.sampled_from(sorted(LAYOUTS))),
+    contents=st.tuples(st.sampled_from(sorted(CONTENTS)), st.sampled_from(sorted(CONTENTS))),
+)
+def test_any_shape_dtype_layout_and_content(name, shape, dtype, layouts, contents):
+    n, h, w = shape
+    if name == "fkd" and n * h * w == 1:
+        return  # batch norm refuses a single value, see FKD.forward
+    module = build(name)
+    if dtype == torch.float64:
+        module = module.double()
+    generator = torch.Generator().manual_seed(n + 10 * h + 100 * w)
+    student, teacher = (
+        LAYOUTS[layout](
+            CONTENTS[content](torch.randn(n, CHANNELS, h, w, generator=generator)).to(dtype)
+        ).detach()
+        for layout, content in zip(layouts, contents, strict=True)
+    )
+    student.requires_grad_()
+    value = run(module, student, teacher)
+    value.backward()
+    assert value.shape == ()
+    assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert value.isfinite()
+    assert value >= 0
+    plain = [x.detach().clone(memory_format=torch.contiguous_format) for x in (student, teacher)]
+    if dtype in (torch.float16, torch.bfloat16):
+        plain = [x.float() for x in plain]
+    plain[0].requires_grad_()
+    expected = run(deepcopy(module), *plain)
+    torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6)
+    (slope,) = torch.autograd.grad(expected, plain[0])
+    assert slope.isfinite().all()
+    # PKD divides by a deviation of 1e-6 where the student is constant: beyond fp16's range.
+    assert student.grad[slope.abs() < torch.finfo(dtype).max].isfinite().all()
+    for parameter in module.parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all()

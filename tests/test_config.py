@@ -1,0 +1,107 @@
+"""The configuration: every mistake is one sentence, and a digest covers what decides a run."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mkd import config
+from mkd.errors import UserError
+
+HEAD = "run\tarch\tteacher\tmethod\toptions\ttables\n"
+BASE = "a\trtmdet-tiny\t-\tbaseline\t-\t1\nb\trtmdet-s\t-\tbaseline\t-\t1\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(config.ROOT / "config", tmp_path / "config")
+    (tmp_path / "config/runs.tsv").write_text(HEAD + BASE + "c\trtmdet-tiny\tb\tmkd\t-\t1\n")
+    return tmp_path / "config"
+
+
+def load(folder: Path, **replace: object) -> config.Suite:
+    return config.load(dict(replace), folder / "config.yaml")
+
+
+@pytest.mark.parametrize("scale", ["smoke", "desk", "lab", "paper"])
+def test_every_scale_loads_and_resolves_every_run(scale: str) -> None:
+    suite = config.load({"scale": scale})
+    for run in suite.runs:
+        assert suite.resolve(run, suite.seeds(run)[0])["train"]["epochs"] == suite.epochs(run)
+
+
+def test_unknown_scale(folder: Path) -> None:
+    with pytest.raises(UserError, match="unknown scale 'dekc'.*desk, lab, paper, smoke"):
+        load(folder, scale="dekc")
+
+
+def test_unknown_key_of_the_configuration(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"config\.yaml: .*'sede' was unexpected"):
+        load(folder, sede=[1])
+
+
+def test_unknown_key_of_a_scale(folder: Path) -> None:
+    path = folder / "scales/smoke.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["train"]["learning_rate"] = 1
+    path.write_text(yaml.safe_dump(settings))
+    with pytest.raises(UserError, match=r"smoke\.yaml: train: .*'learning_rate' was unexpected"):
+        load(folder, scale="smoke")
+
+
+def test_unknown_run(folder: Path) -> None:
+    with pytest.raises(UserError, match="unknown run 'd': .* has a, b, c"):
+        load(folder).run("d")
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("d\trtmdet-xs\t-\tbaseline\t-\t1", "unknown arch 'rtmdet-xs'"),
+        ("d\trtmdet-tiny\tb\tkd\t-\t1", "unknown method 'kd'"),
+        ("d\trtmdet-tiny\tb\tmkd\talpha\t1", "option 'alpha' is not written key=value"),
+        ("d\trtmdet-tiny\tb\tmkd\tbeta=1\t1", "option 'beta' is not 'alpha'"),
+        ("d\trtmdet-tiny\tb\tmkd\tterms=fad,fda\t1", "has no term 'fda'"),
+        ("d\trtmdet-tiny\tb\tmkd\tterms=fad fdmd.mask_ratio=0\t1", "of a term that is on"),
+        ("d\trtmdet-tiny\tc\tmkd\t-\t1", "the teacher 'c' of run 'd' is not a baseline"),
+        ("d\trtmdet-tiny\te\tmkd\t-\t1", "the teacher 'e' of run 'd' is not a baseline"),
+        ("d\trtmdet-tiny\t-\tmkd\t-\t1", "every other method has one"),
+        ("d\trtmdet-tiny\tb\tbaseline\t-\t1", "a baseline has no teacher"),
+        ("a\trtmdet-tiny\t-\tbaseline\t-\t1", "run 'a' stands there twice"),
+        ("d\trtmdet-tiny\t-\tbaseline\t-\t6", "'6' does not match"),
+    ],
+)
+def test_a_wrong_row_is_named(folder: Path, row: str, sentence: str) -> None:
+    with open(folder / "runs.tsv", "a") as handle:
+        handle.write(row + "\n")
+    with pytest.raises(UserError, match=sentence):
+        load(folder)
+
+
+def test_alpha_multiplies_every_terms_own_weight(folder: Path) -> None:
+    with open(folder / "runs.tsv", "a") as handle:
+        handle.write("d\trtmdet-tiny\tb\tmkd\talpha=0.5 fad.loss_weight=3\t1\n")
+    losses = load(folder).resolve("d", 0)["losses"]
+    assert {name: loss["loss_weight"] for name, loss in losses.items()} == {
+        "multiscale": 0.5,
+        "fdmd": 0.5,
+        "fad": 1.5,
+    }
+
+
+def test_the_digest_covers_seed_and_teacher_but_not_other_runs(folder: Path) -> None:
+    suite = load(folder)
+    before = config.digest(suite.resolve("c", 0))
+    assert before != config.digest(suite.resolve("c", 1))
+    with open(folder / "runs.tsv", "a") as handle:
+        handle.write("d\trtmdet-m\t-\tbaseline\t-\t1\n")
+    assert config.digest(load(folder).resolve("c", 0)) == before
+    text = (folder / "runs.tsv").read_text().replace("b\trtmdet-s", "b\trtmdet-m")
+    (folder / "runs.tsv").write_text(text)
+    assert config.digest(load(folder).resolve("c", 0)) != before
+
+
+def test_seeds_of_the_command_line_replace_the_scales(folder: Path) -> None:
+    assert load(folder, scale="desk", seeds=[7, 8]).seeds("a") == [7, 8]
+    assert load(folder, scale="desk", seeds=[7, 8]).teacher_seed("b") == 7

@@ -1,0 +1,17 @@
+rule data:
+    """Make or check the data set; its digest goes into every record."""
+    output:
+        f"{RESULTS}/data.json",
+    log:
+        f"{RESULTS}/logs/data.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 2
+    params:
+        python=PYTHON,
+        config=CONFIG,
+        data=digest([suite.settings["data"], str(suite.data_root)]),
+        code=provenance.code_digest(pipeline.DATA_MODULES),
+    shell:
+        "{params.python} -m mkd data --out {output} {params.config} 2>&1 | tee {log} >&2;"
+        " exit ${{PIPESTATUS[0]}}"

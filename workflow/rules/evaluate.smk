@@ -1,0 +1,22 @@
+rule evaluate:
+    """Score one trained run on the val set; the report reads the record."""
+    input:
+        data=rules.data.output,
+        weights=rules.train.output.weights,
+        training=rules.train.output.record,
+    output:
+        record=pipeline.run_path(suite, "{run}", "{seed}", "record.json"),
+        detections=pipeline.run_path(suite, "{run}", "{seed}", "detections.json"),
+    log:
+        f"{RESULTS}/logs/evaluate/{{run}}-seed{{seed}}.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    params:
+        python=PYTHON,
+        config=CONFIG,
+        code=provenance.code_digest(provenance.EVALUATION),
+        trained=f"{RESULTS}/logs/train/{{run}}-seed{{seed}}.log",
+    shell:
+        "{params.python} -m mkd evaluate --run {wildcards.run} --seed {wildcards.seed}"
+        " --data {input.data} --log {params.trained} {params.config} > {log} 2>&1"

@@ -1,0 +1,32 @@
+rule report:
+    """Paper against measured, one self-contained page."""
+    input:
+        pipeline.records(suite),
+    output:
+        page=f"{RESULTS}/report/index.html",
+        data=f"{RESULTS}/report/data.json",
+    log:
+        f"{RESULTS}/logs/report.log",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        python=PYTHON,
+        config=CONFIG,
+        code=pipeline.report_code(),
+    shell:
+        "{params.python} -m mkd report {params.config} > {log} 2>&1"
+
+
+rule report_partial:
+    """The same page from whatever has been run; the rest reads not run."""
+    log:
+        f"{RESULTS}/logs/report_partial.log",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        python=PYTHON,
+        config=CONFIG,
+    shell:
+        "{params.python} -m mkd report {params.config} > {log} 2>&1"

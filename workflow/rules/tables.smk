@@ -1,0 +1,33 @@
+rule table:
+    """One table of the paper, paper against measured, as CSV, Markdown and LaTeX."""
+    input:
+        lambda wildcards: pipeline.records(suite, int(wildcards.table)),
+    output:
+        multiext(f"{RESULTS}/tables/table{{table}}", ".csv", ".md", ".tex"),
+    log:
+        f"{RESULTS}/logs/table{{table}}.log",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        python=PYTHON,
+        config=CONFIG,
+        code=provenance.code_digest(pipeline.TABLE_MODULES),
+    shell:
+        "{params.python} -m mkd table --table {wildcards.table} {params.config} > {log} 2>&1"
+
+
+for number in range(1, 6):
+
+    rule:
+        name:
+            f"table{number}"
+        input:
+            expand(rules.table.output, table=number),
+        localrule: True
+
+
+rule tables:
+    input:
+        expand(rules.table.output, table=range(1, 6)),
+    localrule: True

@@ -1,0 +1,64 @@
+rule pretrain:
+    """The backbone of one size, pretrained on crops where the scale has no ImageNet weights."""
+    input:
+        rules.data.output,
+    output:
+        f"{RESULTS}/pretrained/{{size}}.pth",
+    log:
+        f"{RESULTS}/logs/pretrain/{{size}}.log",
+    # Everything else waits for these.
+    priority: 2
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    params:
+        python=PYTHON,
+        config=CONFIG,
+        settings=digest([suite.settings.get("pretrain"), suite.settings["width"]]),
+        code=provenance.code_digest(["pretraining", "detectors", "weights"]),
+    shell:
+        "{params.python} -m mkd pretrain --size {wildcards.size} --out {output} {params.config}"
+        " > {log} 2>&1"
+
+
+rule train:
+    """One run, one seed, from scratch or from its last sound checkpoint."""
+    input:
+        data=rules.data.output,
+        backbone=lambda wildcards: pipeline.backbone_weights(suite, wildcards.run),
+        teacher=lambda wildcards: pipeline.teacher_weights(suite, wildcards.run),
+    output:
+        weights=pipeline.run_path(suite, "{run}", "{seed}", "weights.pth"),
+        record=pipeline.run_path(suite, "{run}", "{seed}", "train.json"),
+    log:
+        f"{RESULTS}/logs/train/{{run}}-seed{{seed}}.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: pipeline.threads(suite)
+    resources:
+        gpu=pipeline.gpus(suite),
+    params:
+        python=f"{PYTHON} {pipeline.torchrun(suite)}",
+        config=CONFIG,
+        resolved=lambda wildcards: digest(
+            suite.resolve(wildcards.run, int(wildcards.seed))
+        ),
+        code=lambda wildcards: pipeline.train_code(suite, wildcards.run),
+        start=lambda wildcards, input: " ".join(
+            f"--{name} {input[name]}"
+            for name in ("backbone", "teacher")
+            if input[name]
+        ),
+    shell:
+        "{params.python} -m mkd train --run {wildcards.run} --seed {wildcards.seed}"
+        " {params.start} {params.config} > {log} 2>&1"
+
+
+use rule train as train_teacher with:
+    wildcard_constraints:
+        run="|".join(pipeline.teachers(suite)),
+    # Everything else waits for these.
+    priority: 1
+
+
+ruleorder: train_teacher > train
