@@ -16,6 +16,7 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.analysis import get_model_complexity_info
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 
 from mkd.errors import UserError
@@ -23,9 +24,6 @@ from mkd.errors import UserError
 register_all_modules(init_default_scope=True)
 
 _CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
-NECK_CONVS = tuple(f"neck.out_convs.{level}.conv" for level in range(3))
-"""Where OpenMMLab's RTMDet recipe records features: the convolution of each neck output,
-before its norm and activation (strides 8, 16, 32)."""
 
 
 def official_config(arch: str) -> Config:
@@ -64,9 +62,34 @@ def build(model: ConfigDict, device: str = "cpu") -> BaseModel:
     return MODELS.build(model)
 
 
-def neck_channels(model: ConfigDict) -> int:
-    """Channels of every level of the neck's output."""
-    return int(model.neck.out_channels)
+def init_weights(model: BaseModel) -> None:
+    """Initialize a detector from torch's global generator, as mmdet does."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    # It would log the origin of every single tensor.
+    logger.setLevel("WARNING")
+    model.init_weights()
+    logger.setLevel(level)
+
+
+def feature_sources(layers: str) -> list[tuple[str, int | None]]:
+    """Where features of strides 8, 16 and 32 are recorded (:class:`mkd.methods.Plan`).
+
+    Returns:
+        A module's name and, where its output is a tuple, the index in it, one a level. For
+        ``neck`` the convolution of each neck output, before its norm and activation, as in
+        OpenMMLab's RTMDet recipe.
+    """
+    if layers == "neck":
+        return [(f"neck.out_convs.{level}.conv", None) for level in range(3)]
+    return [("neck" if layers == "neck_output" else "backbone", level) for level in range(3)]
+
+
+def feature_channels(model: ConfigDict, layers: str) -> list[int]:
+    """Channels of the features :func:`feature_sources` names, one a level."""
+    if layers == "backbone":
+        return [int(channels) for channels in model.neck.in_channels]
+    return [int(model.neck.out_channels)] * 3
 
 
 def train_pipelines(

@@ -22,6 +22,11 @@ class Term:
 
     type: str
     module: str
+    levels: tuple[dict[str, Any], ...] = ()
+    """Arguments of the loss that its authors set apart for each level, finest first."""
+    growth: tuple[float, float] = (0.0, 0.0)
+    """Powers of a map's channels and of its positions that the loss grows with, where its
+    authors coded a sum and not a mean: a published weight holds for maps of full size."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,13 @@ class Method:
             affine-free batch norm; batch norm alone for the teacher), shared by all terms of a
             level; ``raw`` where the method's own code takes features as they are recorded.
         default: Names of the terms that are on unless a run says otherwise.
-        balanced: Term weights are set from gradient norms over the first steps
-            (:mod:`mkd.balancing`).
+        balanced: The terms' weights come from gradient norms
+            (:class:`mkd.distillation.BalanceHook`).
     """
 
     terms: dict[str, Term]
     features: Literal["normalized", "raw"] = "normalized"
-    default: tuple[str, ...] = field(default=())
+    default: tuple[str, ...] = ()
     balanced: bool = False
 
     def __post_init__(self) -> None:
@@ -59,7 +64,27 @@ _MKD_DEFAULT = ("multiscale", "fdmd", "fad")  # audit item 1: L_fea has no formu
 METHODS: dict[str, Method] = {
     "baseline": Method({}),
     "cwd": Method({"cwd": Term("CWD", "cwd")}),
+    # A sum over channels and positions.
+    "mgd": Method({"mgd": Term("MGD", "mgd", growth=(1, 1))}, "raw"),
+    # A sum over channels; its masks are normalized over positions.
+    "fgd": Method({"fgd": Term("FGD", "fgd", growth=(1, 0))}, "raw"),
+    # Unsquared norms over both.
+    "fkd": Method(
+        {
+            "fkd": Term(
+                "FKD", "fkd", ({"reduction": 4, "pool_stride": 4}, {}, {}), growth=(0.5, 0.5)
+            )
+        },
+        "raw",
+    ),
+    "pkd": Method({"pkd": Term("PKD", "pkd")}),
     "mkd": Method(_MKD_TERMS, default=_MKD_DEFAULT),
+    "mkd-balanced": Method(_MKD_TERMS, default=_MKD_DEFAULT, balanced=True),
+}
+
+CHOICES = {
+    "layers": ("neck", "neck_output", "backbone"),
+    "adapter": ("norm", "conv", "identity"),
 }
 
 
@@ -72,10 +97,22 @@ class Plan:
         losses: For each term that is on, the configuration of its loss: the registered type
             and keyword arguments; ``loss_weight`` already holds α times the term's own weight
             where α is given.
+        layers: Where features are recorded (audit item 4): ``neck`` for the convolution of each
+            neck output, ``neck_output`` behind its norm and activation, ``backbone`` for the
+            stages the neck takes in.
+        adapter: What stands between (audit item 5): ``norm`` for a 1×1 convolution and an
+            affine-free batch norm, batch norm alone for the teacher; ``conv`` for the
+            convolution alone; ``identity`` for nothing.
+        stop_epoch: Epoch after which nothing is distilled (audit item 24), or None.
+        term_weights: Factors on terms beside their own weight; 1 where none is given.
     """
 
     method: Method
     losses: dict[str, dict[str, Any]]
+    layers: str = "neck"
+    adapter: str = "norm"
+    stop_epoch: int | None = None
+    term_weights: dict[str, float] = field(default_factory=dict)
 
 
 def plan(run: str, method: str, options: dict[str, Any]) -> Plan:
@@ -84,8 +121,9 @@ def plan(run: str, method: str, options: dict[str, Any]) -> Plan:
     Args:
         run: The run's id, for the messages.
         method: A key of :data:`METHODS`.
-        options: ``alpha`` (paper Eq. 6), ``terms`` (comma-separated names) and
-            ``<term>.<argument>`` for a loss class's own arguments.
+        options: ``alpha`` (paper Eq. 6), ``terms`` (comma-separated names), ``layers``,
+            ``adapter`` and ``stop_epoch`` (:class:`Plan`), and ``<term>.<argument>`` for a loss
+            class's own arguments.
 
     Raises:
         UserError: Unknown method, term or option.
@@ -98,6 +136,7 @@ def plan(run: str, method: str, options: dict[str, Any]) -> Plan:
     options = dict(options)
     alpha = options.pop("alpha", None)
     names = options.pop("terms", None)
+    where = {key: options.pop(key) for key in ("layers", "adapter", "stop_epoch") if key in options}
     on = tuple(str(names).split(",")) if names is not None else entry.default
     losses: dict[str, dict[str, Any]] = {}
     for name in on:
@@ -107,20 +146,42 @@ def plan(run: str, method: str, options: dict[str, Any]) -> Plan:
                 f"its terms are {', '.join(entry.terms) or 'none'}"
             )
         losses[name] = {"type": entry.terms[name].type}
-    if alpha is not None and not losses:
-        raise UserError(f"run '{run}': alpha weighs distillation terms, but '{method}' has none")
+    given = [*(["alpha"] if alpha is not None else []), *where]
+    if given and not losses:
+        raise UserError(f"run '{run}': option '{given[0]}' is for distillation, which it has not")
+    for key, choices in CHOICES.items():
+        if key in where and where[key] not in choices:
+            raise UserError(f"run '{run}': {key}={where[key]} is not one of {', '.join(choices)}")
+    if "adapter" in where and entry.features == "raw":
+        raise UserError(f"run '{run}': '{method}' brings its own adapter, remove the option")
     for key, value in options.items():
         name, dot, argument = key.partition(".")
         if not dot or name not in losses:
             raise UserError(
-                f"run '{run}': option '{key}' is not 'alpha', 'terms' or '<term>.<argument>' "
-                f"of a term that is on ({', '.join(losses) or 'none'})"
+                f"run '{run}': option '{key}' is not 'alpha', 'terms', 'layers', 'adapter', "
+                "'stop_epoch' or '<term>.<argument>' of a term that is on "
+                f"({', '.join(losses) or 'none'})"
             )
         losses[name][argument] = value
     if alpha is not None:
         for arguments in losses.values():
             arguments["loss_weight"] = alpha * arguments.get("loss_weight", 1.0)
-    return Plan(entry, losses)
+    return Plan(entry, losses, **where)
+
+
+def size_weights(plan: Plan, width: float, input_px: int) -> dict[str, float]:
+    """Factors that keep a summed loss as strong as its published weight makes it at full size.
+
+    Args:
+        plan: The method's terms.
+        width: Width of the detectors relative to full size.
+        input_px: Side of the input in pixels; full size is 640.
+    """
+    weights = {}
+    for name in plan.losses:
+        channels, positions = plan.method.terms[name].growth
+        weights[name] = width**-channels * (640 / input_px) ** (2 * positions)
+    return weights
 
 
 def loss_modules(plan: Plan) -> list[str]:

@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmengine.dataset import pseudo_collate
-from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.runner import Runner, set_random_seed
 from torch import Tensor, nn
@@ -117,9 +116,8 @@ def pretrain(
     torch.set_num_threads(1)
     dataset = CropDataset(data_root, kind, settings["crop_px"])
     set_random_seed(SEED)
-    MMLogger.get_current_instance().setLevel("WARNING")
     detector = detectors.build(detectors.model_config(arch, dataset.classes, width))
-    detector.init_weights()
+    detectors.init_weights(detector)
     model = BackboneClassifier(detector, dataset.classes, settings["crop_px"])
     model.to(memory_format=torch.channels_last)
     steps = len(dataset) // settings["batch_size"] * settings["epochs"]

@@ -184,7 +184,7 @@ def measure(
 
 def baseline_of(run: str | None, runs: Mapping[str, Run]) -> str | None:
     """Id of the undistilled run of the same architecture, or None."""
-    if run not in runs:
+    if run is None or run not in runs:
         return None
     arch = runs[run].arch
     return next((r.id for r in runs.values() if r.arch == arch and r.method == "baseline"), None)

@@ -20,8 +20,8 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.dist import get_rank, is_main_process
 from mmengine.hooks import Hook
-from mmengine.logging import HistoryBuffer, MessageHub, MMLogger
-from mmengine.model import BaseModel
+from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from numpy._core import multiarray
@@ -117,7 +117,7 @@ def train(
         runner._resume, runner._load_from = True, str(checkpoint)
     with torch.serialization.safe_globals(_WRITTEN_BY_MMENGINE):
         runner.train()
-    student = runner.model.module if hasattr(runner.model, "module") else runner.model
+    student = runner.model.module if is_model_wrapper(runner.model) else runner.model
     student = getattr(student, "student", student)
     # mmengine leaves the averaged weights in the EMA copy; validation would swap them in.
     ema = next(hook for hook in runner.hooks if isinstance(hook, distillation.StudentEMAHook))
@@ -159,6 +159,13 @@ def runner_config(
             **settings["ema"],
         },
     ]
+    if resolved["distillation"]["losses"]:
+        hooks.append({"type": "GradientNormHook"})
+        if methods.METHODS[resolved["method"]].balanced:
+            hooks.append({"type": "BalanceHook"})
+        if resolved["distillation"]["stop_epoch"] is not None:
+            stop = resolved["distillation"]["stop_epoch"]
+            hooks.append({"type": "mmrazor.StopDistillHook", "stop_epoch": stop})
     if second_stage:
         hooks.append(
             {
@@ -277,13 +284,11 @@ def _model(
     random.seed(resolved["seed"])
     np.random.seed(resolved["seed"])
     student = detectors.build(config, device)
-    # It would log the origin of every single tensor.
-    MMLogger.get_current_instance().setLevel("WARNING")
-    student.init_weights()
+    detectors.init_weights(student)
     if backbone_weights is not None:
         weights.load(student.backbone, backbone_weights)
     student._is_init = True
-    if not resolved["losses"]:
+    if not resolved["distillation"]["losses"]:
         return student
     above = resolved["teacher"]
     if teacher_weights is None or above is None:
@@ -291,15 +296,19 @@ def _model(
     teacher_config = detectors.model_config(above["arch"], num_classes, above["width"])
     teacher = detectors.build(teacher_config, device)
     weights.load(teacher, teacher_weights)
-    model = distillation.distill(
-        student,
-        teacher,
-        distillation.distiller_config(
-            methods.Plan(methods.METHODS[resolved["method"]], resolved["losses"]),
-            detectors.neck_channels(config),
-            detectors.neck_channels(teacher_config),
-            detectors.NECK_CONVS,
+    plan = methods.Plan(methods.METHODS[resolved["method"]], **resolved["distillation"])
+    model = distillation.FrozenTeacherDistill(
+        distiller=distillation.distiller_config(
+            plan,
+            detectors.feature_channels(config, plan.layers),
+            detectors.feature_channels(teacher_config, plan.layers),
+            detectors.feature_sources(plan.layers),
         ),
+        architecture=student,
+        teacher=teacher,
+        # No recorded feature is written over by the module that reads it.
+        module_inplace=True,
+        teacher_module_inplace=True,
     )
     model._is_init = teacher._is_init = True
     return model
@@ -310,7 +319,21 @@ def _summary(runner: Runner, wall_s: float) -> dict[str, Any]:
     seconds = np.asarray(logged["train/time"].data[0])
     loading = np.asarray(logged["train/data_time"].data[0])
     images = runner.train_dataloader.batch_size * runner.world_size
+    gradients = {
+        key.removeprefix("train/distill."): [float(value) for value in buffer.data[0]]
+        for key, buffer in logged.items()
+        if key.startswith("train/distill.grad_")
+    }
+    summary: dict[str, Any] = {"gradient_norms": gradients} if gradients else {}
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    if isinstance(model, distillation.FrozenTeacherDistill):
+        summary["term_weights"] = {
+            name.removeprefix("weight_of_loss_"): float(value)
+            for name, value in model.distiller.named_buffers()
+            if name.startswith("weight_of_")
+        }
     return {
+        **summary,
         "iterations": runner.max_iters,
         "epochs": runner.max_epochs,
         "images_per_s": round(float(images / np.median(seconds)), 2),

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 
 
 def promote(x: Tensor) -> Tensor:
@@ -62,6 +63,14 @@ def check_choice(loss: str, option: str, value: Any, choices: tuple[Any, ...]) -
         raise ValueError(
             f"{loss}: {option}={value!r} is not one of {', '.join(map(repr, choices))}"
         )
+
+
+def sample_norms(x: Tensor) -> Tensor:
+    """The Euclidean norm of each sample of N×…: N. Its gradient is 0 where the norm is 0."""
+    # Row by row first: vector_norm adds up plainly, which costs digits over a whole map. A
+    # square root instead would have an infinite slope at 0.
+    rows = vector_norm(x, dim=-1).reshape(len(x), -1)
+    return vector_norm(rows, dim=1)
 
 
 def spatial_attention(x: Tensor, temperature: float) -> Tensor:

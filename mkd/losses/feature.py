@@ -13,7 +13,8 @@ class FeatureLoss(nn.Module):
     """A plain feature distance for the L_fea of MKD's Eq. 6 (audit 1; none by default).
 
     Args:
-        kind: ``"mse"``: the element mean of squares; ``"pkd"``: :class:`mkd.losses.PKD`.
+        kind: ``"mse"``: the element mean of squares; ``"pkd"``: :class:`mkd.losses.PKD` of
+            weight 1.
         loss_weight: Factor of the whole term (audit 3).
 
     Raises:
@@ -23,7 +24,7 @@ class FeatureLoss(nn.Module):
     def __init__(self, kind: str = "mse", loss_weight: float = 1.0) -> None:
         super().__init__()
         check_choice("FeatureLoss", "kind", kind, ("mse", "pkd"))
-        self.distance = PKD(loss_weight=1.0) if kind == "pkd" else F.mse_loss
+        self.distance = PKD(distance_weight=1.0) if kind == "pkd" else F.mse_loss
         self.loss_weight = loss_weight
 
     @in_full_precision

@@ -6,7 +6,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 from torch.linalg import vector_norm
 
-from mkd.losses.common import channel_adapter, in_full_precision, promote
+from mkd.losses.common import channel_adapter, in_full_precision, promote, sample_norms
 
 
 @MODELS.register_module()
@@ -91,11 +91,12 @@ class FKD(nn.Module):
         t_attention, _, t_spatial, t_relation, t_map = self.teacher(preds_T.contiguous())
         attention = ((s_attention + t_attention) / 2).detach()
         # mmrazor's norms are roots of sums, whose gradient is undefined where the maps agree.
-        distances = (
-            vector_norm((s_map - t_map) * attention.sqrt()),
-            vector_norm(s_channel - t_map.mean((2, 3))),
-            vector_norm(s_spatial - t_spatial),
-            vector_norm(s_relation - t_relation),
+        differences = (
+            (s_map - t_map) * attention.sqrt(),
+            s_channel - t_map.mean((2, 3)),
+            s_spatial - t_spatial,
+            s_relation - t_relation,
         )
-        terms = [w * d for w, d in zip(self.weights, distances, strict=True)]
+        norms = [vector_norm(sample_norms(d)) for d in differences]
+        terms = [w * norm for w, norm in zip(self.weights, norms, strict=True)]
         return self.loss_weight * torch.stack(terms).sum()

@@ -15,7 +15,7 @@ class MGD(nn.Module):
 
     mmrazor's connector and loss in one module, the mask drawn where the maps are::
 
-        loss = loss_weight · Σ (G(align(S) ⊙ M) − T)² / N
+        loss = loss_weight · distance_weight · Σ (G(align(S) ⊙ M) − T)² / N
 
     M is N×1×H×W and zero with probability ``mask_ratio``; G is 3×3 conv–ReLU–3×3 conv; align
     is a 1×1 conv where the channels differ. S and T are raw features.
@@ -24,7 +24,8 @@ class MGD(nn.Module):
         student_channels: C of the student's map.
         teacher_channels: C of the teacher's map.
         mask_ratio: λ. Published: 0.65 for one-stage (the default), 0.45 for two-stage.
-        loss_weight: α. Published: 2e-5 for one-stage (the default), 5e-7 for two-stage.
+        distance_weight: α. Published: 2e-5 for one-stage (the default), 5e-7 for two-stage.
+        loss_weight: Factor of the whole term.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class MGD(nn.Module):
         student_channels: int,
         teacher_channels: int,
         mask_ratio: float = 0.65,
-        loss_weight: float = 2e-5,
+        distance_weight: float = 2e-5,
+        loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.connector = MGDConnector(student_channels, teacher_channels, mask_ratio)
-        self.distance = MGDLoss(loss_weight)
+        self.distance = MGDLoss(distance_weight)
+        self.loss_weight = loss_weight
 
     def forward(self, preds_S: Tensor, preds_T: Tensor) -> Tensor:
         """The loss of one level (scalar) for raw maps N×C×H×W, C of each side."""
@@ -50,4 +53,4 @@ class MGD(nn.Module):
 
     @in_full_precision
     def _distance(self, preds_S: Tensor, preds_T: Tensor) -> Tensor:
-        return self.distance(preds_S, preds_T)
+        return self.loss_weight * self.distance(preds_S, preds_T)

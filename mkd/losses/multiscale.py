@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from mkd.losses.common import check_choice, in_full_precision
+from mkd.losses.common import check_choice, in_full_precision, sample_norms
 
 
 @MODELS.register_module()
@@ -84,9 +84,9 @@ class MultiscaleLoss(nn.Module):
         divisor = area if self.normalizer == "hw" else c * h * w
         if self.squared:
             return difference.square().sum() / (n * divisor)
-        # vector_norm has the subgradient 0 at 0, where a square root has an infinite slope.
-        norms = torch.linalg.vector_norm(difference, dim=(1, 2, 3))
-        return norms.mean() / (divisor if self.normalizer == "hw" else divisor**0.5)
+        return sample_norms(difference).mean() / (
+            divisor if self.normalizer == "hw" else divisor**0.5
+        )
 
 
 def pyramid(x: Tensor, scales: tuple[int, ...], pool: str) -> list[Tensor]:

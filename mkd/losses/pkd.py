@@ -14,19 +14,21 @@ class PKD(PKDLoss):
 
     For x̂ = (x − mean) / (std + 1e-6) of each channel over N, H and W::
 
-        loss = loss_weight · ½ · mean (Ŝ − T̂)²
+        loss = loss_weight · distance_weight · ½ · mean (Ŝ − T̂)²
 
     Args:
-        loss_weight: Published: 10 on RetinaNet (the default), 6 on two-stage detectors.
+        distance_weight: Published: 10 on RetinaNet (the default), 6 on two-stage detectors.
+        loss_weight: Factor of the whole term.
     """
 
-    def __init__(self, loss_weight: float = 10.0) -> None:
+    def __init__(self, distance_weight: float = 10.0, loss_weight: float = 1.0) -> None:
         super().__init__(loss_weight=loss_weight)
+        self.distance_weight = distance_weight
 
     @in_full_precision
     def forward(self, preds_S: Tensor, preds_T: Tensor) -> Tensor:
         """The loss of one level (scalar) for maps N×C×H×W."""
-        return super().forward(preds_S, preds_T)
+        return self.distance_weight * super().forward(preds_S, preds_T)
 
     def norm(self, feat: Tensor) -> Tensor:
         """Standardized over N, H and W; zero where a channel has one value only."""

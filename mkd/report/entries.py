@@ -6,7 +6,7 @@ from typing import Any
 from mkd import tables
 from mkd.config import Suite
 from mkd.records import Records
-from mkd.report.formats import number
+from mkd.report.formats import measured, number
 
 
 def entries(records: Records, suite: Suite) -> list[dict[str, Any]]:
@@ -29,6 +29,7 @@ def entries(records: Records, suite: Suite) -> list[dict[str, Any]]:
                 "teacher": teacher,
                 "options": " ".join(f"{key}={value}" for key, value in options.items()),
                 "tables": row.tables if row else (),
+                "figures": _means(records, suite, run),
                 "seeds": {seed: _facts(record) for seed, record in sorted(seeds.items())},
             }
         )
@@ -42,8 +43,19 @@ def coverage(records: Records, suite: Suite) -> str:
     done = sum(s in records.by_run.get(run, {}) for run, seeds in planned.items() for s in seeds)
     return (
         f"{begun} of {len(planned)} planned runs have a record, "
-        f"{done} of {sum(map(len, planned.values()))} with all seeds counted."
+        f"{done} of {sum(map(len, planned.values()))} planned seeds are done."
     )
+
+
+def _means(records: Records, suite: Suite, run: str) -> str:
+    """Mean AP of a run with its interval and its difference to the baseline."""
+    said = []
+    for kind in ("box", "mask"):
+        column = tables.Column("AP", f"{kind} AP", f"{kind}.AP")
+        cell = tables.measure(records, suite.runs, run, [column]).get("AP")
+        if cell:
+            said.append(f"{column.label} {measured(cell, column)}")
+    return ", ".join(said)
 
 
 def _facts(record: dict[str, Any]) -> dict[str, Any]:

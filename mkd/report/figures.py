@@ -68,7 +68,7 @@ def forest(table: Table) -> list[Panel]:
         for end in (d.mean, d.low, d.high)
         if end is not None
     ]
-    x = Axis.around(ends, f"{GAP}, {table.scale} scale; hollow: paper")
+    x = Axis.around(ends, f"ΔAP, {table.scale} scale (hollow: paper)")
     return [
         {
             "title": arch_name(a),
@@ -214,7 +214,12 @@ def _weights(placed: Sequence[tuple[float, Row]], control: Interval | None, scal
     ends += [control.mean] if control else []
     alphas = [alpha for alpha, _ in placed]
     x = Axis(min(alphas) / 2, max(alphas) * 2, "α", log=True, at=alphas)
-    plot = Plot(x, Axis.around(ends, f"{GAP}, {scale} scale", include=0.0), width=360, height=240)
+    plot = Plot(
+        x,
+        Axis.around(ends, f"ΔAP, {scale} scale (hollow: paper)", include=0.0),
+        width=360,
+        height=240,
+    )
     plot.rule(y=0.0)
     said = []
     if control:

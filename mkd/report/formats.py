@@ -42,18 +42,19 @@ def number(value: float | Decimal | None, digits: int = 1) -> str:
 
 
 def signed(value: float | Decimal, digits: int = 1) -> str:
-    """A difference, always with its sign."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    """A difference with its sign; none where it rounds to zero."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 def half(interval: Interval, digits: int = 1) -> str:
-    """``± half-width``, or nothing where one point or equal points give no interval."""
-    return f"± {interval.half_width:.{digits}f}" if interval.half_width else ""
+    """``± half-width``; ``1 seed`` where one point gives no interval."""
+    return "1 seed" if interval.half_width is None else f"± {interval.half_width:.{digits}f}"
 
 
 def bounds(interval: Interval, digits: int = 1) -> str:
-    """``[low, high]``, or nothing where one point or equal points give no interval."""
-    if not interval.half_width:
+    """``[low, high]``, or nothing where one point gives no interval."""
+    if interval.half_width is None:
         return ""
     return f"[{number(interval.low, digits)}, {number(interval.high, digits)}]"
 
@@ -64,13 +65,15 @@ def points(cell: Cell, digits: int = 2) -> str:
 
 
 def measured(cell: Cell | None, column: Column) -> str:
-    """A measured cell in one line: mean ± half-width (Δ to the baseline)."""
+    """A measured cell in one line: mean ± half-width (Δ to the baseline ± its own)."""
     if cell is None:
         return NOT_RUN
-    words = [number(cell.value.mean, column.digits), half(cell.value, column.digits)]
+    words = number(cell.value.mean, column.digits)
+    if column.better == "↑":
+        words += f" {half(cell.value, column.digits)}"
     if cell.delta is not None:
-        words.append(f"(Δ {signed(cell.delta.mean)} {half(cell.delta)}".rstrip() + ")")
-    return " ".join(word for word in words if word)
+        words += f" (Δ {signed(cell.delta.mean)} {half(cell.delta)})"
+    return words
 
 
 def frame(table: Table) -> pd.DataFrame:

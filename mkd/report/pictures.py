@@ -53,7 +53,8 @@ def detections(qualitative: Mapping[str, Any]) -> Markup:
 def _tile(
     at: int, image: Mapping[str, Any], name: str, kinds: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Markup:
-    boxes = Markup("").join(_box(kind, box) for kind, found in kinds.items() for box in found)
+    unit = max(image["width"], image["height"]) / 42
+    boxes = Markup("").join(_box(k, box, unit) for k, found in kinds.items() for box in found)
     truth = kinds.get("truth")
     counts = (
         f"{len(truth)} objects, {sum(b['small'] for b in truth)} small"
@@ -67,18 +68,25 @@ def _tile(
         role="img",
         aria_label=f"Image {image['id']}, {name}: {counts}",
     )
-    words = tag("strong", escape(name)) + tag("br") + escape(counts)
-    return tag("li", picture + tag("div", words))
+    return tag("li", picture + tag("strong", escape(name)) + tag("div", escape(counts)))
 
 
-def _box(kind: str, box: Mapping[str, Any]) -> Markup:
+def _box(kind: str, box: Mapping[str, Any], unit: float) -> Markup:
     x, y, width, height = box["bbox"]
     place = {"x": x, "y": y, "width": width, "height": height}
     score = f", score {box['score']:.2f}" if "score" in box else ""
     words = f"{WORDS.get(kind, 'object')}: {box['category']}{score}{', small' * box['small']}"
     drawn = tag("rect", class_="halo", **place) + tag("rect", class_=f"box b-{kind}", **place)
     if box["small"]:
-        drawn += tag("text", "s", class_="size", x=x + width, y=y, dx=2, dy=6)
+        drawn += tag(
+            "text",
+            "s",
+            class_="size",
+            x=x + width,
+            y=y,
+            dx=unit / 8,
+            style=f"font-size:{unit:.1f}px",
+        )
     return tag("g", titled(words) + drawn)
 
 

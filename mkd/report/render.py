@@ -54,6 +54,7 @@ def render(suite: Suite, out: Path) -> None:
             problems=problems,
             coverage=coverage(records, suite),
             tally=verdict_view.tally(judged, suite.scale),
+            size_scale=judged[0].claim.size_scale,
             groups=verdict_view.groups(judged),
             headlines=verdict_view.headlines(records, suite.runs),
             tables=made.values(),
@@ -85,16 +86,17 @@ def _environment() -> jinja2.Environment:
         bounds=formats.bounds,
         points=formats.points,
         slug=tables.slug,
-        metric=_metric,
+        typeset=typeset,
         chips=verdict_view.chips,
     )
     environment.globals["caption"] = caption
     return environment
 
 
-def _metric(label: str) -> Markup:
-    """``AP_S`` and ``L_FAD`` with their index set low."""
-    parts = re.split(r"\b(AP|L)_?(?=[A-Z]|50|75)(\w+)", label)
+def typeset(text: str) -> Markup:
+    """Text with the index of ``AP_S``, ``AP50`` or ``L_FAD`` set low, and curly quotes."""
+    text = re.sub(r"(?<![\w.)])'(?=\S)", "‘", text).replace("'", "’")
+    parts = re.split(r"\b(AP|L)(?:_|(?=50|75))(\w+)", text)
     out = Markup("")
     for at, part in enumerate(parts):
         out += Markup("<sub>{}</sub>").format(part) if at % 3 == 2 else part

@@ -123,7 +123,7 @@ def headlines(records: Records, runs: Mapping[str, Run]) -> list[str]:
             continue
         words = (
             f"{arch_name(run.arch)}: AP {_mean(plain)} without distillation, {_mean(mkd)} with "
-            f"MKD (Δ {signed(gain.mean)} {half(gain)})".replace(" )", ")")
+            f"MKD (Δ {signed(gain.mean)} {half(gain)})"
         )
         control = next(
             (
@@ -139,7 +139,7 @@ def headlines(records: Records, runs: Mapping[str, Run]) -> list[str]:
             words += (
                 f", {_mean(cwd)} with CWD alone; MKD − CWD = {signed(beyond.mean)} {half(beyond)}"
             )
-        said.append(f"{words.rstrip()}.")
+        said.append(f"{words}.")
     return said
 
 

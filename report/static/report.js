@@ -8,7 +8,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     const cell = [...row.cells].find((c) => c.dataset.col === col);
     return cell && cell.dataset.v !== undefined ? cell.dataset.v : null;
   };
-  table.closest("section").querySelector(".files").prepend("Click a heading to sort. ");
+  table.closest(".part").querySelector(".files").prepend("Click a heading to sort. ");
   for (const head of heads) {
     const button = document.createElement("button");
     button.type = "button";

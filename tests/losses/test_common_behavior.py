@@ -12,6 +12,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+import mkd.losses
 from mkd.losses import (
     CWD,
     FGD,
@@ -73,21 +74,29 @@ def build(name: str) -> nn.Module:
     return module
 
 
-@pytest.mark.parametrize(
-    "name", ["MultiscaleLoss", "FrequencyMaskLoss", "FeatureAlignmentLoss", "FeatureLoss"]
-)
-def test_registered_with_a_weight_of_one(name, maps):
-    student, teacher = maps(2, 3, 4, 5)
-    torch.manual_seed(0)
-    plain = MODELS.build({"type": name})(preds_S=student, preds_T=teacher)
-    torch.manual_seed(0)
-    tripled = MODELS.build({"type": name, "loss_weight": 3.0})(preds_S=student, preds_T=teacher)
-    torch.testing.assert_close(tripled, 3 * plain)
+@pytest.mark.parametrize("name", ALL)
+def test_one_factor_of_the_whole_term(name, maps):
+    module = build(name)
+    assert module.loss_weight == 1
+    plain = run(module, *maps(2, CHANNELS, 6, 5))
+    module.loss_weight = 3.0
+    torch.testing.assert_close(run(module, *maps(2, CHANNELS, 6, 5)), 3 * plain)
 
 
-@pytest.mark.parametrize("rival", ["CWD", "MGD", "FGD", "FKD", "PKD"])
-def test_rivals_are_registered(rival):
-    assert MODELS.get(rival).__module__.startswith("mkd.losses.")
+@pytest.mark.parametrize("name", ALL)
+def test_two_backward_passes_agree(name, maps):
+    """Gradient norms are measured on the graph that is then back-propagated."""
+    module = build(name)
+    student, teacher = maps(2, CHANNELS, 6, 5)
+    value = run(module, student.requires_grad_(), teacher)
+    (first,) = torch.autograd.grad(value, student, retain_graph=True)
+    (second,) = torch.autograd.grad(value, student)
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", mkd.losses.__all__)
+def test_registered_under_its_name(name):
+    assert MODELS.get(name) is getattr(mkd.losses, name)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -158,10 +167,7 @@ def test_adapter_where_channels_differ(name, maps):
 @pytest.mark.parametrize("name", ALL)
 def test_weight_zero_gives_gradient_zero(name, maps):
     module = build(name)
-    if name == "mgd":
-        module.distance.alpha_mgd = 0.0
-    else:
-        module.loss_weight = 0.0
+    module.loss_weight = 0.0
     student, teacher = maps(2, CHANNELS, 6, 5)
     student.requires_grad_()
     value = run(module, student, teacher)
@@ -263,7 +269,7 @@ CONTENTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", ALL)
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 11), st.integers(1, 11)),
     dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),

@@ -25,7 +25,7 @@ def standardized(student: Tensor, teacher: Tensor) -> Tensor:
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 2, 3, 1), (4, 2, 1, 1), (2, 8, 20, 20)])
 def test_pkd_parity(assert_parity, maps, shape):
     student, teacher = maps(*shape)
-    assert_parity(PKD(loss_weight=1.0), standardized, student, teacher)
+    assert_parity(PKD(distance_weight=1.0), standardized, student, teacher)
     assert_parity(PKD(), PKDLoss(loss_weight=10.0), student, teacher)
     assert_parity(FeatureLoss("pkd"), standardized, student, teacher)
 
@@ -38,7 +38,7 @@ def test_pkd_is_one_minus_the_pearson_correlation(maps):
         for k in range(3)
     ]
     expected = (size - 1) / size * (1 - np.mean(r))
-    assert PKD(loss_weight=1.0)(student, teacher).item() == pytest.approx(expected, rel=1e-4)
+    assert PKD(distance_weight=1.0)(student, teacher).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_pkd_ignores_the_students_scale_and_shift(maps):
@@ -47,6 +47,7 @@ def test_pkd_ignores_the_students_scale_and_shift(maps):
     torch.testing.assert_close(PKD()(affine, teacher), PKD()(student, teacher), rtol=1e-4, atol=0)
 
 
+@pytest.mark.filterwarnings("ignore:std")
 def test_pkd_is_defined_for_a_single_position(maps):
     student, teacher = maps(1, 3, 1, 1)
     student.requires_grad_()

@@ -96,6 +96,15 @@ def test_mask_is_eq_3(mask, size):
         assert not torch.equal(drawn, mirror)
 
 
+@pytest.mark.parametrize("mask", ["literal", "hermitian", "magnitude"])
+def test_keep_dc_keeps_the_mean_alone(mask):
+    torch.manual_seed(0)
+    loss = FrequencyMaskLoss(mask_ratio=0.9, mask=mask, keep_dc=True)
+    kept = loss.draw_mask(400, 5, 6, torch.device("cpu")).float().mean(0)[0]
+    assert kept[0, 0] == 1
+    assert (kept.flatten()[1:] - 0.1).abs().max() < 5 * (0.09 / 400) ** 0.5
+
+
 def test_hermitian_inverse_is_real(maps):
     student, _ = maps(4, 3, 6, 8)
     mask = FrequencyMaskLoss(mask="hermitian").draw_mask(4, 6, 8, torch.device("cpu"))

@@ -1,0 +1,207 @@
+"""The page in a real headless Chromium, opened from its file."""
+
+import base64
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from mkd.config import Suite
+from mkd.report.render import render
+
+pytestmark = pytest.mark.slow
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP = {"width": 1400, "height": 900}
+PHONE = {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on the PATH")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def url(suite: Suite, fill: Callable[..., Path]) -> str:
+    """A report with every section filled, one corrupt record among them."""
+    results = fill()
+    (results / "desk/runs/ins-tiny-mkd/seed1/record.json").write_text("{")
+    pixels = cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
+    box = {"bbox": [9, 9, 20, 20], "category": "disc 3", "small": True}
+    judged = {"hit": [{**box, "score": 0.9}], "false": [{**box, "score": 0.4}], "miss": [box]}
+    image = {
+        "id": 1,
+        "width": 64,
+        "height": 64,
+        "photo": "data:image/png;base64," + base64.b64encode(pixels).decode(),
+        "truth": [box],
+        "found": {"RTMDet-tiny": judged, "RTMDet-tiny with MKD": judged},
+    }
+    (suite.results / "figures").mkdir()
+    (suite.results / "figures/qualitative.json").write_text(
+        json.dumps({"rule": "the first by id", "images": [image]})
+    )
+    render(suite, suite.results / "report")
+    return (suite.results / "report/index.html").as_uri()
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    context = browser.new_context(viewport=DESKTOP)
+    opened = context.new_page()
+    opened.goto(url)
+    yield opened
+    context.close()
+
+
+def test_no_request_leaves_the_page_and_nothing_is_complained_of(
+    browser: Browser, url: str
+) -> None:
+    context = browser.new_context(viewport=DESKTOP)
+    page = context.new_page()
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(url, wait_until="networkidle")
+    page.mouse.wheel(0, 100_000)
+    assert [link for link in asked if not link.startswith("data:")] == [url]
+    assert said == []
+    assert page.locator("image").first.bounding_box() is not None
+    context.close()
+
+
+def test_sorting_turns_the_column_and_comes_back(page: Page) -> None:
+    rows = page.locator("#table1 table.sortable tbody tr")
+    before = rows.locator("th").all_inner_texts()
+    head = page.locator('#table1 th[data-col="m-AP"]')
+    values = """rows => rows.map(row => [...row.cells].find(c => c.dataset.col === "m-AP"))
+                            .map(cell => cell ? Number(cell.dataset.v) : null)"""
+    for order, sign in (("descending", -1), ("ascending", 1)):
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == order
+        found = rows.evaluate_all(values)
+        ran = [value for value in found if value is not None]
+        assert len(ran) == 7
+        assert ran == sorted(ran, key=lambda value: sign * value)
+        assert found[: len(ran)] == ran
+    head.locator("button").press("Enter")
+    assert head.get_attribute("aria-sort") is None
+    assert rows.locator("th").all_inner_texts() == before
+
+
+def test_model_names_sort_as_text(page: Page) -> None:
+    head = page.locator('#table1 th[data-col="row"]')
+    head.locator("button").click()
+    head.locator("button").click()
+    names = page.locator("#table1 table.sortable tbody tr").locator("th")
+    keys = names.evaluate_all("cells => cells.map(cell => cell.dataset.v)")
+    assert keys == page.evaluate("keys => [...keys].sort((a, b) => a.localeCompare(b))", keys)
+
+
+def test_a_cell_leads_to_its_run_and_a_fold_opens(page: Page, url: str) -> None:
+    page.locator("#t1-rtmdet-tiny-ours-m-ap a").click()
+    assert page.url.endswith("#run-tiny-mkd")
+    page.wait_for_function(
+        "() => { const r = document.querySelector('#run-tiny-mkd').getBoundingClientRect();"
+        " return r.top > -1 && r.bottom < innerHeight + 1 }"
+    )
+    page.goto(f"{url}#run-tiny-mkd-seed2")
+    digest = page.locator("#run-tiny-mkd-seed2 dd", has_text="cccc").first
+    assert digest.is_visible()
+    assert not page.locator("#run-tiny-mkd-seed1 dd").first.is_visible()
+
+
+def test_it_reads_without_javascript(browser: Browser, url: str) -> None:
+    context = browser.new_context(viewport=DESKTOP, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(url)
+    assert page.locator("#t1-rtmdet-tiny-ours-m-ap").is_visible()
+    assert page.locator("#forest svg").first.is_visible()
+    assert page.locator("thead button").count() == 0
+    page.locator("#table1-points summary").click()
+    assert page.locator("#table1-points td").first.is_visible()
+    context.close()
+
+
+def test_print_unfolds_everything_and_folds_it_again(page: Page) -> None:
+    folded = page.locator("details:not([open])").count()
+    assert folded > 0
+    page.evaluate(
+        "addEventListener('beforeprint', () => {"
+        " window.left = document.querySelectorAll('details:not([open])').length })"
+    )
+    document = page.pdf(format="A4")
+    assert document.startswith(b"%PDF")
+    assert len(document) > 50_000
+    assert page.evaluate("window.left") == 0
+    assert page.locator("details:not([open])").count() == folded
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_no_violation(
+    browser: Browser, url: str, scheme: str, viewport: dict[str, int]
+) -> None:
+    context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(url)
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    context.close()
+
+
+def test_dark_is_dark_and_light_is_light(browser: Browser, url: str) -> None:
+    shades = {}
+    for scheme in ("light", "dark"):
+        context = browser.new_context(color_scheme=scheme)
+        page = context.new_page()
+        page.goto(url)
+        color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        shades[scheme] = sum(map(int, color.removeprefix("rgb(").removesuffix(")").split(",")))
+        context.close()
+    assert shades["dark"] < 150 < 600 < shades["light"]
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_a_narrow_page_scrolls_in_its_tables_only(browser: Browser, url: str, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 740})
+    page = context.new_page()
+    page.goto(url)
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    wide = page.locator("#table4 .wide").first
+    assert wide.evaluate("box => box.scrollWidth > box.clientWidth")
+    name = page.locator("#t4-rtmdet-tiny-ours")
+    left = name.evaluate("cell => cell.getBoundingClientRect().left")
+    wide.evaluate("box => { box.scrollLeft = 250 }")
+    assert name.evaluate("cell => cell.getBoundingClientRect().left") == pytest.approx(left, abs=1)
+    context.close()
+
+
+def test_the_keyboard_reaches_the_skip_link_first(page: Page) -> None:
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#verdicts")

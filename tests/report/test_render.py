@@ -1,0 +1,258 @@
+"""The page from full, partial, empty and broken results."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mkd import stats
+from mkd.config import Run, Suite
+from mkd.records import load_records
+from mkd.report import formats
+from mkd.report.render import render, typeset
+
+
+class Page(HTMLParser):
+    """Ids, links, tables' cells and texts of a page; a wrongly nested tag is an error."""
+
+    VOID = frozenset({"meta", "link", "br"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.html = html
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text: dict[str, str] = {}
+        self.tags: list[str] = []
+        self._open: list[tuple[str, str | None]] = []
+        self.feed(html)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [given["id"] or ""] if "id" in given else []
+        self.links += [given["href"] or ""] if tag == "a" else []
+        if tag not in self.VOID:
+            self._open.append((tag, given.get("id")))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop()[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        for _, name in self._open:
+            if name:
+                self.text[name] = self.text.get(name, "") + data
+
+
+def page(suite: Suite) -> Page:
+    render(suite, suite.results / "report")
+    return Page((suite.results / "report" / "index.html").read_text())
+
+
+def squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_empty_results_render_and_say_not_run(suite: Suite) -> None:
+    made = page(suite)
+    for number in range(1, 6):
+        assert "not run" in made.text[f"table{number}"]
+    assert "0 of 13 planned runs" in made.text["verdicts"]
+    assert "reproduced" not in made.text["verdicts"].replace("not reproduced", "")
+    assert "problems" not in made.ids
+
+
+def test_a_missing_cell_says_not_run_beside_one_that_ran(
+    suite: Suite, fill: Callable[..., Path]
+) -> None:
+    fill("tiny-baseline", "tiny-mkd")
+    made = page(suite)
+    assert made.text["t1-rtmdet-tiny-fgd-measured"] == "not run"
+    assert made.text["t1-rtmdet-tiny-cwd-measured"] == "not run"
+    assert made.text["t1-rtmdet-tiny-ours-m-latency_ms"] == "not run"
+    assert re.match(r"\d+\.\d ± \d", made.text["t1-rtmdet-tiny-ours-m-ap"])
+
+
+def test_a_cell_shows_what_stats_says_and_links_to_its_run(
+    suite: Suite, fill: Callable[..., Path]
+) -> None:
+    fill("tiny-baseline", "tiny-mkd")
+    made = page(suite)
+    records = load_records(suite.results.parent, "desk")
+    mkd, base = (records.points(run, "box.AP") for run in ("tiny-mkd", "tiny-baseline"))
+    value, delta = stats.interval(mkd.values()), stats.paired_delta(mkd, base)
+    assert delta is not None
+    for cell in (
+        "t1-rtmdet-tiny-ours",
+        "t3-rtmdet-tiny-rtmdet-s",
+        "t5-rtmdet-tiny-kd-loss-weight-1-0",
+    ):
+        assert squeezed(made.text[f"{cell}-m-ap"]) == (
+            f"{value.mean:.1f} ± {value.half_width:.1f}Δ {delta.mean:+.1f} ± {delta.half_width:.1f}"
+        )
+    start = made.html.index('id="t1-rtmdet-tiny-ours-m-ap"')
+    cell = made.html[start : made.html.index("</td>", start)]
+    assert 'href="#run-tiny-mkd"' in cell
+    assert formats.number(mkd[2], 2) in cell
+    for seed in mkd:
+        assert f"run-tiny-mkd-seed{seed}" in made.ids
+
+
+def test_one_seed_says_so(suite: Suite, fill: Callable[..., Path]) -> None:
+    fill("s-baseline", "s-mkd")
+    made = page(suite)
+    assert made.text["t1-rtmdet-s-m-ap"].endswith("1 seed")
+    assert made.text["t1-rtmdet-s-ours-m-ap"].endswith("1 seed")
+
+
+def test_every_anchor_is_unique_and_every_link_lands(
+    suite: Suite, fill: Callable[..., Path]
+) -> None:
+    fill()
+    made = page(suite)
+    assert len(made.ids) == len(set(made.ids))
+    beside = {path.name for path in (suite.results / "report").iterdir()}
+    for link in made.links:
+        assert link.removeprefix("#") in made.ids if link.startswith("#") else link in beside
+
+
+def test_the_scale_stands_in_every_measured_heading_and_verdict(
+    suite: Suite, fill: Callable[..., Path]
+) -> None:
+    fill()
+    html = page(suite).html
+    measured = re.findall(r'<th[^>]*data-col="m-[^>]*>(.*?)</th>', html, re.S)
+    assert len(measured) == 5 + 4 + 3 * 6
+    assert all("desk" in heading for heading in measured)
+    groups = re.findall(r'<th class="m m-first" colspan[^>]*>(.*?)</th>', html, re.S)
+    assert len(groups) == 5
+    assert all("desk scale" in group and "128 px" in group for group in groups)
+    verdicts = re.findall(r'<span class="verdict[^>]*>(.*?)</span>', html, re.S)
+    assert verdicts
+    assert all("desk" in verdict for verdict in verdicts)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{broken", "[]", "{}", '{"kind": "detection"}', "\x00", '{"kind": NaN}'],
+    ids=["cut", "list", "empty", "short", "binary", "nan"],
+)
+def test_a_corrupt_record_is_named_and_the_rest_rendered(
+    suite: Suite, fill: Callable[..., Path], content: str
+) -> None:
+    results = fill("tiny-baseline", "tiny-mkd")
+    (results / "desk/runs/tiny-mkd/seed1/record.json").write_text(content)
+    made = page(suite)
+    assert "runs/tiny-mkd/seed1/record.json" in made.text["problems"]
+    assert "2 of 3 seeds" in made.text["run-tiny-mkd"]
+    assert "±" in made.text["t1-rtmdet-tiny-ours-m-ap"]
+
+
+def test_a_record_in_the_wrong_folder_is_named_and_left_out(
+    suite: Suite, fill: Callable[..., Path]
+) -> None:
+    results = fill("tiny-baseline", seeds=(0, 1))
+    folder = results / "desk/runs/tiny-baseline"
+    (folder / "seed1").rename(folder / "seed7")
+    records = load_records(results, "desk")
+    assert list(records.by_run["tiny-baseline"]) == [0]
+    assert [p.where for p in records.problems] == ["runs/tiny-baseline/seed7/record.json"]
+    assert "seed1" in records.problems[0].what
+
+
+def test_seeds_on_different_data_are_flagged_and_shown(
+    suite: Suite, fill: Callable[..., Path]
+) -> None:
+    results = fill("tiny-baseline")
+    path = results / "desk/runs/tiny-baseline/seed2/record.json"
+    record = json.loads(path.read_text())
+    record["digests"]["data"] = "f" * 64
+    path.write_text(json.dumps(record))
+    made = page(suite)
+    assert "tiny-baseline: its seeds differ in their data digest" in squeezed(made.text["problems"])
+    assert "3 of 3 seeds" in made.text["run-tiny-baseline"]
+
+
+def test_broken_pictures_are_named(suite: Suite, fill: Callable[..., Path]) -> None:
+    fill("tiny-baseline")
+    (suite.results / "figures").mkdir()
+    (suite.results / "figures/qualitative.json").write_text('{"images": [{}], "rule": "x"}')
+    made = page(suite)
+    assert "figures/qualitative.json" in made.text["problems"]
+    assert "Not run" in made.text["detections"]
+
+
+EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
+
+
+def test_every_string_of_a_record_is_escaped(suite: Suite, fill: Callable[..., Path]) -> None:
+    results = fill()
+    scripts = page(suite).html.count("<script")
+
+    def poison(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: poison(inner) for key, inner in value.items()}
+        return EVIL if isinstance(value, str) else value
+
+    for path in results.glob("desk/runs/*/seed*/record.json"):
+        record = json.loads(path.read_text())
+        kept = {key: record[key] for key in ("kind", "run", "scale", "digests")}
+        record = poison(record) | kept
+        record["options"] = {EVIL: EVIL}
+        record["host"][EVIL] = EVIL
+        record["train"]["curve"] = [{**p, f"loss_{EVIL}": 1.0} for p in record["train"]["curve"]]
+        path.write_text(json.dumps(record))
+    evil = Run("tiny-evil", "rtmdet-tiny", "s-baseline", "mkd", {"x": EVIL}, (1,))
+    made = page(replace(suite, runs={**suite.runs, evil.id: evil}))
+    assert "problems" not in made.ids
+    assert made.html.count("<script") == scripts
+    assert "<img" not in made.html
+    assert "alert(1)" in made.text["run-tiny-mkd"]
+
+
+def test_a_record_of_an_unknown_run_is_shown(suite: Suite, fill: Callable[..., Path]) -> None:
+    fill("tiny-cwd")
+    made = page(replace(suite, runs={k: v for k, v in suite.runs.items() if k != "tiny-cwd"}))
+    assert "not in the table of runs" in made.text["run-tiny-cwd"]
+    assert made.text["t1-rtmdet-tiny-cwd-measured"] == "not run"
+
+
+def test_data_json_holds_tables_verdicts_and_records(
+    suite: Suite, fill: Callable[..., Path]
+) -> None:
+    fill("tiny-baseline", "tiny-mkd")
+    page(suite)
+    data = json.loads((suite.results / "report/data.json").read_text())
+    assert data["scale"] == "desk"
+    assert len(data["records"]) == 6
+    assert "curve" not in data["records"][0]["train"]
+    assert list(data["tables"]) == ["1", "2", "3", "4", "5"]
+    assert {v["verdict"] for v in data["verdicts"]} >= {"not run"}
+
+
+def test_the_page_asks_for_nothing_outside(suite: Suite, fill: Callable[..., Path]) -> None:
+    fill()
+    html = page(suite).html
+    assert re.findall(r'(?:src|href|action)="(?:[a-z]+:)?//', html) == []
+    assert "url(http" not in html
+    assert len(html) < 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("no L_FAD", "no L<sub>FAD</sub>"),
+        ("AP_S and AP50", "AP<sub>S</sub> and AP<sub>50</sub>"),
+        ("MAP_S RTMDet-L", "MAP_S RTMDet-L"),
+        ("row 'no L_FAD' <b>", "row ‘no L<sub>FAD</sub>’ &lt;b&gt;"),
+        ("the paper's", "the paper’s"),
+    ],
+)
+def test_typeset(text: str, html: str) -> None:
+    assert typeset(text) == html

@@ -1,0 +1,119 @@
+"""The distiller: connectors shared, teacher frozen, gradients where they belong."""
+
+from typing import Any
+
+import pytest
+import torch
+from mkd import detectors, distillation  # before mmdet
+
+# isort: split
+from mmdet.testing import demo_mm_inputs
+
+from mkd import methods
+from mkd.errors import UserError
+
+METHODS = [name for name in methods.METHODS if name != "baseline"]
+
+
+def pair(method: str, **options: Any) -> distillation.FrozenTeacherDistill:
+    plan = methods.plan("test", method, options)
+    configs = [detectors.model_config(arch, 6, 0.5) for arch in ("rtmdet-tiny", "rtmdet-s")]
+    torch.manual_seed(0)
+    student, teacher = (detectors.build(config) for config in configs)
+    detectors.init_weights(student)
+    detectors.init_weights(teacher)
+    channels = [detectors.feature_channels(config, plan.layers) for config in configs]
+    model = distillation.FrozenTeacherDistill(
+        distiller=distillation.distiller_config(
+            plan, *channels, detectors.feature_sources(plan.layers)
+        ),
+        architecture=student,
+        teacher=teacher,
+        module_inplace=True,
+        teacher_module_inplace=True,
+    )
+    model.train()
+    return model
+
+
+def losses(model: distillation.FrozenTeacherDistill) -> dict[str, torch.Tensor]:
+    batch = demo_mm_inputs(2, [[3, 64, 64]] * 2, num_classes=6, num_items=[2, 3])
+    batch = model.data_preprocessor(batch, True)
+    torch.manual_seed(1)
+    return model(**batch, mode="loss")
+
+
+def total(terms: dict[str, Any]) -> torch.Tensor:
+    """As mmengine's ``parse_losses`` sums them."""
+    return sum(
+        sum(term) if isinstance(term, list) else term
+        for name, term in terms.items()
+        if "loss" in name
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_term_of_every_method_reaches_the_student_and_never_the_teacher(method: str) -> None:
+    model = pair(method)
+    terms = losses(model)
+    distilled = {name: term for name, term in terms.items() if name.startswith("distill.")}
+    names = methods.plan("test", method, {}).losses
+    assert set(distilled) == {f"distill.loss_{n}_{level}" for n in names for level in range(3)}
+    for name, term in distilled.items():
+        level = int(name[-1])
+        weight = model.student.neck.out_convs[level].conv.weight
+        (gradient,) = torch.autograd.grad(term, weight, retain_graph=True)
+        assert gradient.abs().sum() > 0, name
+    total(terms).backward()
+    assert all(parameter.grad is None for parameter in model.teacher.parameters())
+
+
+def test_a_level_runs_each_connector_once_however_many_terms_it_has() -> None:
+    model = pair("mkd")
+    calls: list[str] = []
+    for name, connector in model.distiller.connectors.items():
+        connector.register_forward_hook(lambda *_, name=name: calls.append(name))
+    losses(model)
+    assert sorted(calls) == sorted(model.distiller.connectors)
+
+
+def test_a_term_left_out_leaves_the_others_as_they_are() -> None:
+    whole, without = losses(pair("mkd")), losses(pair("mkd", terms="multiscale,fad"))
+    assert set(whole) - set(without) == {f"distill.loss_fdmd_{level}" for level in range(3)}
+    for name in without:
+        if name.startswith("distill."):
+            torch.testing.assert_close(whole[name], without[name])
+
+
+def test_gradient_norms_are_those_of_the_recorded_features() -> None:
+    model = pair("mkd")
+    model.distiller.measure = True
+    terms = losses(model)
+    recorded = model.distiller.student_recorders.get_recorder("neck.out_convs.1.conv")
+    (gradient,) = torch.autograd.grad(
+        terms["distill.loss_fdmd_1"], recorded.get_record_data(), retain_graph=True
+    )
+    torch.testing.assert_close(terms["distill.grad_fdmd_1"], gradient.norm())
+
+
+@pytest.mark.parametrize("layers", ["neck_output", "backbone"])
+@pytest.mark.parametrize("adapter", ["norm", "conv"])
+def test_other_layers_and_adapters(layers: str, adapter: str) -> None:
+    model = pair("mkd", layers=layers, adapter=adapter)
+    terms = losses(model)
+    total({n: t for n, t in terms.items() if n.startswith("distill.")}).backward()
+    head = model.student.bbox_head
+    assert all(p.grad is None for p in head.parameters())
+    assert any(p.grad is not None for p in model.student.backbone.parameters())
+
+
+def test_identity_wants_equal_channels() -> None:
+    with pytest.raises(UserError, match="level 0 has 48 in the student and 64 in the teacher"):
+        pair("mkd", adapter="identity")
+
+
+def test_summed_losses_keep_their_published_strength() -> None:
+    plan = methods.plan("test", "mgd", {})
+    assert methods.size_weights(plan, 1.0, 640) == {"mgd": 1.0}
+    assert methods.size_weights(plan, 0.5, 128) == {"mgd": 2 * 25}
+    assert methods.size_weights(methods.plan("test", "mkd", {}), 0.5, 128)["fad"] == 1

@@ -1,0 +1,119 @@
+"""Tables: the paper's rows in order, what was measured beside them, deltas paired by seed."""
+
+from decimal import Decimal
+
+import pytest
+
+from mkd import paper, stats, tables
+from mkd.config import Run
+from mkd.records import Records
+
+RUNS = {
+    run.id: run
+    for run in (
+        Run("tiny-baseline", "rtmdet-tiny", None, "baseline", {}, (1,)),
+        Run("s-baseline", "rtmdet-s", None, "baseline", {}, (1,)),
+        Run("tiny-cwd", "rtmdet-tiny", "s-baseline", "cwd", {}, (1,)),
+        Run("tiny-mkd", "rtmdet-tiny", "s-baseline", "mkd", {}, (1, 3, 4, 5)),
+        Run("tiny-pkd", "rtmdet-tiny", "s-baseline", "pkd", {}, (1,)),
+        Run("tiny-cwd-tau4", "rtmdet-tiny", "s-baseline", "cwd", {"cwd.temperature": 4}, ()),
+    )
+}
+AP = {
+    "tiny-baseline": {0: 20.0, 1: 22.0, 2: 21.0},
+    "tiny-cwd": {0: 30.0, 1: 31.5, 2: 31.0},
+    "tiny-mkd": {1: 33.0, 2: 31.0, 5: 90.0},
+}
+
+
+@pytest.fixture
+def records() -> Records:
+    by_run = {
+        run: {
+            seed: {"metrics": {"box": {"AP": ap, "AP50": ap + 20, "AP_S": None}}, "params_m": 1.25}
+            for seed, ap in seeds.items()
+        }
+        for run, seeds in AP.items()
+    }
+    return Records("desk", by_run, [])
+
+
+def row(table: tables.Table, run: str) -> tables.Row:
+    return next(row for row in table.rows if row.run == run)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+def test_every_row_of_the_paper_stands_in_its_order(records: Records, number: int) -> None:
+    table = tables.build(records, RUNS, number)
+    printed = [(row.label, dict(row.cells)) for row in paper.load().table(number)]
+    assert [(row.label, row.paper) for row in table.rows if row.role == "paper"] == printed
+    assert len({row.id for row in table.rows}) == len(table.rows)
+
+
+def test_delta_is_the_one_of_stats_over_the_seeds_both_have(records: Records) -> None:
+    cell = row(tables.build(records, RUNS, 1), "tiny-mkd").measured["AP"]
+    assert cell.points == AP["tiny-mkd"]
+    assert cell.value == stats.interval(AP["tiny-mkd"].values())
+    assert cell.delta == stats.paired_delta(AP["tiny-mkd"], AP["tiny-baseline"])
+    assert cell.delta is not None
+    assert cell.delta.points == (11.0, 10.0)
+
+
+def test_a_baseline_and_a_cost_have_no_delta(records: Records) -> None:
+    table = tables.build(records, RUNS, 1)
+    assert row(table, "tiny-baseline").measured["AP"].delta is None
+    assert row(table, "tiny-mkd").measured["params_m"].delta is None
+
+
+def test_what_was_not_run_has_no_cell(records: Records) -> None:
+    table = tables.build(records, RUNS, 1)
+    assert row(table, "s-baseline").measured == {}
+    assert "latency_ms" not in row(table, "tiny-mkd").measured
+    assert "AP_S" not in row(tables.build(records, RUNS, 4), "tiny-mkd").measured
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+def test_a_control_stands_right_behind_every_block_with_mkd(records: Records, number: int) -> None:
+    rows = tables.build(records, RUNS, number).rows
+    for arch in {r.arch for r in rows if r.method == "mkd"}:
+        block = [r.role for r in rows if r.arch == arch]
+        assert block[block.index("control") - 1] == "paper"
+        assert block.count("control") == 1
+
+
+def test_baseline_of_another_table_is_quoted_with_what_the_paper_prints(records: Records) -> None:
+    rows = tables.build(records, RUNS, 4).rows
+    assert (rows[0].run, rows[0].role) == ("tiny-baseline", "baseline")
+    assert rows[0].paper["AP"] == Decimal("41.1")
+    assert "AP75" not in rows[0].paper
+    assert row(tables.build(records, RUNS, 4), "tiny-mkd").paper_delta["AP"] == Decimal("0.7")
+    assert "AP75" not in row(tables.build(records, RUNS, 4), "tiny-mkd").paper_delta
+
+
+def test_published_figures_stand_at_baseline_and_control_only(records: Records) -> None:
+    rows = [r for r in tables.build(records, RUNS, 1).rows if r.arch == "rtmdet-tiny"]
+    assert {r.method: r.published for r in rows if r.published is not None} == {
+        "baseline": Decimal("41.1"),
+        "cwd": Decimal("41.8"),
+    }
+    assert "MMYOLO" in next(r for r in rows if r.method == "cwd").published_source
+
+
+def test_a_run_the_paper_has_not_is_marked_and_others_stay_out(records: Records) -> None:
+    table = tables.build(records, RUNS, 1)
+    assert row(table, "tiny-pkd").role == "suite"
+    assert all(r.run != "tiny-cwd-tau4" for r in table.rows)
+
+
+def test_groups_follow_the_sizes(records: Records) -> None:
+    firsts = [r.label for r in tables.build(records, RUNS, 1).rows if r.first]
+    assert firsts == ["YOLOv5-s", "YOLOv5-m", "YOLOv5-l"]
+    assert [r.arch for r in tables.build(records, RUNS, 4).rows if r.first] == ["rtmdet-s"]
+
+
+@pytest.mark.parametrize(
+    ("arch", "name"),
+    [("rtmdet-tiny", "RTMDet-tiny"), ("rtmdet-ins-s", "RTMDet-Ins-s"), ("yolov7", "yolov7")],
+)
+def test_architectures_are_written_as_the_field_does(arch: str, name: str) -> None:
+    assert tables.arch_name(arch) == name

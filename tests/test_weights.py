@@ -1,0 +1,48 @@
+"""Weights are exchanged as tensors only, and every misfit is one sentence."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mkd import weights
+from mkd.errors import UserError
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    saved, loaded = nn.Linear(3, 2), nn.Linear(3, 2)
+    weights.save(saved, tmp_path / "w.pth", {"seed": 3})
+    assert weights.load(loaded, tmp_path / "w.pth") == {"seed": 3}
+    assert torch.equal(saved.weight, loaded.weight)
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"w\.pth does not exist: train its run first"):
+        weights.load(nn.Linear(3, 2), tmp_path / "w.pth")
+
+
+def test_a_truncated_file(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    weights.save(nn.Linear(30, 20), path, {})
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(UserError, match=r"w\.pth is not a sound checkpoint: delete it"):
+        weights.load(nn.Linear(30, 20), path)
+
+
+def test_another_architecture(tmp_path: Path) -> None:
+    weights.save(nn.Linear(3, 2), tmp_path / "w.pth", {})
+    with pytest.raises(UserError, match=r"'weight' wants \(2, 4\) and the file has the shape"):
+        weights.load(nn.Linear(4, 2), tmp_path / "w.pth")
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return exec, ("raise SystemExit('ran')",)
+
+    torch.save({"state_dict": Evil()}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match="not a sound checkpoint"):
+        weights.load(nn.Linear(3, 2), tmp_path / "w.pth")
