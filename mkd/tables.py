@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from itertools import groupby
@@ -93,12 +93,12 @@ class Row:
         run: Id of the run, or None where the suite has none for this row.
         role: ``paper`` (the paper has this row), ``baseline`` (the paper has it in Table 1 only),
             ``control`` (CWD) or ``suite`` (another run of the suite).
+        measured: Column key → cell; a missing key is *not run*.
         first: A new group of rows begins here.
         paper: Column key → the paper's figure as printed.
         paper_delta: Column key → the paper's figure minus its own baseline's.
         published: AP published before the paper for the same architecture and method, or None.
         published_source: Where.
-        measured: Column key → cell; a missing key is *not run*.
     """
 
     id: str
@@ -107,12 +107,12 @@ class Row:
     method: str
     run: str | None
     role: str
-    first: bool
-    paper: dict[str, Decimal]
-    paper_delta: dict[str, Decimal]
-    published: Decimal | None
-    published_source: str
     measured: dict[str, Cell]
+    first: bool = False
+    paper: dict[str, Decimal] = field(default_factory=dict)
+    paper_delta: dict[str, Decimal] = field(default_factory=dict)
+    published: Decimal | None = None
+    published_source: str = ""
 
 
 @dataclass(frozen=True)

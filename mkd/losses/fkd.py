@@ -71,7 +71,7 @@ class FKD(nn.Module):
         self.teacher = FBKDTeacherConnector(**options)
         for module in self.modules():
             if isinstance(module, nn.MaxPool2d):
-                # A map smaller than the window is pooled whole instead of refused.
+                # A border or a map narrower than the window is pooled, not dropped or refused.
                 module.ceil_mode = True
         self.weights = (feature_weight, channel_weight, spatial_weight, relation_weight)
         self.loss_weight = loss_weight

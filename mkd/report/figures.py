@@ -19,13 +19,12 @@ SHAPES = {
     "mgd": "up",
     "fgd": "down",
     "fkd": "cross",
-    "pkd": "pentagon",
-    "mkd-balanced": "hourglass",
+    "pkd": "hourglass",
+    "mkd-balanced": "pentagon",
 }
 """Method → mark, in the one order of every legend. The method is also the style class."""
 NAMES = {"baseline": "no distillation", "mkd": "MKD", "mkd-balanced": "MKD, balanced"}
 SIZES = (("AP_S", "small"), ("AP_M", "medium"), ("AP_L", "large"))
-GAP = "ΔAP to the baseline"
 
 Panel = dict[str, Any]
 
@@ -41,8 +40,19 @@ def style(method: str) -> tuple[str, str]:
 
 
 def plain(runs: Mapping[str, Run], arch: str) -> list[Run]:
-    """One architecture's runs with every option at its default, in the legend's order."""
-    kept = [r for r in runs.values() if r.arch == arch and not r.options and r.method in SHAPES]
+    """One architecture's runs that compare methods, all else equal, in the legend's order.
+
+    That is its baseline and what stands in Table 1 or 2: each method at its defaults, with the
+    teacher of its size.
+    """
+    kept = [
+        run
+        for run in runs.values()
+        if run.arch == arch
+        and not run.options
+        and run.method in SHAPES
+        and (run.method == "baseline" or {1, 2} & set(run.tables))
+    ]
     return sorted(kept, key=lambda run: list(SHAPES).index(run.method))
 
 
@@ -79,6 +89,39 @@ def forest(table: Table) -> list[Panel]:
     ]
 
 
+def readings(records: Records, runs: Mapping[str, Run]) -> list[Panel]:
+    """ΔAP of MKD under each reading that stands in none of the paper's tables."""
+    column = Column("AP", "AP", "box.AP")
+    panels = []
+    for arch in dict.fromkeys(run.arch for run in runs.values()):
+        default = [run for run in plain(runs, arch) if run.method == "mkd"]
+        others = [
+            run
+            for run in runs.values()
+            if (run.arch, run.method) == (arch, "mkd") and run.options and not run.tables
+        ]
+        rows = [
+            Row(
+                run.id,
+                run.id.removeprefix(f"{default[0].id}-") if run.options else "MKD",
+                arch,
+                "mkd",
+                run.id,
+                "suite",
+                measure(records, runs, run.id, [column]),
+            )
+            for run in (default and [*default, *others])
+        ]
+        deltas = [delta for row in rows[1:] if (delta := _delta(row))]
+        if deltas:
+            ends = [end for row in rows if (d := _delta(row)) for end in (d.mean, d.low, d.high)]
+            x = Axis.around(
+                [e for e in ends if e is not None], f"ΔAP, {records.scale} scale", include=0.0
+            )
+            panels.append({"title": arch_name(arch), "body": _forest(rows, x, records.scale)})
+    return panels
+
+
 def _delta(row: Row) -> Interval | None:
     cell = row.measured.get("AP")
     return cell.delta if cell else None
@@ -105,14 +148,14 @@ def _forest(rows: Sequence[Row], x: Axis, scale: str) -> Markup:
             said.append(words)
             if delta.low is not None and delta.high is not None:
                 plot.span((delta.low, at - 0.14), (delta.high, at - 0.14), series, title=words)
-            plot.mark(delta.mean, at - 0.14, series, shape=shape, title=words, size=1.2)
+            plot.mark(delta.mean, at - 0.14, series, shape=shape, title=words)
         else:
             plot.text(0.0, at - 0.14, "not run", dx=6)
         if "AP" in row.paper_delta:
             printed = row.paper_delta["AP"]
             words = f"{label}, paper: ΔAP {signed(printed)} (COCO, 640 px)"
             said.append(words)
-            plot.mark(float(printed), at + 0.24, series, shape=shape, title=words, kind="hollow")
+            plot.mark(float(printed), at + 0.24, series, shape=shape, title=words, hollow=True)
     return plot.render("; ".join(said))
 
 
@@ -123,13 +166,12 @@ def spoken(delta: Interval) -> str:
     return f"ΔAP {signed(delta.mean, 2)}{spread}, {seeds} paired seed{'s' * (seeds > 1)}"
 
 
-def by_size(
-    records: Records, runs: Mapping[str, Run], archs: Sequence[str], kind: str = "box"
-) -> list[Panel]:
+def by_size(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -> list[Panel]:
     """ΔAP of small, medium and large objects, one panel an architecture, one mark a method."""
-    columns = [Column(key, name, f"{kind}.{key}") for key, name in SIZES]
     panels = []
     for arch in archs:
+        kind = "mask" if "-ins-" in arch else "box"
+        columns = [Column(key, name, f"{kind}.{key}") for key, name in SIZES]
         cells = {r: measure(records, runs, r.id, columns) for r in plain(runs, arch)}
         drawn = {r: c for r, c in cells.items() if any(cell.delta for cell in c.values())}
         if not drawn:
@@ -143,7 +185,9 @@ def by_size(
             if v is not None
         ]
         x = Axis(-0.5, 2.5, "object size", at=range(3), names=[name for _, name in SIZES])
-        plot = Plot(x, Axis.around(ends, GAP, include=0.0), width=360, height=240)
+        plot = Plot(
+            x, Axis.around(ends, f"Δ {kind} AP to the baseline", include=0.0), width=360, height=240
+        )
         plot.rule(y=0.0)
         said = []
         for i, (run, found) in enumerate(drawn.items()):
@@ -244,6 +288,6 @@ def _weights(placed: Sequence[tuple[float, Row]], control: Interval | None, scal
                 "mkd",
                 shape="diamond",
                 title=words,
-                kind="hollow",
+                hollow=True,
             )
     return plot.render("; ".join(said))

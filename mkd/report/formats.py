@@ -48,8 +48,8 @@ def signed(value: float | Decimal, digits: int = 1) -> str:
 
 
 def half(interval: Interval, digits: int = 1) -> str:
-    """``± half-width``; ``1 seed`` where one point gives no interval."""
-    return "1 seed" if interval.half_width is None else f"± {interval.half_width:.{digits}f}"
+    """``± half-width``; ``(n=1)`` where one point gives no interval."""
+    return "(n=1)" if interval.half_width is None else f"± {interval.half_width:.{digits}f}"
 
 
 def bounds(interval: Interval, digits: int = 1) -> str:
@@ -65,14 +65,14 @@ def points(cell: Cell, digits: int = 2) -> str:
 
 
 def measured(cell: Cell | None, column: Column) -> str:
-    """A measured cell in one line: mean ± half-width (Δ to the baseline ± its own)."""
+    """A measured cell in one line: mean ± half-width, Δ to the baseline ± its own."""
     if cell is None:
         return NOT_RUN
     words = number(cell.value.mean, column.digits)
     if column.better == "↑":
         words += f" {half(cell.value, column.digits)}"
     if cell.delta is not None:
-        words += f" (Δ {signed(cell.delta.mean)} {half(cell.delta)})"
+        words += f", Δ {signed(cell.delta.mean)} {half(cell.delta)}"
     return words
 
 

@@ -22,11 +22,17 @@ def caption(name: str, **values: str) -> str:
 
 
 def gallery(
-    records: Records, suite: Suite, made: dict[int, Table]
+    records: Records, suite: Suite, made: dict[int, Table], archs: list[str]
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Every figure, with or without anything to show, and what was wrong with its data."""
+    """Every figure, with or without anything to show, and what was wrong with its data.
+
+    Args:
+        records: From :func:`mkd.records.load_records`.
+        suite: The scale and its table of runs.
+        made: The tables by number.
+        archs: Architectures in the order of the page.
+    """
     runs = suite.runs
-    archs = list(dict.fromkeys(run.arch for run in runs.values()))
     picture, rule, problems = _pictures(suite.results)
     shown = [
         _figure("forest", "Difference to the baseline", figures.forest(made[1])),
@@ -36,6 +42,7 @@ def gallery(
         _figure("teachers", "Choice of teacher", figures.forest(made[3])),
         _figure("components", "Components left out", figures.forest(made[4])),
         _figure("weights", "Weight of the distillation loss", figures.weights(made[5], runs)),
+        _figure("readings", "Other readings of the method", figures.readings(records, runs)),
         _figure("curves", "Training curves", curves.panels(records, runs)),
         _figure("pr", "Precision and recall", breakdown.precision_recall(records, runs, archs)),
         _figure("errors", "Errors by kind", breakdown.errors(records, runs, archs)),

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from mkd.report.svg import tag, titled
+from mkd.report.svg import swatch, tag, titled
 
 WORDS = {"hit": "found", "false": "false", "miss": "missed"}
 
@@ -97,21 +97,9 @@ def _legend() -> Markup:
         ("false", "false detection"),
         ("miss", "missed object"),
     ]
-    items = [
-        tag(
-            "li",
-            tag(
-                "svg",
-                tag("rect", class_="halo", x=-9, y=-5, width=18, height=10)
-                + tag("rect", class_=f"box b-{kind}", x=-9, y=-5, width=18, height=10),
-                class_="key swatch",
-                viewBox="-13 -8 26 16",
-                width=26,
-                height=16,
-                aria_hidden="true",
-            )
-            + escape(words),
-        )
-        for kind, words in entries
-    ]
+    place: dict[str, Any] = {"x": -9, "y": -5, "width": 18, "height": 10}
+    items = []
+    for kind, words in entries:
+        key = tag("rect", class_="halo", **place) + tag("rect", class_=f"box b-{kind}", **place)
+        items.append(tag("li", swatch(key) + escape(words)))
     return tag("ul", Markup("").join(items), class_="legend")

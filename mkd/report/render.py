@@ -39,7 +39,9 @@ def render(suite: Suite, out: Path) -> None:
     records = load_records(suite.results.parent, suite.scale)
     made = {number: tables.build(records, suite.runs, number) for number in tables.TABLES}
     judged = verdicts.judge(claims.load(), records.points, suite.scale)
-    figures, problems = gallery(records, suite, made)
+    ours = {run.arch for run in suite.runs.values()}
+    archs = list(dict.fromkeys(r.arch for n in (1, 2) for r in made[n].rows if r.arch in ours))
+    figures, problems = gallery(records, suite, made, archs)
     problems = [*records.problems, *problems]
     printed = paper.load()
     summary = suite.settings["summary"]
@@ -56,7 +58,7 @@ def render(suite: Suite, out: Path) -> None:
             tally=verdict_view.tally(judged, suite.scale),
             size_scale=judged[0].claim.size_scale,
             groups=verdict_view.groups(judged),
-            headlines=verdict_view.headlines(records, suite.runs),
+            headlines=verdict_view.headlines(records, suite.runs, archs),
             tables=made.values(),
             figures=figures,
             audited=audit_view.audited(printed, audit.findings(printed)),
@@ -104,8 +106,9 @@ def typeset(text: str) -> Markup:
 
 
 def _assets() -> dict[str, Any]:
-    style = (FOLDER / "static" / "report.css").read_text()
-    script = (FOLDER / "static" / "report.js").read_text()
+    static = FOLDER / "static"
+    style = "".join((static / name).read_text() for name in ("figures.css", "report.css"))
+    script = (static / "report.js").read_text()
     digest = hashlib.sha256(script.encode()).digest()
     return {
         "style": Markup(style),

@@ -5,7 +5,7 @@ and print, and every value sits in a ``<title>`` that a pointer or a screen read
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
@@ -74,7 +74,6 @@ class Axis:
         *,
         log: bool = False,
         include: float | None = None,
-        pad: float = 0.06,
     ) -> "Axis":
         """An axis that holds every finite value with a little air; ``include`` joins the range."""
         kept = [v for v in values if math.isfinite(v) and (not log or v > 0)]
@@ -83,7 +82,7 @@ class Axis:
         low, high = (min(kept), max(kept)) if kept else (0.1, 1.0)
         if log:
             return cls(low / 1.25, high * 1.25, label, log=True)
-        air = (high - low) * pad or max(abs(high) * pad, 0.5)
+        air = (high - low) * 0.06 or max(abs(high) * 0.06, 0.5)
         return cls(low - air, high + air, label)
 
     def fraction(self, value: float) -> float:
@@ -152,32 +151,31 @@ class Plot:
                 )
             )
 
-    def rule(self, *, x: float | None = None, y: float | None = None, kind: str = "ref") -> None:
-        """A straight reference line across the panel."""
+    def rule(self, *, x: float | None = None, y: float | None = None) -> None:
+        """A straight reference line across the panel, at ``x`` or at ``y``."""
         if x is not None:
             at = self.px(x)
             ends = (at, float(self.top), at, float(self.height - self.bottom))
         else:
             at = self.py(0.0 if y is None else y)
             ends = (float(self.left), at, float(self.width - self.right), at)
-        self.parts.append(tag("line", class_=kind, x1=ends[0], y1=ends[1], x2=ends[2], y2=ends[3]))
+        self.parts.append(tag("line", class_="ref", x1=ends[0], y1=ends[1], x2=ends[2], y2=ends[3]))
 
     def span(
         self,
         start: tuple[float, float],
         end: tuple[float, float],
         series: str,
-        kind: str = "span",
         title: str | None = None,
     ) -> None:
-        """A straight stroke between two data points: an interval or a stem."""
+        """A straight stroke between two data points, such as an interval."""
         self.parts.append(
             tag(
                 "g",
                 titled(title)
                 + tag(
                     "line",
-                    class_=kind,
+                    class_="span",
                     x1=self.px(start[0]),
                     y1=self.py(start[1]),
                     x2=self.px(end[0]),
@@ -187,15 +185,6 @@ class Plot:
             )
         )
 
-    def bar(
-        self, x: float, width: float, height: float, series: str, title: str | None = None
-    ) -> None:
-        """A bar from zero, ``width`` in data units."""
-        a, b = sorted((self.py(0), self.py(height)))
-        left, right = self.px(x - width / 2), self.px(x + width / 2)
-        box = tag("rect", class_="bar", x=left, y=a, width=right - left, height=max(b - a, 0.5))
-        self.parts.append(tag("g", titled(title) + box, class_=f"s-{series}"))
-
     def mark(
         self,
         x: float,
@@ -204,11 +193,11 @@ class Plot:
         *,
         shape: str = "circle",
         title: str | None = None,
-        kind: str = "mark",
-        size: float = 1.0,
+        hollow: bool = False,
     ) -> None:
-        """One point; ``kind`` is ``mark`` (filled), ``hollow`` or ``seed`` (small and faint)."""
-        place = f"translate({self.px(x):.1f},{self.py(y):.1f}) scale({size:g})"
+        """One point, filled or hollow."""
+        place = f"translate({self.px(x):.1f},{self.py(y):.1f})"
+        kind = "hollow" if hollow else "mark"
         path = tag("path", class_=kind, d=SHAPES[shape], transform=place)
         self.parts.append(tag("g", titled(title) + path, class_=f"s-{series}"))
 
@@ -292,25 +281,15 @@ class Plot:
 
 def legend(entries: Sequence[tuple[str, str, str]], kind: str = "mark") -> Markup:
     """An HTML legend of (series, shape, words); ``kind`` ``line`` draws a stroke instead."""
-    draw: Callable[[str, str], Markup] = lambda series, shape: (  # noqa: E731
-        tag("path", class_="line", d="M-12,0H12")
-        if kind == "line"
-        else tag("path", class_="mark", d=SHAPES[shape])
-    )
-    items = [
-        tag(
-            "li",
-            tag(
-                "svg",
-                tag("g", draw(series, shape), class_=f"s-{series}"),
-                class_="key",
-                viewBox="-13 -7 26 14",
-                width=26,
-                height=14,
-                aria_hidden="true",
-            )
-            + escape(words),
-        )
-        for series, shape, words in entries
-    ]
+    items = []
+    for series, shape, words in entries:
+        path = tag("path", class_=kind, d="M-12,0H12" if kind == "line" else SHAPES[shape])
+        items.append(tag("li", swatch(tag("g", path, class_=f"s-{series}")) + escape(words)))
     return tag("ul", Markup("").join(items), class_="legend")
+
+
+def swatch(drawn: Markup) -> Markup:
+    """A legend's key, 26 × 16 pixels around the origin."""
+    return tag(
+        "svg", drawn, class_="key", viewBox="-13 -8 26 16", width=26, height=16, aria_hidden="true"
+    )

@@ -11,8 +11,9 @@ import yaml
 from mkd import claims, stats, verdicts
 from mkd.config import Run
 from mkd.records import Records
+from mkd.report.figures import plain
 from mkd.report.formats import half, number, signed
-from mkd.tables import arch_name, baseline_of
+from mkd.tables import arch_name
 from mkd.verdicts import Verdict
 
 STYLES = {
@@ -110,34 +111,22 @@ def tally(judged: Sequence[Verdict], scale: str) -> list[dict[str, Any]]:
     ]
 
 
-def headlines(records: Records, runs: Mapping[str, Run]) -> list[str]:
+def headlines(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -> list[str]:
     """For each size with MKD and its baseline: AP of both and of the control, in one sentence."""
     said = []
-    for run in runs.values():
-        if run.method != "mkd" or run.options:
-            continue
-        base = baseline_of(run.id, runs)
-        mkd, plain = (records.points(name, "box.AP") for name in (run.id, base))
-        gain = stats.paired_delta(mkd, plain)
+    for arch in archs:
+        points = {run.method: records.points(run.id, "box.AP") for run in plain(runs, arch)}
+        none, cwd, mkd = (points.get(method, {}) for method in ("baseline", "cwd", "mkd"))
+        gain, beyond = stats.paired_delta(mkd, none), stats.paired_delta(mkd, cwd)
         if gain is None:
             continue
         words = (
-            f"{arch_name(run.arch)}: AP {_mean(plain)} without distillation, {_mean(mkd)} with "
-            f"MKD (Δ {signed(gain.mean)} {half(gain)})"
+            f"{arch_name(arch)}: AP {_mean(none)} without distillation; {_mean(mkd)} with MKD, "
+            f"Δ {signed(gain.mean)} {half(gain)}"
         )
-        control = next(
-            (
-                r.id
-                for r in runs.values()
-                if (r.arch, r.method, r.teacher) == (run.arch, "cwd", run.teacher) and not r.options
-            ),
-            None,
-        )
-        cwd = records.points(control, "box.AP")
-        beyond = stats.paired_delta(mkd, cwd)
         if beyond:
             words += (
-                f", {_mean(cwd)} with CWD alone; MKD − CWD = {signed(beyond.mean)} {half(beyond)}"
+                f"; {_mean(cwd)} with CWD alone; MKD − CWD = {signed(beyond.mean)} {half(beyond)}"
             )
         said.append(f"{words}.")
     return said

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mkd import tables
-from mkd.config import Suite
+from mkd.config import Run, Suite
 from mkd.records import Records, load_records
 from mkd.report import breakdown, curves, figures
 from mkd.report.svg import Axis, Plot, tag, ticks
@@ -50,12 +51,11 @@ def test_forest_places_measured_and_paper_differences(suite: Suite, records: Rec
     svg = str(panel["body"])
     cells = {row.run: row.measured["AP"].delta for row in table.rows if "AP" in row.measured}
     at = {name: places(svg, f"{name}, measured")[0][0] for name in ("FGD", "CWD", "MKD")}
-    fgd, cwd, mkd = (cells[f"tiny-{name}"] for name in ("fgd", "cwd", "mkd"))
-    assert fgd and cwd and mkd
-    scale = (at["MKD"] - at["FGD"]) / (mkd.mean - fgd.mean)
-    assert at["CWD"] == pytest.approx(at["FGD"] + scale * (cwd.mean - fgd.mean), abs=0.2)
+    fgd, cwd, mkd = (cells[f"tiny-{name}"].mean for name in ("fgd", "cwd", "mkd"))
+    scale = (at["MKD"] - at["FGD"]) / (mkd - fgd)
+    assert at["CWD"] == pytest.approx(at["FGD"] + scale * (cwd - fgd), abs=0.2)
     printed = places(svg, "MKD, paper")[0][0]
-    assert printed == pytest.approx(at["MKD"] + scale * (0.7 - mkd.mean), abs=0.2)
+    assert printed == pytest.approx(at["MKD"] + scale * (0.7 - mkd), abs=0.2)
     assert "not run" in svg
 
 
@@ -73,6 +73,25 @@ def test_sizes_show_every_distilled_method_in_three_columns(suite: Suite, record
     assert panels[0]["methods"] == {"cwd", "fgd", "mkd"}
     for size in ("small", "medium", "large"):
         assert len(places(str(panels[0]["body"]), f"MKD, {size}")) == 1
+
+
+def test_a_run_with_another_teacher_or_option_is_no_method_of_its_own(suite: Suite) -> None:
+    odd = Run("tiny-mkd-teacher-l", "rtmdet-tiny", "l-baseline", "mkd", {}, (3,))
+    runs = {odd.id: odd, **suite.runs}
+    found = [run.id for run in figures.plain(runs, "rtmdet-tiny")]
+    assert found == ["tiny-baseline", "tiny-cwd", "tiny-mkd", "tiny-fgd"]
+
+
+def test_readings_show_what_stands_in_no_table(suite: Suite, fill: Callable[..., Path]) -> None:
+    zeta = Run("tiny-mkd-zeta0", "rtmdet-tiny", "s-baseline", "mkd", {"fdmd.mask_ratio": 0}, ())
+    wider = replace(suite, runs={**suite.runs, zeta.id: zeta})
+    assert figures.readings(load_records(fill(), "desk"), wider.runs) == []
+    found = load_records(suite.results.parent, "desk")
+    found.by_run[zeta.id] = {seed: {"metrics": {"box": {"AP": 30.0 + seed}}} for seed in (0, 1)}
+    (panel,) = figures.readings(found, wider.runs)
+    assert "zeta0, measured at desk scale" in panel["body"]
+    assert "MKD, measured at desk scale" in panel["body"]
+    assert "no-fad" not in panel["body"]
 
 
 def test_weights_are_placed_by_alpha_with_the_full_run_at_one(
@@ -116,7 +135,7 @@ def test_precision_recall_needs_two_methods_that_carry_it(suite: Suite) -> None:
 
 
 def test_errors_show_every_kind_for_both(suite: Suite) -> None:
-    given = carrying(errors={kind: 1.5 for kind in breakdown.KINDS})
+    given = carrying(errors=dict.fromkeys(breakdown.KINDS, 1.5))
     (panel,) = breakdown.errors(given, suite.runs, ["rtmdet-tiny"])
     for words in breakdown.KINDS.values():
         assert f"MKD, {words}: 1.50 AP50" in panel["body"]

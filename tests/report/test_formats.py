@@ -70,7 +70,7 @@ def test_markdown_escapes_a_bar_in_a_label(suite: Suite) -> None:
 
 
 def test_one_point_has_no_interval() -> None:
-    assert formats.half(interval([3.0])) == "1 seed"
+    assert formats.half(interval([3.0])) == "(n=1)"
     assert formats.bounds(interval([3.0])) == ""
     assert formats.half(interval([3.0, 3.0])) == "± 0.0"
 

@@ -107,8 +107,8 @@ def test_a_cell_shows_what_stats_says_and_links_to_its_run(
 def test_one_seed_says_so(suite: Suite, fill: Callable[..., Path]) -> None:
     fill("s-baseline", "s-mkd")
     made = page(suite)
-    assert made.text["t1-rtmdet-s-m-ap"].endswith("1 seed")
-    assert made.text["t1-rtmdet-s-ours-m-ap"].endswith("1 seed")
+    assert made.text["t1-rtmdet-s-m-ap"].endswith("(n=1)")
+    assert made.text["t1-rtmdet-s-ours-m-ap"].endswith("(n=1)")
 
 
 def test_every_anchor_is_unique_and_every_link_lands(

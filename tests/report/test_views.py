@@ -1,0 +1,88 @@
+"""Verdicts, audit and provenance as the page groups them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mkd import audit, claims, paper, stats, verdicts
+from mkd.config import Suite
+from mkd.records import Records, load_records
+from mkd.report import audit_view, entries, verdict_view
+from mkd.verdicts import Verdict
+
+
+@pytest.fixture
+def records(suite: Suite, fill: Callable[..., Path]) -> Records:
+    return load_records(fill("tiny-baseline", "tiny-cwd", "tiny-mkd", "s-mkd"), "desk")
+
+
+@pytest.fixture
+def judged(records: Records) -> list[Verdict]:
+    return verdicts.judge(claims.load(), records.points, "desk")
+
+
+def test_every_verdict_stands_in_one_group(judged: list[Verdict]) -> None:
+    groups = verdict_view.groups(judged)
+    shown = [
+        verdict.claim.id
+        for _, families in groups
+        for family in families
+        for cases in (family.cases, family.sizes)
+        for verdict in cases.values()
+    ]
+    assert sorted(shown) == sorted(verdict.claim.id for verdict in judged)
+    assert [name for name, _ in groups] == [*(f"Table {n}" for n in range(1, 6)), verdict_view.OPEN]
+    assert all("{" not in family.statement for _, families in groups for family in families)
+
+
+def test_chips_gather_the_cases_of_one_word(judged: list[Verdict]) -> None:
+    families = dict(verdict_view.groups(judged))["Table 1"]
+    first = next(family for family in families if family.id == "mkd-over-baseline")
+    assert [(chip["word"], chip["cases"]) for chip in verdict_view.chips(first.cases)] == [
+        (verdicts.REPRODUCED, ["tiny"]),
+        (verdicts.NOT_RUN, ["s", "m", "l"]),
+    ]
+
+
+def test_sizes_and_open_questions_are_no_part_of_the_tally_at_desk(judged: list[Verdict]) -> None:
+    counted = [v for v in judged if v.claim.stated == "paper" and v.claim.kind != "size"]
+    tally = verdict_view.tally(judged, "desk")
+    assert sum(item["count"] for item in tally) == len(counted)
+    everything = verdict_view.tally(judged, claims.load()[0].size_scale)
+    assert sum(item["count"] for item in everything) > len(counted)
+
+
+def test_every_word_of_verdicts_has_a_style() -> None:
+    words = {value for name, value in vars(verdicts).items()
+             if name.isupper() and isinstance(value, str)}  # fmt: skip
+    assert set(verdict_view.STYLES) == words
+
+
+def test_the_headline_says_mkd_against_baseline_and_control(suite: Suite, records: Records) -> None:
+    (line,) = verdict_view.headlines(records, suite.runs, ["rtmdet-tiny", "rtmdet-s"])
+    plain, cwd, mkd = (
+        records.points(f"tiny-{name}", "box.AP") for name in ("baseline", "cwd", "mkd")
+    )
+    gain, beyond = stats.paired_delta(mkd, plain), stats.paired_delta(mkd, cwd)
+    assert gain is not None
+    assert beyond is not None
+    assert f"Δ {gain.mean:+.1f} ± {gain.half_width:.1f}" in line
+    assert f"MKD − CWD = {beyond.mean:+.1f} ± {beyond.half_width:.1f}" in line
+
+
+def test_every_finding_stands_under_an_item() -> None:
+    printed = paper.load()
+    found = audit.findings(printed)
+    items = audit_view.audited(printed, found)
+    assert {f.id for item in items for f in item["findings"]} == {f.id for f in found}
+
+
+def test_coverage_counts_planned_seeds_only(suite: Suite, records: Records) -> None:
+    assert entries.coverage(records, suite).startswith("4 of 13 planned runs have a record, 12 of")
+
+
+def test_an_entry_says_how_many_seeds_are_still_missing(suite: Suite, records: Records) -> None:
+    by_run = {entry["run"]: entry for entry in entries.entries(records, suite)}
+    assert (len(by_run["tiny-fgd"]["seeds"]), by_run["tiny-fgd"]["expected"]) == (0, 3)
+    assert by_run["tiny-mkd"]["figures"].startswith("box AP ")
