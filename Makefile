@@ -34,6 +34,10 @@ format: $(VENV)/.installed-dev ## let ruff and snakefmt format the code
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
+bench: $(VENV)/.installed-dev ## time distillation steps and training side by side
+	$(BIN)/python benchmarks/distill_step.py
+	$(BIN)/python benchmarks/training.py
+
 clean: ## remove the environment (results and data stay)
 	rm -rf $(VENV)
 

@@ -8,16 +8,21 @@ from typing import Any
 from mkd import detectors  # before mmdet
 
 # isort: split
+import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
+from mkd import error_kinds
 from mkd.data import splits
 
 STATS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
 """COCO's six figures, in percent: AP over IoU .50:.05:.95, at .50, at .75, and by object area
 (below 32², up to 96², above, in px² of the original image)."""
+
+CURVES = {"50": 0.50, "75": 0.75}
+"""IoUs at which precision is kept recall by recall."""
 
 
 def detect(model: BaseModel, resolved: dict[str, Any], data_root: Path) -> dict[str, list[Any]]:
@@ -75,18 +80,24 @@ def detect(model: BaseModel, resolved: dict[str, Any], data_root: Path) -> dict[
 
 
 def score(annotations: Path, detections: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
-    """COCO's figures of detections.
+    """COCO's figures of detections, and where the boxes' precision is lost.
 
     Args:
         annotations: The val annotations.
         detections: From :func:`detect`.
 
     Returns:
-        ``box`` and, where there are masks, ``mask``: each the six :data:`STATS` in percent, None
-        where the val set has no object of the kind.
+        ``metrics``, with ``box`` and, where there are masks, ``mask``: each the six :data:`STATS`
+        in percent, None where the val set has no object of the kind. ``errors``: AP50 lost to
+        each kind of error (:mod:`mkd.error_kinds`). ``pr``, where there are boxes and objects:
+        the precision at COCO's 101 recalls for each of :data:`CURVES`, mean over categories.
     """
     truth = COCO(str(annotations))
     metrics: dict[str, dict[str, Any]] = {}
+    found: dict[str, Any] = {
+        "metrics": metrics,
+        "errors": error_kinds.errors(truth.dataset, detections["bbox"]),
+    }
     for kind, name in (("bbox", "box"), ("segm", "mask")):
         if kind not in detections:
             continue
@@ -101,4 +112,18 @@ def score(annotations: Path, detections: dict[str, list[Any]]) -> dict[str, dict
             stat: None if value < 0 else round(100 * float(value), 3)
             for stat, value in zip(STATS, evaluation.stats, strict=False)
         }
-    return metrics
+        if kind == "bbox" and metrics[name]["AP"] is not None:
+            found["pr"] = _curves(evaluation)
+    return found
+
+
+def _curves(evaluation: COCOeval_faster) -> dict[str, list[float]]:
+    """Precision at COCO's 101 recalls for each of :data:`CURVES`; objects of any size."""
+    ious = evaluation.params.iouThrs
+    # IoU × recall × category × area × detections an image; −1 for a category without objects.
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    precision = precision[:, :, (precision >= 0).all((0, 1))]
+    return {
+        name: [round(float(p), 4) for p in precision[np.abs(ious - iou).argmin()].mean(1)]
+        for name, iou in CURVES.items()
+    }

@@ -29,6 +29,12 @@ def prepare_data(suite: Suite, out: Path) -> None:
             f"the data folder {root} does not exist: put COCO 2017 there (annotations/, "
             "train2017/, val2017/) or name its folder under data.coco in config/config.yaml"
         )
+    missing = pipeline.missing_weights(suite)
+    if missing:
+        raise UserError(
+            f"scale '{suite.scale}' starts from ImageNet weights that are not there: "
+            f"{', '.join(map(str, missing))}; put OpenMMLab's releases of these names there"
+        )
     splits = SPLITS[data["kind"]]
     summaries = {name: vars(coco.check(root, *split)) for name, split in splits.items()}
     write_json(out, {"digest": coco.digest(root, *splits.values()), "splits": summaries})
@@ -65,6 +71,7 @@ def train(
 
     started = datetime.now(UTC)
     resolved = suite.resolve(run, seed)
+    backbone_weights = backbone_weights or pipeline.imagenet_weights(suite, run)
     digests = {"config": digest(resolved), "code": pipeline.train_code(suite, run)}
     # Neither another configuration nor other code may go on from this run's checkpoints.
     work_dir = suite.results / "work" / f"{run}-seed{seed}-{digest(digests)[:12]}"
@@ -110,7 +117,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "teacher": row.teacher,
         "method": row.method,
         "options": row.options,
-        "metrics": evaluation.score(annotations, found),
+        **evaluation.score(annotations, found),
         **complexity,
         "input_px": resolved["input_px"],
         "train": trained["train"],

@@ -5,6 +5,7 @@ Torch is not imported here.
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 
 from mkd import methods, provenance
@@ -14,6 +15,8 @@ from mkd.files import sha256_file
 DATA_MODULES = ("data/badges", "data/scenes", "data/coco", "data/splits")
 """Modules that decide what the data set is."""
 
+IMAGENET = {"tiny": "cspnext-tiny_imagenet_600e", "s": "cspnext-s_imagenet_600e"}
+"""ImageNet weights of mmdet's RTMDet configs by size; m, l and x start from scratch there."""
 TABLE_MODULES = ("paper", "records", "report/formats", "stats", "tables")
 """Modules that decide what a table says of given records."""
 
@@ -46,10 +49,27 @@ def teacher_weights(suite: Suite, run: str) -> list[str]:
 
 
 def backbone_weights(suite: Suite, run: str) -> list[str]:
-    """The pretrained backbone a run starts from, where the scale makes its own."""
+    """The pretrained backbone a run starts from, where the scale makes its own: an input."""
     if suite.settings["train"]["pretrained"] != "crops":
         return []
     return [f"{suite.results.as_posix()}/pretrained/{suite.backbone(run)}.pth"]
+
+
+def imagenet_weights(suite: Suite, run: str) -> Path | None:
+    """The ImageNet weights mmdet's recipe starts a run from, where the scale uses them."""
+    size = suite.backbone(run)
+    if suite.settings["train"]["pretrained"] != "imagenet" or size not in IMAGENET:
+        return None
+    folder = Path(suite.config["weights"])
+    # A release's digest may stand behind the name.
+    found = sorted(folder.glob(f"{IMAGENET[size]}*.pth"))
+    return found[0] if found else folder / f"{IMAGENET[size]}.pth"
+
+
+def missing_weights(suite: Suite) -> list[Path]:
+    """ImageNet weights the scale needs and the weights folder does not hold."""
+    needed = {imagenet_weights(suite, run) for run in suite.runs}
+    return sorted(path for path in needed if path is not None and not path.is_file())
 
 
 def train_code(suite: Suite, run: str) -> str:

@@ -27,7 +27,14 @@ LIBRARIES = (
 )
 TRAINING = ("detectors", "distillation", "training", "weights", "data/splits", "compat/ops")
 """Modules that decide what a training produces, besides the losses of its method."""
-EVALUATION = ("detectors", "evaluation", "weights", "data/splits", "compat/ops")
+EVALUATION = (
+    "detectors",
+    "error_kinds",
+    "evaluation",
+    "weights",
+    "data/splits",
+    "compat/ops",
+)
 """Modules that decide what an evaluation says of given weights."""
 
 

@@ -178,6 +178,13 @@ def runner_config(
         work_dir=str(work_dir),
         default_scope="mmdet",
         launcher=launcher,
+        # After the last distilled epoch the adapters get no gradient.
+        cfg={
+            "model_wrapper_cfg": {
+                "type": "MMDistributedDataParallel",
+                "find_unused_parameters": resolved["distillation"]["stop_epoch"] is not None,
+            }
+        },
         log_level="INFO",
         log_processor={"window_size": 20},
         randomness={"seed": resolved["seed"], "deterministic": not on_gpu},
@@ -286,7 +293,7 @@ def _model(
     student = detectors.build(config, device)
     detectors.init_weights(student)
     if backbone_weights is not None:
-        weights.load(student.backbone, backbone_weights)
+        weights.load(student.backbone, backbone_weights, "backbone.")
     student._is_init = True
     if not resolved["distillation"]["losses"]:
         return student

@@ -1,6 +1,7 @@
 """Weights that are exchanged: tensors only, read without running code from the file."""
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from mkd.errors import UserError
-from mkd.files import atomic_path
+from mkd.files import atomic_path, sha256_file
 
 
 def save(model: nn.Module, path: Path, meta: dict[str, Any]) -> None:
@@ -22,8 +23,17 @@ def save(model: nn.Module, path: Path, meta: dict[str, Any]) -> None:
         torch.save({"state_dict": state, "meta": meta}, temporary)
 
 
-def load(model: nn.Module, path: Path) -> dict[str, Any]:
+def load(model: nn.Module, path: Path, prefix: str = "") -> dict[str, Any]:
     """Read weights into a model of the same architecture.
+
+    A file named as OpenMMLab names its releases, ``<model>-<8 hex digits>.pth``, is checked
+    against the first digits of its SHA-256.
+
+    Args:
+        model: The model.
+        path: The file.
+        prefix: Where the model's tensors stand in a larger model's file, e.g. ``backbone.``;
+            a file without the prefix is taken as the model's own.
 
     Returns:
         The plain values saved beside them.
@@ -40,6 +50,14 @@ def load(model: nn.Module, path: Path) -> dict[str, Any]:
         raise UserError(
             f"the weights file {path} is not a sound checkpoint: delete it and train its run again"
         ) from error
+    named = re.search(r"-([0-9a-f]{8})$", path.stem)
+    if named and not sha256_file(path).startswith(named[1]):
+        raise UserError(
+            f"the weights file {path} does not have the SHA-256 its name promises "
+            f"({named[1]}…): fetch it again"
+        )
+    if any(name.startswith(prefix) for name in state):
+        state = {name.removeprefix(prefix): v for name, v in state.items() if prefix in name}
     own = model.state_dict()
     for name, value in own.items():
         found = state.get(name)
@@ -49,5 +67,5 @@ def load(model: nn.Module, path: Path) -> dict[str, Any]:
                 f"the weights file {path} does not fit: '{name}' wants {tuple(value.shape)} and "
                 f"the file has {has}; use weights of this architecture and width"
             )
-    model.load_state_dict(state)
+    model.load_state_dict({name: state[name] for name in own})
     return dict(saved.get("meta", {}))

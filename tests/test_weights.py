@@ -8,6 +8,7 @@ from torch import nn
 
 from mkd import weights
 from mkd.errors import UserError
+from mkd.files import sha256_file
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -46,3 +47,22 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": Evil()}, tmp_path / "w.pth")
     with pytest.raises(UserError, match="not a sound checkpoint"):
         weights.load(nn.Linear(3, 2), tmp_path / "w.pth")
+
+
+def test_a_backbone_out_of_a_classifiers_file(tmp_path: Path) -> None:
+    whole = nn.ModuleDict({"backbone": nn.Linear(3, 2), "head": nn.Linear(2, 2)})
+    weights.save(whole, tmp_path / "w.pth", {})
+    backbone = nn.Linear(3, 2)
+    weights.load(backbone, tmp_path / "w.pth", "backbone.")
+    assert torch.equal(backbone.weight, whole["backbone"].weight)
+
+
+def test_a_release_is_checked_against_the_digest_in_its_name(tmp_path: Path) -> None:
+    weights.save(nn.Linear(3, 2), tmp_path / "w.pth", {})
+    right = tmp_path / f"net-{sha256_file(tmp_path / 'w.pth')[:8]}.pth"
+    wrong = tmp_path / "net-00000000.pth"
+    for copy in (right, wrong):
+        copy.write_bytes((tmp_path / "w.pth").read_bytes())
+    weights.load(nn.Linear(3, 2), right)
+    with pytest.raises(UserError, match=r"SHA-256 its name promises \(00000000"):
+        weights.load(nn.Linear(3, 2), wrong)

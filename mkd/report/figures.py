@@ -140,7 +140,11 @@ def _forest(rows: Sequence[Row], x: Axis, scale: str) -> Markup:
     said = []
     for at, row in enumerate(rows):
         series, shape = style(row.method)
-        label = row.label.removeprefix(f"{arch_name(row.arch)}+").replace("Ours", "MKD")
+        label = (
+            row.label.removeprefix(f"{arch_name(row.arch)}+")
+            .replace("Ours", "MKD")
+            .replace("L_", "")
+        )
         plot.text(x.low, at, label, anchor="end", dx=-8, kind="strong")
         delta = _delta(row)
         if delta:

@@ -1,0 +1,107 @@
+"""Training throughput beside mmdet's own: same narrow tiny, same data, same iterations.
+
+    make bench
+
+*mmdet* is mmengine's Runner on mmdet's official RTMDet configuration: its optimizer, EMA hook, its
+transforms. Only what the scale sets (data, width, input size, batch, schedule) is changed. *ours*
+is :func:`mkd.training.runner_config`. Both are run in turns, in one process with one thread; the
+median time of an iteration counts, data loading included.
+"""
+
+import argparse
+from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mkd import detectors, training  # before mmdet
+
+# isort: split
+import numpy as np
+import torch
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+
+from mkd import config, provenance
+from mkd.data import badges, splits
+from mkd.files import write_json
+
+
+def detector(resolved: dict[str, Any]) -> BaseModel:
+    """The narrow detector, from one seed."""
+    torch.manual_seed(0)
+    model = detectors.build(detectors.model_config(resolved["arch"], 6, resolved["width"]))
+    detectors.init_weights(model)
+    return model
+
+
+def ours(resolved: dict[str, Any], root: Path, work_dir: Path) -> Runner:
+    """The suite's own runner."""
+    classes = splits.classes(root, "badges")
+    settings = training.runner_config(resolved, root, work_dir, classes)
+    model = detector(resolved).to(memory_format=torch.channels_last)
+    return Runner(model=model, **settings)
+
+
+def stock(resolved: dict[str, Any], root: Path, work_dir: Path) -> Runner:
+    """mmdet's configuration of the same architecture, with the scale's values."""
+    settings = training.runner_config(resolved, root, work_dir, splits.classes(root, "badges"))
+    official = detectors.official_config(resolved["arch"])
+    stock = deepcopy(settings)
+    stock.optim_wrapper = official.optim_wrapper
+    stock.optim_wrapper.optimizer.lr = resolved["train"]["lr"]
+    stock.custom_hooks = [hook for hook in official.custom_hooks if hook.type == "EMAHook"]
+    stock.default_hooks = official.default_hooks
+    stock.default_hooks.pop("visualization")
+    return Runner(model=detector(resolved), **stock)
+
+
+def seconds_per_iteration(runner: Runner) -> list[float]:
+    """Train and return the seconds of every iteration, the first five left out."""
+    runner.train()
+    return list(runner.message_hub.get_scalar("train/time").data[0][5:])
+
+
+def main() -> None:
+    """Measure both in turns, print the ratio and write ``results/bench/training.json``."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--iterations", type=int, default=40)
+    parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--out", type=Path, default=Path("results/bench/training.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    resolved = config.load({"scale": "desk"}).resolve("tiny-baseline", 0)
+    resolved["train"]["epochs"] = 1
+    batch = resolved["train"]["batch_size"]
+    seconds: dict[str, list[float]] = {"ours": [], "mmdet": []}
+    with TemporaryDirectory() as folder:
+        root = Path(folder, "badges")
+        badges.generate(root, options.iterations * batch, 1, progress=False)
+        for turn in range(options.turns):
+            order = (("ours", ours), ("mmdet", stock))
+            for name, make in order if turn % 2 == 0 else reversed(order):
+                work_dir = Path(folder, f"{name}{turn}")
+                seconds[name] += seconds_per_iteration(make(resolved, root, work_dir))
+    rate = {name: batch / float(np.median(values)) for name, values in seconds.items()}
+    ratio = rate["ours"] / rate["mmdet"]
+    print(f"images per second: ours {rate['ours']:.1f}, mmdet {rate['mmdet']:.1f}: × {ratio:.2f}")
+    write_json(
+        options.out,
+        {
+            "ours_img_per_s": round(rate["ours"], 2),
+            "mmdet_img_per_s": round(rate["mmdet"], 2),
+            "ratio": round(ratio, 3),
+            "arch": resolved["arch"],
+            "width": resolved["width"],
+            "input_px": resolved["input_px"],
+            "batch": batch,
+            "iterations": options.iterations * options.turns,
+            "samples_s": {name: np.round(values, 5).tolist() for name, values in seconds.items()},
+            "host": provenance.host([]),
+            "versions": provenance.versions(),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
