@@ -80,6 +80,18 @@ def _table(options: argparse.Namespace) -> None:
     jobs.table(_suite(options), options.table)
 
 
+def _pictures(options: argparse.Namespace) -> None:
+    from mkd import jobs
+
+    jobs.pictures(_suite(options), options.out)
+
+
+def _masks(options: argparse.Namespace) -> None:
+    from mkd import jobs
+
+    jobs.masks(options.out)
+
+
 def _report(options: argparse.Namespace) -> None:
     from mkd import jobs
 
@@ -124,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
 
     table = verb("table", _table, "write one of the paper's tables, paper against measured")
     table.add_argument("--table", type=int, choices=range(1, 6), required=True)
+
+    pictures = verb("pictures", _pictures, "lay detections of three runs on the same val images")
+    pictures.add_argument("--out", type=Path, required=True)
+
+    masks = verb("masks", _masks, "measure what the frequency term's mask does to the loss")
+    masks.add_argument("--out", type=Path, required=True)
 
     verb("report", _report, "render the report of what has been run")
     return parser

@@ -192,6 +192,9 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
         UserError: A file, scale, run, method, option or key that is unknown or malformed.
     """
     config = {**default_config(path), **(replace or {})}
+    if isinstance(config.get("seeds"), list):
+        # Snakemake's --config leaves the items of a list as strings.
+        config["seeds"] = [int(s) if str(s).isdigit() else s for s in config["seeds"]]
     validate(config, "config", str(path))
     scales = path.parent / "scales"
     known = sorted(file.stem for file in scales.glob("*.yaml"))

@@ -149,6 +149,27 @@ def table(suite: Suite, number: int) -> None:
     formats.write_tables([built], suite.settings["summary"], suite.results / "tables")
 
 
+def pictures(suite: Suite, out: Path) -> None:
+    """Lay the detections of a few runs on the same val images, for the report."""
+    from mkd import tables
+    from mkd.report import qualitative
+
+    annotations, images = SPLITS[suite.settings["data"]["kind"]]["val"]
+    found = {}
+    for name, path in pipeline.pictured(suite).items():
+        run = suite.run(name)
+        method = tables.method_name(run)
+        found[f"{tables.arch_name(run.arch)}{method and f' with {method}'}"] = Path(path)
+    qualitative.make(suite.data_root / images, suite.data_root / annotations, found, out)
+
+
+def masks(out: Path) -> None:
+    """Measure what the frequency term's mask does to the loss, for the report."""
+    from mkd.losses import analysis
+
+    write_json(out, analysis.measure_masks())
+
+
 def report(suite: Suite) -> None:
     """Render the report of what has been run."""
     from mkd.report import render

@@ -17,8 +17,14 @@ DATA_MODULES = ("data/badges", "data/scenes", "data/coco", "data/splits")
 
 IMAGENET = {"tiny": "cspnext-tiny_imagenet_600e", "s": "cspnext-s_imagenet_600e"}
 """ImageNet weights of mmdet's RTMDet configs by size; m, l and x start from scratch there."""
+MASK_MODULES = ("losses/analysis", "losses/common", "losses/frequency_mask")
+"""Modules that decide what the mask's figure shows."""
+PICTURED = ("tiny-baseline", "tiny-cwd", "tiny-mkd")
+"""Runs whose detections are shown as pictures."""
 TABLE_MODULES = ("paper", "records", "report/formats", "stats", "tables")
 """Modules that decide what a table says of given records."""
+REPORT_MODULES = ("audit", "claims", "deviations", "quotes", "verdicts")
+"""Modules that, besides those of the tables and of ``report/``, decide what the report says."""
 
 
 def config_arguments(suite: Suite) -> str:
@@ -89,16 +95,41 @@ def records(suite: Suite, table: int | None = None) -> list[str]:
     ]
 
 
+def pictured(suite: Suite) -> dict[str, str]:
+    """Detections of the first seed of each of :data:`PICTURED` that the table has, by run."""
+    return {
+        run: run_path(suite, run, suite.seeds(run)[0], "detections.json")
+        for run in PICTURED
+        if run in suite.runs
+    }
+
+
+def table_code() -> str:
+    """Digest of all that decides what a table says of given records."""
+    return digest([provenance.code_digest(TABLE_MODULES), _files("config/paper")])
+
+
 def report_code() -> str:
-    """Digest of all that lays out the report: its modules, templates, styles and captions."""
+    """Digest of all that decides what the report says of given records, and how it looks."""
     modules = [f"report/{path.stem}" for path in (ROOT / "mkd/report").glob("*.py")]
-    files = sorted(path for path in (ROOT / "report").rglob("*") if path.is_file())
     return digest(
         [
-            provenance.code_digest([*TABLE_MODULES, *modules, "audit"]),
-            {path.relative_to(ROOT).as_posix(): sha256_file(path) for path in files},
+            provenance.code_digest([*TABLE_MODULES, *REPORT_MODULES, *modules]),
+            _files("config/paper", "config/claims.yaml", "config/deviations.yaml", "report"),
         ]
     )
+
+
+def _files(*names: str) -> dict[str, str]:
+    """Digest of each file of the checkout that is named, or stands in a folder that is."""
+    paths = [ROOT / name for name in names]
+    found = {
+        file
+        for path in paths
+        for file in (path.rglob("*") if path.is_dir() else (path,))
+        if file.is_file()
+    }
+    return {file.relative_to(ROOT).as_posix(): sha256_file(file) for file in sorted(found)}
 
 
 def backbones(suite: Suite) -> dict[str, str]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from mkd import detectors, distillation  # before mmdet
 
 # isort: split

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from mkd import detectors, training  # before mmdet
 
 # isort: split

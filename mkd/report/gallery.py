@@ -1,6 +1,7 @@
 """The list of figures on the page, in order, each with its panels, legend and caption."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from markupsafe import Markup
 
 from mkd.config import ROOT, Suite
 from mkd.records import Problem, Records
-from mkd.report import breakdown, curves, figures, pictures
+from mkd.report import breakdown, curves, figures, pictures, spectrum
 from mkd.report.figures import Panel
 from mkd.tables import Table
 
@@ -33,7 +34,15 @@ def gallery(
         archs: Architectures in the order of the page.
     """
     runs = suite.runs
-    picture, rule, problems = _pictures(suite.results)
+    problems: list[Problem] = []
+    picture, rule = _drawn(
+        suite.results,
+        "qualitative",
+        lambda data: (pictures.detections(data), data["rule"]),
+        (None, "it is written with the pictures"),
+        problems,
+    )
+    masks = _drawn(suite.results, "masks", spectrum.panels, None, problems)
     shown = [
         _figure("forest", "Difference to the baseline", figures.forest(made[1])),
         _figure("sizes", "Difference by object size", figures.by_size(records, runs, archs)),
@@ -43,6 +52,7 @@ def gallery(
         _figure("components", "Components left out", figures.forest(made[4])),
         _figure("weights", "Weight of the distillation loss", figures.weights(made[5], runs)),
         _figure("readings", "Other readings of the method", figures.readings(records, runs)),
+        _figure("spectrum", "The frequency term’s mask", masks, legend=spectrum.key()),
         _figure("curves", "Training curves", curves.panels(records, runs)),
         _figure("pr", "Precision and recall", breakdown.precision_recall(records, runs, archs)),
         _figure("errors", "Errors by kind", breakdown.errors(records, runs, archs)),
@@ -55,27 +65,30 @@ def _figure(
     title: str,
     panels: list[Panel] | None = None,
     body: Markup | None = None,
+    legend: Markup | None = None,
     **values: str,
 ) -> dict[str, Any]:
-    methods = {method for panel in panels or () for method in panel.get("methods", ())}
+    methods = sorted({m for panel in panels or () for m in panel.get("methods", ())})
     return {
         "id": name,
         "title": title,
         "panels": panels,
         "body": body,
-        "legend": figures.method_legend(sorted(methods)) if methods else "",
+        "legend": (figures.method_legend(methods) if methods else panels and legend) or "",
         "caption": caption(name, **values),
     }
 
 
-def _pictures(results: Path) -> tuple[Markup | None, str, list[Problem]]:
-    path = results / "figures" / "qualitative.json"
-    rule = "it is written with the pictures"
+def _drawn(
+    results: Path, name: str, draw: Callable[[Any], Any], nothing: Any, problems: list[Problem]
+) -> Any:
+    """What ``draw`` makes of ``figures/<name>.json``; ``nothing`` where that is not there."""
+    path = results / "figures" / f"{name}.json"
     if not path.exists():
-        return None, rule, []
+        return nothing
     try:
-        data = json.loads(path.read_bytes())
-        return pictures.detections(data), data["rule"], []
+        return draw(json.loads(path.read_bytes()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         where = str(path.relative_to(results))
-        return None, rule, [Problem(where, f"not the pictures' data: {error!r}")]
+        problems.append(Problem(where, f"not the figure's data: {error!r}"))
+        return nothing

@@ -11,7 +11,7 @@ import pytest
 from mkd import tables
 from mkd.config import Run, Suite
 from mkd.records import Records, load_records
-from mkd.report import breakdown, curves, figures
+from mkd.report import breakdown, curves, figures, spectrum
 from mkd.report.svg import Axis, Plot, tag, ticks
 
 
@@ -140,3 +140,21 @@ def test_errors_show_every_kind_for_both(suite: Suite) -> None:
     for words in breakdown.KINDS.values():
         assert f"MKD, {words}: 1.50 AP50" in panel["body"]
     assert breakdown.errors(carrying(), suite.runs, ["rtmdet-tiny"]) == []
+
+
+def test_the_masks_marks_lie_on_their_closed_forms() -> None:
+    measured = [
+        {"mask": mask, "mask_ratio": ratio, "residual": value, "residual_expected": value,
+         "minimizer_scale": 1.0 + value, "minimizer_scale_expected": 1.0}
+        for mask, ratio, value in (
+            ("literal", 0.0, 0.0), ("literal", 0.5, 0.375), ("hermitian", 0.0, 0.0),
+            ("hermitian", 0.5, 0.5),
+        )
+    ]  # fmt: skip
+    left, right = (str(panel["body"]) for panel in spectrum.panels(measured))
+    lines = re.findall(r'class="line" d="M([^"]*)', left)
+    for (mask, _, words), line in zip(spectrum.MASKS.values(), lines, strict=True):
+        end = tuple(map(float, line.rsplit("L", 1)[1].split(",")))
+        assert places(left, f"{words}, ζ = 0.5: ") == [pytest.approx(end, abs=0.1)], mask
+    off = places(right, "literal mask, ζ = 0.5: ")[0]
+    assert off[1] < places(right, "literal mask, ζ = 0: ")[0][1]

@@ -179,13 +179,15 @@ def test_seeds_on_different_data_are_flagged_and_shown(
     assert "3 of 3 seeds" in made.text["run-tiny-baseline"]
 
 
-def test_broken_pictures_are_named(suite: Suite, fill: Callable[..., Path]) -> None:
+def test_broken_figures_are_named(suite: Suite, fill: Callable[..., Path]) -> None:
     fill("tiny-baseline")
     (suite.results / "figures").mkdir()
     (suite.results / "figures/qualitative.json").write_text('{"images": [{}], "rule": "x"}')
+    (suite.results / "figures/masks.json").write_text('[{"mask": "literal"}]')
     made = page(suite)
-    assert "figures/qualitative.json" in made.text["problems"]
-    assert "Not run" in made.text["detections"]
+    for name, figure in (("qualitative", "detections"), ("masks", "spectrum")):
+        assert f"figures/{name}.json" in made.text["problems"]
+        assert "Not run" in made.text[figure]
 
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'

@@ -2,6 +2,8 @@ rule report:
     """Paper against measured, one self-contained page."""
     input:
         pipeline.records(suite),
+        rules.masks.output,
+        rules.pictures.output if pipeline.pictured(suite) else [],
     output:
         page=f"{RESULTS}/report/index.html",
         data=f"{RESULTS}/report/data.json",
@@ -14,6 +16,7 @@ rule report:
         python=PYTHON,
         config=CONFIG,
         code=pipeline.report_code(),
+        settings=digest(suite.settings),
     shell:
         "{params.python} -m mkd report {params.config} > {log} 2>&1"
 

@@ -12,7 +12,8 @@ rule table:
     params:
         python=PYTHON,
         config=CONFIG,
-        code=provenance.code_digest(pipeline.TABLE_MODULES),
+        code=pipeline.table_code(),
+        settings=digest(suite.settings),
     shell:
         "{params.python} -m mkd table --table {wildcards.table} {params.config} > {log} 2>&1"
 

@@ -1,0 +1,171 @@
+"""The workflow as a user types it, in a folder of its own."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mkd import pipeline, provenance
+from mkd.config import ROOT, load
+
+RUNS = Path(__file__).parent / "runs.tsv"
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    """Snakemake on this checkout, with results and data below ``folder``."""
+    data = json.dumps({"badges": str(folder / "data"), "coco": str(folder / "coco")})
+    settings = ["scale=smoke", "seeds=[0]", f"runs={RUNS}", f"results={folder}/results"]
+    return [
+        *(sys.executable, "-m", "snakemake", *arguments),
+        *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(ROOT)),
+        *("--profile", str(ROOT / "profiles/default"), "--runtime-source-cache-path"),
+        *(str(folder / "cache"), "--config", *settings, f"data={data}"),
+    ]
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    return subprocess.run(command(folder, *arguments), capture_output=True, text=True)
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    """What must not depend on how a run came to its end."""
+    found = {}
+    for path in sorted(folder.glob("results/smoke/runs/*/seed*/record.json")):
+        record = json.loads(path.read_text())
+        found[path.parent.parent.name] = (
+            record["metrics"],
+            record["digests"]["weights"],
+            record["train"]["curve"],
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every kind of job once, unbroken."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = snakemake(folder, "reproduce")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.slow
+def test_reproduce_leaves_a_record_a_run_and_a_report(whole: Path) -> None:
+    suite = load({"runs": str(RUNS)})
+    assert set(metrics(whole)) == set(suite.runs)
+    page = (whole / "results/smoke/report/index.html").read_text()
+    assert "smoke" in page
+    assert "not run" in page
+    record = json.loads((whole / "results/smoke/runs/ins-tiny-mkd/seed0/record.json").read_text())
+    assert set(record["metrics"]) == {"box", "mask"}
+    assert not (whole / "results/smoke/work").exists() or not any(
+        (whole / "results/smoke/work").iterdir()
+    )
+
+
+@pytest.mark.slow
+def test_a_second_reproduce_does_nothing(whole: Path) -> None:
+    done = snakemake(whole, "reproduce")
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+def test_killed_three_times_it_ends_with_the_same_figures(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole / "data", tmp_path / "data")
+    chance = random.Random(0)
+    for _ in range(3):
+        process = subprocess.Popen(
+            command(tmp_path, "reproduce", "--nolock"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            process.wait(timeout=chance.uniform(12, 30))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    done = snakemake(tmp_path, "reproduce", "--nolock")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert metrics(tmp_path) == metrics(whole)
+
+
+def test_paper_scale_builds_the_whole_graph() -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "-n", "reproduce"),
+            *("--config", "scale=paper", "seeds=[0,1,2]"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    suite = load({"scale": "paper"})
+    jobs = dict(
+        line.split()
+        for line in done.stdout.splitlines()
+        if line.startswith(("train", "evaluate")) and len(line.split()) == 2
+    )
+    trainings = int(jobs["train"]) + int(jobs["train_teacher"])
+    assert trainings == int(jobs["evaluate"]) == 3 * len(suite.runs)
+
+
+def test_an_unknown_scale_is_one_sentence() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--config", "scale=dekc"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "mkd: unknown scale 'dekc'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package whose code the digests are taken from."""
+    shutil.copytree(ROOT / "mkd", tmp_path / "mkd")
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    provenance._syntax.cache_clear()
+    yield tmp_path / "mkd"
+    provenance._syntax.cache_clear()
+
+
+def digests() -> dict[str, str]:
+    provenance._syntax.cache_clear()
+    suite = load()
+    return {run: pipeline.train_code(suite, run) for run in suite.runs}
+
+
+def test_a_docstring_or_comment_reruns_nothing(copy: Path) -> None:
+    before = digests()
+    path = copy / "losses/multiscale.py"
+    path.write_text(path.read_text().replace('"""', '"""Other words. ', 1) + "\n# a comment\n")
+    assert digests() == before
+
+
+def test_a_formula_reruns_the_runs_that_use_it_and_no_other(copy: Path) -> None:
+    before = digests()
+    path = copy / "losses/frequency_mask.py"
+    text = path.read_text()
+    formula = "(mask.float() + reflected.float()) / 2"
+    assert formula in text
+    path.write_text(text.replace(formula, formula.replace("/ 2", "/ 3")))
+    changed = {run for run, digest in digests().items() if digest != before[run]}
+    suite = load()
+    using = {run for run in suite.runs if "fdmd" in suite.resolve(run, 0)["distillation"]["losses"]}
+    assert changed == using
+    assert "tiny-mkd" in using
+    assert "tiny-cwd" not in using
+    assert "tiny-mkd-no-fdmd" not in using

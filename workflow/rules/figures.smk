@@ -1,0 +1,34 @@
+rule pictures:
+    """The same val images as three detectors see them."""
+    input:
+        data=rules.data.output,
+        detections=pipeline.pictured(suite).values(),
+    output:
+        f"{RESULTS}/figures/qualitative.json",
+    log:
+        f"{RESULTS}/logs/pictures.log",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        python=PYTHON,
+        config=CONFIG,
+        code=provenance.code_digest(["report/qualitative"]),
+    shell:
+        "{params.python} -m mkd pictures --out {output} {params.config} > {log} 2>&1"
+
+
+rule masks:
+    """What the random mask of the frequency term does to the loss, by experiment."""
+    output:
+        f"{RESULTS}/figures/masks.json",
+    log:
+        f"{RESULTS}/logs/masks.log",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        python=PYTHON,
+        code=provenance.code_digest(pipeline.MASK_MODULES),
+    shell:
+        "{params.python} -m mkd masks --out {output} > {log} 2>&1"
