@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from mkd import __version__, audit, claims, paper, tables, verdicts
+from mkd import __version__, audit, claims, deviations, paper, tables, verdicts
 from mkd.config import ROOT, Suite
 from mkd.files import write_atomic, write_json
 from mkd.records import Problem, Records, load_records
@@ -44,6 +44,7 @@ def render(suite: Suite, out: Path) -> None:
     figures, problems = gallery(records, suite, made, archs)
     problems = [*records.problems, *problems]
     printed = paper.load()
+    choices = audit_view.choices(printed)
     summary = suite.settings["summary"]
     page = (
         _environment()
@@ -62,7 +63,9 @@ def render(suite: Suite, out: Path) -> None:
             tables=made.values(),
             figures=figures,
             audited=audit_view.audited(printed, audit.findings(printed)),
-            choices=audit_view.choices(printed),
+            choices=choices,
+            deviations=deviations.load(suite.scale),
+            linked={note.id for note in choices},
             published=printed.published,
             settings=suite.settings,
             entries=entries(records, suite),

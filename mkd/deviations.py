@@ -1,0 +1,58 @@
+"""Where paper, official recipe and scales differ, from ``config/deviations.yaml``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from mkd import config
+from mkd.errors import UserError
+
+FILE = config.ROOT / "config" / "deviations.yaml"
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One thing that is not done as the paper or the recipe says, or that neither says.
+
+    Attributes:
+        id: Unique, fit for an anchor.
+        topic: What it is about.
+        taken: What is done.
+        why: The reason.
+        paper: What the paper says; empty where it says nothing.
+        recipe: What OpenMMLab's recipe does; empty where it has no such thing.
+        scales: Scales it speaks of; empty for all.
+        items: Numbers of the audit's items it belongs to.
+    """
+
+    id: str
+    topic: str
+    taken: str
+    why: str
+    paper: str = ""
+    recipe: str = ""
+    scales: tuple[str, ...] = ()
+    items: tuple[int, ...] = ()
+
+
+def load(scale: str, path: Path = FILE) -> list[Deviation]:
+    """Read and check the deviations, and keep those that speak of a scale.
+
+    Raises:
+        UserError: The file is missing, malformed, or has an id twice.
+    """
+    try:
+        entries = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: it says where scales and paper differ") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    config.validate(entries, "deviations", str(path))
+    found: dict[str, Deviation] = {}
+    for entry in entries:
+        lists = {key: tuple(entry.get(key, ())) for key in ("scales", "items")}
+        if entry["id"] in found:
+            raise UserError(f"{path}: deviation '{entry['id']}' stands there twice")
+        found[entry["id"]] = Deviation(**{**entry, **lists})
+    return [item for item in found.values() if scale in item.scales or not item.scales]
