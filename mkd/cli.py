@@ -98,6 +98,24 @@ def _report(options: argparse.Namespace) -> None:
     jobs.report(_suite(options))
 
 
+def _check(options: argparse.Namespace) -> None:
+    from mkd.check import check
+
+    suite = _suite(options)
+    count, problems = check(suite, options.folder or suite.results)
+    for problem in problems:
+        print(f"{problem.where}: {problem.what}")
+    print(f"{count} sound records, {len(problems) or 'nothing'} to look at", file=sys.stderr)
+    if problems:
+        sys.exit(1)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from mkd.compare import compare
+
+    print("\n".join(compare(options.a, options.b)))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mkd", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="verb")
@@ -142,6 +160,13 @@ def _parser() -> argparse.ArgumentParser:
 
     masks = verb("masks", _masks, "measure what the frequency term's mask does to the loss")
     masks.add_argument("--out", type=Path, required=True)
+
+    check = verb("check-results", _check, "list what in a results folder is broken or stale")
+    check.add_argument("folder", type=Path, nargs="?", help="default: results of the scale")
+
+    compare = verb("compare", _compare, "say what differs between two results folders")
+    compare.add_argument("a", type=Path, help="a scale's results, e.g. results/reference/desk")
+    compare.add_argument("b", type=Path, help="another's, e.g. results/desk")
 
     verb("report", _report, "render the report of what has been run")
     return parser

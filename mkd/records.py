@@ -58,12 +58,24 @@ def load_records(results: Path, scale: str) -> Records:
         scale: The scale's name.
 
     Returns:
+        See :func:`load_folder`.
+    """
+    return load_folder(results / scale, scale)
+
+
+def load_folder(root: Path, scale: str) -> Records:
+    """Read every ``record.json`` of one scale's results folder.
+
+    Args:
+        root: The folder; a missing one gives no records.
+        scale: The scale its records must be of.
+
+    Returns:
         The valid records; one :class:`Problem` for each that is not, and for each run whose seeds
-        did not share configuration, data or code. A missing folder gives no records.
+        did not share data or code.
     """
     by_run: dict[str, dict[int, dict[str, Any]]] = {}
     problems = []
-    root = results / scale
     for path in sorted(root.glob("runs/*/seed*/record.json")):
         where = str(path.relative_to(root))
         try:

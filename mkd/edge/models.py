@@ -15,7 +15,7 @@ MODELS = {
     "yolox-l": "yolox/yolox_l_fast_8xb8-300e_coco",
     "yolov6-l": "yolov6/yolov6_l_syncbn_fast_8xb32-300e_coco",
     "yolov7": "yolov7/yolov7_l_syncbn_fast_8x16b-300e_coco",
-    "ppyoloe-l": "ppyoloe/ppyoloe_plus_l_fast_8xb8-80e_coco",
+    "ppyoloe-l": "ppyoloe/ppyoloe_l_fast_8xb20-300e_coco",
     "rtmdet-l": "rtmdet",
 }
 """Model → MMYOLO's configuration, or ``rtmdet`` where it is mmdet's; in the order of Table 1."""

@@ -157,9 +157,8 @@ def _mmyolo_config(name: str) -> Any:
 
 def _mmyolo_build(config: Any) -> BaseModel:
     from mmengine.registry import DefaultScope
-    from mmyolo.registry import MODELS as registry
     from mmyolo.utils import register_all_modules
 
     register_all_modules(init_default_scope=False)
     with DefaultScope.overwrite_default_scope("mmyolo"):
-        return registry.build(detectors.on_cpu(config))
+        return detectors.build(config)

@@ -1,0 +1,131 @@
+"""``mkd check-results``: what in a results folder is broken, missing, mixed or stale."""
+
+import json
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from mkd import pipeline, provenance, tables
+from mkd.config import Suite, digest
+from mkd.errors import UserError
+from mkd.files import sha256_file
+from mkd.records import Problem, Records, load_folder
+from mkd.report import formats
+
+
+def check(suite: Suite, root: Path) -> tuple[int, list[Problem]]:
+    """Look through the results of one scale; nothing is changed.
+
+    Args:
+        suite: The scale and its table of runs, as they stand now.
+        root: The scale's results folder.
+
+    Returns:
+        The number of sound records, and everything worth a look.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    if not root.is_dir():
+        raise UserError(f"there is no results folder {root}: run `snakemake reproduce` first")
+    records = load_folder(root, suite.scale)
+    count = sum(map(len, records.by_run.values()))
+    found = [
+        *records.problems,
+        *_plan(suite, records),
+        *_digests(suite, records, root),
+        *_mixed(records),
+        *_copies(records),
+        *_stale(suite, records, root),
+    ]
+    return count, found
+
+
+def _plan(suite: Suite, records: Records) -> Iterator[Problem]:
+    """Runs and seeds against the table of runs and the scale's seeds."""
+    for run in suite.runs:
+        planned, there = suite.seeds(run), records.by_run.get(run, {})
+        missing = [seed for seed in planned if seed not in there]
+        if missing:
+            yield Problem(run, f"no sound record of seed {_list(missing)}")
+        more = [seed for seed in there if seed not in planned]
+        if more:
+            yield Problem(run, f"seed {_list(more)} is none of the scale's ({_list(planned)})")
+    for run in records.by_run.keys() - suite.runs.keys():
+        yield Problem(run, f"is no row of {suite.config['runs']}")
+
+
+def _digests(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
+    """Records against this checkout, and against the weights beside them."""
+    evaluation = provenance.code_digest(provenance.EVALUATION)
+    for run, seed, record in _each(records):
+        where = f"runs/{run}/seed{seed}/record.json"
+        said = record["digests"]
+        if run in suite.runs:
+            if said["config"] != digest(suite.resolve(run, seed)):
+                yield Problem(where, "was trained with another configuration than config/ has now")
+            if said["code"] != pipeline.train_code(suite, run):
+                yield Problem(where, "was trained by other code than this checkout's")
+        if said["evaluation_code"] != evaluation:
+            yield Problem(where, "was scored by other code than this checkout's")
+        if record["dirty"]:
+            yield Problem(where, "was made from a checkout with uncommitted changes")
+        weights = root / f"runs/{run}/seed{seed}/weights.pth"
+        if weights.exists() and sha256_file(weights) != said["weights"]:
+            yield Problem(where, "weights.pth beside it is not the file that was scored")
+
+
+def _mixed(records: Records) -> Iterator[Problem]:
+    """What must be one for a table to compare like with like."""
+    for key, words in (("data", "data sets"), ("evaluation_code", "versions of the scoring code")):
+        values: dict[str, set[str]] = {}
+        for run, _, record in _each(records):
+            values.setdefault(record["digests"][key], set()).add(run)
+        if len(values) > 1:
+            groups = "; ".join(_list(sorted(runs)) for runs in values.values())
+            yield Problem("runs", f"{len(values)} {words}: {groups}")
+
+
+def _copies(records: Records) -> Iterator[Problem]:
+    """Records that share their weights: one of them is a copy."""
+    for (run, seed, one), (other, at, two) in combinations(_each(records), 2):
+        if one["digests"]["weights"] == two["digests"]["weights"]:
+            yield Problem(f"{run} seed {seed}", f"has the very weights of {other} seed {at}")
+
+
+def _stale(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
+    """Report and tables that do not show the records that lie here."""
+    report = root / "report" / "data.json"
+    if report.exists():
+        try:
+            shown = {
+                (record["run"], record["seed"]): record["digests"]
+                for record in json.loads(report.read_bytes())["records"]
+            }
+        except (ValueError, KeyError, TypeError) as error:
+            yield Problem("report/data.json", f"cannot be read: {error!r}")
+        else:
+            now = {(run, seed): record["digests"] for run, seed, record in _each(records)}
+            changed = {key for key in shown.keys() | now.keys() if shown.get(key) != now.get(key)}
+            if changed:
+                words = _list([f"{run} seed {seed}" for run, seed in sorted(changed)])
+                yield Problem("report", f"is stale, it does not show {words} as recorded")
+    for number in tables.TABLES:
+        path = root / "tables" / f"table{number}.csv"
+        if path.exists():
+            table = formats.frame(tables.build(records, suite.runs, number))
+            if path.read_text() != table.to_csv(index=False):
+                yield Problem(f"tables/{path.name}", "is not what the records give now")
+
+
+def _each(records: Records) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    for run, seeds in records.by_run.items():
+        for seed, record in sorted(seeds.items()):
+            yield run, seed, record
+
+
+def _list(items: list[Any]) -> str:
+    """Up to six items, and how many more there are."""
+    more = f" and {len(items) - 6} more" if len(items) > 6 else ""
+    return ", ".join(map(str, items[:6])) + more

@@ -1,0 +1,184 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mkd.data import badges, coco
+from mkd.errors import UserError
+
+TINY_COCO = Path(
+    os.environ.get("MKD_TINY_COCO", Path(__file__).parents[3] / "shared" / "data" / "tiny_coco")
+)
+TRAIN = ("annotations/instances_train.json", "train")
+VAL = ("annotations/instances_val.json", "val")
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("pristine") / "badges"
+    badges.generate(root, 6, 2, processes=1, progress=False)
+    return root
+
+
+@pytest.fixture
+def root(pristine, tmp_path) -> Path:
+    return shutil.copytree(pristine, tmp_path / "badges")
+
+
+@pytest.fixture
+def refuse(root):
+    def change_and_check(change) -> str:
+        path = root / TRAIN[0]
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(change(content) or content))
+        return refusal(root)
+
+    return change_and_check
+
+
+def refusal(root: Path, annotations: str = TRAIN[0], images: str = TRAIN[1], **options) -> str:
+    with pytest.raises(UserError) as caught:
+        coco.check(root, annotations, images, **options)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert str(root) in sentence, "the sentence does not say where"
+    return sentence
+
+
+@pytest.mark.skipif(
+    not TINY_COCO.is_dir(), reason=f"no real COCO images at {TINY_COCO} (MKD_TINY_COCO sets it)"
+)
+@pytest.mark.parametrize(("split", "instances", "crowds"), [("train", 465, 5), ("val", 377, 5)])
+def test_real_coco_passes(split, instances, crowds):
+    names = f"annotations/instances_{split}2017.json", f"{split}2017"
+    found = coco.check(TINY_COCO, *names, decode=None)
+    assert len(found.classes) == 80
+    assert (found.classes[0], found.classes[-1]) == ("person", "toothbrush")
+    assert (found.images, found.instances, found.crowds) == (50, instances, crowds)
+    assert found.small + found.medium + found.large == instances
+    assert min(found.small, found.medium, found.large) > 0
+    assert found.masks
+    assert len(coco.digest(TINY_COCO, names)) == 64
+
+
+def test_instances_without_a_segmentation_show_in_the_summary(root):
+    path = root / TRAIN[0]
+    content = json.loads(path.read_text())
+    del content["annotations"][-1]["segmentation"]
+    path.write_text(json.dumps(content))
+    assert not coco.check(root, *TRAIN).masks
+
+
+def test_missing_files_and_folders_are_named(root):
+    assert "instances_2099.json cannot be read" in refusal(root, "instances_2099.json")
+    assert "train2099 cannot be read" in refusal(root, images="train2099")
+    for index in (1, 2, 3, 4):
+        (root / f"train/{index:06d}.bmp").unlink()
+    sentence = refusal(root)
+    assert "4 of the 6 images" in sentence
+    assert "000001.bmp, 000002.bmp, 000003.bmp, …" in sentence
+
+
+def test_a_cut_annotation_file(root):
+    path = root / TRAIN[0]
+    path.write_bytes(path.read_bytes()[:-200])
+    assert "not valid JSON" in refusal(root)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"images": [], "annotations": 3}', "\x00\xff"])
+def test_a_file_of_another_kind(root, text):
+    (root / TRAIN[0]).write_text(text, encoding="latin-1")
+    assert "lists no images" in refusal(root) or "not valid JSON" in refusal(root)
+
+
+@pytest.mark.parametrize("kind", ["images", "annotations", "categories"])
+def test_an_empty_list_is_named(refuse, kind):
+    assert f"lists no {kind}" in refuse(lambda content: {**content, kind: []})
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("images", "file_name", 7),
+        ("images", "width", None),
+        ("annotations", "image_id", "1"),
+        ("annotations", "bbox", {"x": 1}),
+        ("annotations", "area", None),
+        ("categories", "name", None),
+    ],
+)
+def test_a_field_of_a_wrong_type_is_named(refuse, kind, field, value):
+    def change(content):
+        content[kind][1][field] = value
+
+    assert f"number 1 of its {kind} has no valid {field}" in refuse(change)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value", "said"),
+    [
+        ("annotations", "image_id", 999, "names the image_id 999"),
+        ("annotations", "category_id", 999, "names the category_id 999"),
+        ("annotations", "id", 2, "annotation id 2 2 times"),
+        ("images", "id", 2, "image id 2 2 times"),
+        ("categories", "id", 2, "category id 2 2 times"),
+        ("annotations", "bbox", [1, 2, 3], "has the bbox [1, 2, 3]"),
+        ("annotations", "bbox", [1, 2, 3, float("nan")], "has the bbox [1, 2, 3, nan]"),
+        ("annotations", "area", float("inf"), "the area inf"),
+    ],
+)
+def test_records_that_do_not_hold_together(refuse, kind, field, value, said):
+    def change(content):
+        content[kind][0][field] = value
+
+    assert said in refuse(change)
+
+
+def test_only_crowds_are_nothing_to_learn(refuse):
+    def change(content):
+        for item in content["annotations"]:
+            item["iscrowd"] = 1
+
+    assert "annotates no object" in refuse(change)
+
+
+def test_a_damaged_image_is_found_by_decoding(root):
+    image = root / "train/000003.bmp"
+    image.write_bytes(image.read_bytes()[:100_000])
+    assert "000003.bmp is damaged" in refusal(root)
+    # Two of six are the first and the fourth.
+    assert "000003.bmp is damaged" in refusal(root, decode=2)
+    assert coco.check(root, *TRAIN, decode=1).images == 6
+    image.write_bytes(b"")
+    assert "000003.bmp is damaged" in refusal(root, decode=None)
+
+
+def test_an_image_of_another_size(root):
+    Image.new("RGB", (100, 50)).save(root / "train/000005.bmp")
+    assert "is 100 by 50 px" in refusal(root)
+
+
+def test_digest_follows_the_data_and_not_its_place(pristine, root):
+    expected = coco.digest(pristine, TRAIN, VAL)
+    assert coco.digest(root, TRAIN, VAL) == expected
+    assert coco.digest(root, VAL, TRAIN) != expected
+    (root / "train/.hidden").touch()
+    assert coco.digest(root, TRAIN, VAL) == expected
+    (root / "train/000000.bmp").rename(root / "train/renamed.bmp")
+    assert coco.digest(root, TRAIN, VAL) != expected
+    (root / "train/renamed.bmp").rename(root / "train/000000.bmp")
+    with (root / "val/000000.bmp").open("ab") as file:
+        file.write(b"0")
+    assert coco.digest(root, TRAIN, VAL) != expected
+
+
+def test_digest_follows_the_annotations(pristine, root):
+    path = root / VAL[0]
+    path.write_text(path.read_text().replace("disc-0", "disc-9"))
+    assert coco.digest(root, TRAIN, VAL) != coco.digest(pristine, TRAIN, VAL)
+    path.unlink()
+    with pytest.raises(UserError, match="cannot be read"):
+        coco.digest(root, TRAIN, VAL)
