@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PINS := envs/requirements.txt envs/constraints.txt pyproject.toml
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SCALE ?=
+WORKFLOW_REPORT ?= results/$(or $(SCALE),desk)/report/workflow.html
 SNAKEMAKE = $(BIN)/snakemake $(if $(SCALE),--config scale=$(SCALE))
 
 .PHONY: help reproduce test test-quick lint format bench clean
@@ -15,6 +16,7 @@ help: ## list the targets
 
 reproduce: $(VENV)/.installed ## run everything of a scale and render its report (SCALE=smoke, desk, …)
 	$(SNAKEMAKE) reproduce
+	@$(SNAKEMAKE) reproduce --quiet all --report $(WORKFLOW_REPORT)
 
 test: $(VENV)/.installed-dev ## run all tests, the slow ones too
 	$(BIN)/python -m pytest

@@ -17,12 +17,15 @@ min_version("9.0")
 sys.path.insert(0, str(workflow.basedir))
 
 from mkd import config as mkd_config
-from mkd import pipeline, provenance
+from mkd import pipeline, provenance, summary
 from mkd.config import digest
 from mkd.errors import UserError
 
 
 configfile: "config/config.yaml"
+
+
+report: "report/captions/workflow.rst"
 
 
 try:
@@ -64,6 +67,8 @@ onstart:
 
 
 onsuccess:
-    report = Path(rules.report.output.page)
-    if report.exists():
-        print(f"report: {report}", file=sys.stderr)
+    print(summary.summary(suite, log), file=sys.stderr)
+
+
+onerror:
+    print(summary.summary(suite, log), file=sys.stderr)

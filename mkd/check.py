@@ -60,8 +60,7 @@ def _digests(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
     """Records against this checkout, and against the weights beside them."""
     evaluation = provenance.code_digest(provenance.EVALUATION)
     for run, seed, record in _each(records):
-        where = f"runs/{run}/seed{seed}/record.json"
-        said = record["digests"]
+        where, said = f"{run} seed {seed}", record["digests"]
         if run in suite.runs:
             if said["config"] != digest(suite.resolve(run, seed)):
                 yield Problem(where, "was trained with another configuration than config/ has now")
@@ -73,7 +72,7 @@ def _digests(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
             yield Problem(where, "was made from a checkout with uncommitted changes")
         weights = root / f"runs/{run}/seed{seed}/weights.pth"
         if weights.exists() and sha256_file(weights) != said["weights"]:
-            yield Problem(where, "weights.pth beside it is not the file that was scored")
+            yield Problem(where, "weights.pth beside the record is not the file that was scored")
 
 
 def _mixed(records: Records) -> Iterator[Problem]:

@@ -18,7 +18,10 @@ class Claim:
     """One claim with one comparison.
 
     Attributes:
-        id: Unique.
+        id: Unique: ``<family>-<case>``, and ``-size`` behind it for a size.
+        family: Id of the entry in ``config/claims.yaml``, which other cases share.
+        case: Its name within the entry.
+        template: The entry's statement, ``{case}`` and ``{metric}`` not yet filled in.
         stated: ``paper``, or ``open`` for a question the paper leaves open.
         locator: Where the paper says it.
         statement: One sentence.
@@ -34,6 +37,9 @@ class Claim:
     """
 
     id: str
+    family: str
+    case: str
+    template: str
     stated: str
     locator: str
     statement: str
@@ -116,6 +122,9 @@ def _expand(document: Mapping[str, Any], path: Path) -> Iterator[Claim]:
             ]
             claim = Claim(
                 id=f"{entry['id']}-{case}",
+                family=entry["id"],
+                case=str(case),
+                template=entry["statement"],
                 stated=entry["stated"],
                 locator=entry["locator"],
                 statement=entry["statement"].format(case=case, metric=metric.rpartition(".")[2]),

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from mkd import config
 from mkd.errors import UserError
+from mkd.files import write_atomic
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -22,10 +24,15 @@ def main(arguments: list[str] | None = None) -> None:
         options.call(options)
     except UserError as error:
         sys.exit(_complain(str(error)))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        sys.exit(_complain(f"no space left on the disk ({error.filename}): free some, run again"))
+    except (OSError, RuntimeError) as error:
+        # torch reports a failed write as a RuntimeError without a number.
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _disk_is_full(error):
+            sys.exit(_complain("no space left on the disk: free some and run again"))
+        raise
+
+
+def _disk_is_full(error: Exception) -> bool:
+    return "inline_container" in str(error) and shutil.disk_usage(".").free < 2**26
 
 
 def _complain(sentence: str) -> int:
@@ -103,9 +110,12 @@ def _check(options: argparse.Namespace) -> None:
 
     suite = _suite(options)
     count, problems = check(suite, options.folder or suite.results)
+    where: dict[str, list[str]] = {}
     for problem in problems:
-        print(f"{problem.where}: {problem.what}")
-    print(f"{count} sound records, {len(problems) or 'nothing'} to look at", file=sys.stderr)
+        where.setdefault(problem.what, []).append(problem.where)
+    for what, places in where.items():
+        print(f"{', '.join(places)}: {what}")
+    print(f"{count} sound records, {len(where) or 'nothing'} to look at", file=sys.stderr)
     if problems:
         sys.exit(1)
 
@@ -114,6 +124,17 @@ def _compare(options: argparse.Namespace) -> None:
     from mkd.compare import compare
 
     print("\n".join(compare(options.a, options.b)))
+
+
+def _reference(options: argparse.Namespace) -> None:
+    from mkd import reference
+
+    suite = _suite(options)
+    out = reference.folder(suite.scale)
+    records = reference.keep(suite, options.folder or suite.results, out)
+    section = reference.section(suite, records)
+    readme = reference.insert(reference.README.read_text(), suite.scale, section)
+    write_atomic(reference.README, readme)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -167,6 +188,10 @@ def _parser() -> argparse.ArgumentParser:
     compare = verb("compare", _compare, "say what differs between two results folders")
     compare.add_argument("a", type=Path, help="a scale's results, e.g. results/reference/desk")
     compare.add_argument("b", type=Path, help="another's, e.g. results/desk")
+
+    text = "keep records and tables under results/reference, and show them in README.md"
+    reference = verb("reference", _reference, text)
+    reference.add_argument("folder", type=Path, nargs="?", help="default: results of the scale")
 
     verb("report", _report, "render the report of what has been run")
     return parser

@@ -4,8 +4,11 @@ One function a verb of the command line; heavy imports are made by the job that 
 """
 
 import json
+import re
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,9 +78,10 @@ def train(
     digests = {"config": digest(resolved), "code": pipeline.train_code(suite, run)}
     # Neither another configuration nor other code may go on from this run's checkpoints.
     work_dir = suite.results / "work" / f"{run}-seed{seed}-{digest(digests)[:12]}"
-    student, summary = training.train(
-        resolved, suite.data_root, work_dir, backbone_weights, teacher_weights, launcher
-    )
+    with _readable_images(suite.data_root):
+        student, summary = training.train(
+            resolved, suite.data_root, work_dir, backbone_weights, teacher_weights, launcher
+        )
     folder = Path(pipeline.run_path(suite, run, seed, ""))
     weights.save(student, folder / "weights.pth", {"run": run, "seed": seed, **digests})
     report = {
@@ -106,7 +110,8 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     model = detectors.build(config)
     weights.load(model, folder / "weights.pth")
     complexity = detectors.complexity(model, resolved["input_px"])
-    found = evaluation.detect(model.eval(), resolved, suite.data_root)
+    with _readable_images(suite.data_root):
+        found = evaluation.detect(model.eval(), resolved, suite.data_root)
     record: dict[str, Any] = {
         "kind": "detection",
         "schema": 1,
@@ -175,6 +180,20 @@ def report(suite: Suite) -> None:
     from mkd.report import render
 
     render.render(suite, suite.results / "report")
+
+
+@contextmanager
+def _readable_images(root: Path) -> Iterator[None]:
+    """mmcv's word for an image it cannot decode, as a sentence."""
+    try:
+        yield
+    except AssertionError as error:
+        found = re.search(r"failed to load image: (\S+)", str(error))
+        if found is None:
+            raise
+        raise UserError(
+            f"the image {found[1]} of the data set {root} cannot be decoded: fetch it again"
+        ) from error
 
 
 def _categories(annotations: Path) -> list[dict[str, Any]]:

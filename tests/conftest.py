@@ -1,14 +1,162 @@
-"""Shared by all tests: small data sets, one thread."""
+"""Shared by all tests: small data sets, made-up records, one thread."""
 
+import json
+import math
 import os
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
 from mkd import config
+from mkd.config import Run, Suite
 from mkd.data import badges
+
+GAIN = {
+    "baseline": 0.0,
+    "cwd": 9.0,
+    "mgd": 4.0,
+    "fgd": 3.0,
+    "fkd": 2.0,
+    "pkd": 6.0,
+    "mkd": 10.0,
+    "mkd-balanced": 11.0,
+}
+LEVEL = {
+    "rtmdet-tiny": 22.0,
+    "rtmdet-s": 45.0,
+    "rtmdet-m": 52.0,
+    "rtmdet-l": 55.0,
+    "rtmdet-ins-tiny": 20.0,
+}
+TERMS = {
+    "mkd": ["multiscale", "fdmd", "fad"],
+    "mkd-balanced": ["multiscale", "fdmd", "fad"],
+    "baseline": [],
+}
+
+
+def made_up(run: Run, seed: int, scale: str = "desk") -> dict[str, Any]:
+    """A record that fits the schema; its figures are a function of the run's name and the seed."""
+    noise = zlib.crc32(f"{run.id}{seed}".encode()) % 1000 / 1000 - 0.5
+    ap = LEVEL.get(run.arch, 20.0) + GAIN.get(run.method, 0.0) + noise * 2 - 2 * len(run.options)
+    six = {
+        "AP": ap,
+        "AP50": ap + 18.1,
+        "AP75": ap + 1.3 + noise,
+        "AP_S": ap - 14.2,
+        "AP_M": ap + 2.5 - noise,
+        "AP_L": ap + 12.7,
+    }
+    six = {key: round(value, 3) for key, value in six.items()}
+    metrics = {"box": six}
+    if "-ins-" in run.arch:
+        metrics["mask"] = {key: round(value - 3, 3) for key, value in six.items()}
+    terms = {"loss_cls": 1.2, "loss_bbox": 0.9} | {
+        f"loss_{name}": 3.0 / (at + 1)
+        for at, name in enumerate(TERMS.get(run.method, [run.method]))
+    }
+    curve = [
+        {"iter": i, "epoch": 1 + i // 125, "lr": 0.004, "loss": 2.0}
+        | {k: v * (0.3 + math.exp(-i / 200)) + noise / 20 for k, v in terms.items()}
+        for i in range(10, 610, 10)
+    ]
+    tag = f"{zlib.crc32(f'{run.id}-{seed}'.encode()):08x}" * 8
+    return {
+        "kind": "detection",
+        "schema": 1,
+        "run": run.id,
+        "seed": seed,
+        "scale": scale,
+        "arch": run.arch,
+        "teacher": run.teacher,
+        "method": run.method,
+        "options": run.options,
+        "metrics": metrics,
+        "params_m": 1.213,
+        "macs_g": 0.0812,
+        "input_px": 128,
+        "train": {
+            "iterations": 600,
+            "epochs": 5,
+            "images_per_s": 55.1,
+            "wall_s": 181.2,
+            "step_s": 150.4,
+            "curve": curve,
+        },
+        "digests": {
+            "config": tag,
+            "data": "d" * 64,
+            "code": "c" * 64,
+            "evaluation_code": "e" * 64,
+            "weights": tag[::-1],
+        },
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "dirty": False,
+        "versions": {"torch": "2.14.1", "mmdet": "3.3.0"},
+        "host": {
+            "cpu": "Imaginary 9000",
+            "cores": 2,
+            "memory_gb": 8,
+            "gpu": [],
+            "os": "Linux",
+            "python": "3.11.7",
+        },
+        "started": "2026-01-01T00:00:00+00:00",
+        "wall_s": 193.5,
+        "log": f"results/{scale}/logs/train/{run.id}-seed{seed}.log",
+    }
+
+
+def put(results: Path, record: dict[str, Any]) -> Path:
+    """Lay a record where the pipeline would."""
+    folder = results / record["scale"] / "runs" / record["run"] / f"seed{record['seed']}"
+    folder.mkdir(parents=True)
+    path = folder / "record.json"
+    path.write_text(json.dumps(record))
+    return path
+
+
+RUNS = (
+    Run("tiny-baseline", "rtmdet-tiny", None, "baseline", {}, (1,)),
+    Run("s-baseline", "rtmdet-s", None, "baseline", {}, (1,)),
+    Run("m-baseline", "rtmdet-m", None, "baseline", {}, (1,)),
+    Run("tiny-cwd", "rtmdet-tiny", "s-baseline", "cwd", {}, (1,)),
+    Run("tiny-fgd", "rtmdet-tiny", "s-baseline", "fgd", {}, (1,)),
+    Run("tiny-mkd", "rtmdet-tiny", "s-baseline", "mkd", {}, (1, 3, 4, 5)),
+    Run("s-mkd", "rtmdet-s", "m-baseline", "mkd", {}, (1, 4, 5)),
+    Run("tiny-mkd-no-fad", "rtmdet-tiny", "s-baseline", "mkd", {"terms": "multiscale,fdmd"}, (4,)),
+    Run("tiny-mkd-no-fdmd", "rtmdet-tiny", "s-baseline", "mkd", {"terms": "multiscale,fad"}, (4,)),
+    Run("tiny-mkd-alpha0.1", "rtmdet-tiny", "s-baseline", "mkd", {"alpha": 0.1}, (5,)),
+    Run("tiny-mkd-alpha5", "rtmdet-tiny", "s-baseline", "mkd", {"alpha": 5.0}, (5,)),
+    Run("ins-tiny-baseline", "rtmdet-ins-tiny", None, "baseline", {}, (2,)),
+    Run("ins-tiny-mkd", "rtmdet-ins-tiny", "s-baseline", "mkd", {}, (2,)),
+)
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    """The desk scale over :data:`RUNS`, its results in a fresh folder that is still empty."""
+    loaded = config.load({"scale": "desk", "results": str(tmp_path / "results")})
+    return replace(loaded, runs={run.id: run for run in RUNS})
+
+
+@pytest.fixture
+def fill(suite: Suite) -> Callable[..., Path]:
+    """Lay records for the named runs (default: all) and return the results folder."""
+
+    def lay(*names: str, seeds: tuple[int, ...] = (0, 1, 2)) -> Path:
+        for name in names or suite.runs:
+            for seed in (0,) if name in ("s-baseline", "m-baseline") else seeds:
+                put(suite.results.parent, made_up(suite.runs[name], seed))
+        return suite.results.parent
+
+    return lay
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from typing import Any
 
 KEY = "mkd"
 """Name of the entry in the file's ``metadata_props``."""
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", "int8-symmetric")
+"""``int8`` has unsigned activations, ``int8-symmetric`` signed ones (:mod:`mkd.edge.quantize`)."""
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-import yaml
-
-from mkd import claims, stats, verdicts
+from mkd import stats, verdicts
 from mkd.config import Run
 from mkd.records import Records
 from mkd.report.figures import plain
@@ -58,23 +57,23 @@ def groups(judged: Sequence[Verdict]) -> list[tuple[str, list[Family]]]:
 
 
 def _families(judged: Sequence[Verdict]) -> list[Family]:
-    by_id = {verdict.claim.id: verdict for verdict in judged}
     made: list[Family] = []
-    for entry in yaml.safe_load(claims.FILE.read_text())["claims"]:
-        names = {case: f"{entry['id']}-{case}" for case in map(str, entry["cases"])}
-        cases = {case: by_id[name] for case, name in names.items()}
-        sizes = {f"{name}-size": case for case, name in names.items()}
+    for name, members in groupby(judged, key=lambda verdict: verdict.claim.family):
+        shared = list(members)
+        claim = shared[0].claim
+        sizes = {v.claim.case: v for v in shared if v.claim.kind == "size"}
+        cases = {v.claim.case: v for v in shared if v.claim.kind != "size"}
         metrics = {verdict.claim.metric.rpartition(".")[2] for verdict in cases.values()}
-        table = re.match(r"Table \d", entry["locator"])
+        table = re.match(r"Table \d", claim.locator)
         group = table.group() if table else made[-1].group if made else ""
         made.append(
             Family(
-                id=entry["id"],
-                statement=_general(entry["statement"], metrics),
-                locator=entry["locator"],
-                group=OPEN if entry["stated"] == "open" else group,
+                id=name,
+                statement=_general(claim.template, metrics),
+                locator=claim.locator,
+                group=OPEN if claim.stated == "open" else group,
                 cases=cases,
-                sizes={case: by_id[name] for name, case in sizes.items() if name in by_id},
+                sizes=sizes,
             )
         )
     return made

@@ -5,7 +5,11 @@ rule report:
         rules.masks.output,
         rules.pictures.output if pipeline.pictured(suite) else [],
     output:
-        page=f"{RESULTS}/report/index.html",
+        page=report(
+            f"{RESULTS}/report/index.html",
+            caption="../../report/captions/page.rst",
+            category="Paper against measured",
+        ),
         data=f"{RESULTS}/report/data.json",
     log:
         f"{RESULTS}/logs/report.log",

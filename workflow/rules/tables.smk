@@ -3,7 +3,13 @@ rule table:
     input:
         lambda wildcards: pipeline.records(suite, int(wildcards.table)),
     output:
-        multiext(f"{RESULTS}/tables/table{{table}}", ".csv", ".md", ".tex"),
+        csv=report(
+            f"{RESULTS}/tables/table{{table}}.csv",
+            caption="../../report/captions/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+        others=multiext(f"{RESULTS}/tables/table{{table}}", ".md", ".tex"),
     log:
         f"{RESULTS}/logs/table{{table}}.log",
     localrule: True

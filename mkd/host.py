@@ -1,0 +1,34 @@
+"""What a number was measured on. Only the standard library is imported here."""
+
+import contextlib
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+
+def describe(gpus: list[str]) -> dict[str, Any]:
+    """The machine of a record.
+
+    Args:
+        gpus: Names of the GPUs that were used.
+    """
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "gpu": gpus,
+        "os": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    with contextlib.suppress(OSError):
+        # Single-board computers name the board here.
+        return Path("/proc/device-tree/model").read_text().strip("\0\n ")
+    return platform.processor() or platform.machine()

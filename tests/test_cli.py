@@ -1,0 +1,123 @@
+"""A user's mistakes at the command line: one sentence, exit code 2, nothing half-written."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from mkd import cli, detectors, weights
+from mkd.errors import UserError
+from mkd.files import write_json
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command line says when it gives up."""
+    with pytest.raises(SystemExit) as end:
+        cli.main(list(arguments))
+    assert end.value.code == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("mkd: ")
+    return last
+
+
+@pytest.fixture
+def here(tmp_path: Path, smoke_data: Path) -> tuple[Path, list[str]]:
+    """A results folder and the configuration that names it and a copy of the data."""
+    shutil.copytree(smoke_data, tmp_path / "data/48-24")
+    data = {"badges": str(tmp_path / "data"), "coco": str(tmp_path / "coco")}
+    settings = ["scale=smoke", f"results={tmp_path / 'results'}", f"data={json.dumps(data)}"]
+    return tmp_path, ["--config", *settings, f"weights={tmp_path / 'weights'}"]
+
+
+def left(folder: Path) -> list[str]:
+    """Outputs of a run, working files aside."""
+    return [path.name for path in folder.glob("results/smoke/runs/*/*/*")]
+
+
+def test_unknown_scale_run_and_method(
+    capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]
+) -> None:
+    _, settings = here
+    assert "unknown scale 'dekc'" in said(capsys, "report", "--config", "scale=dekc")
+    assert "unknown run 'huge'" in said(capsys, "train", "--run", "huge", "--seed", "0", *settings)
+    assert "takes key=value" in said(capsys, "report", "--config", "scale")
+
+
+def test_a_missing_coco_folder(
+    capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]
+) -> None:
+    folder, settings = here
+    out = folder / "data.json"
+    sentence = said(capsys, "data", "--out", str(out), *settings, "scale=paper")
+    assert "coco does not exist: put COCO 2017 there" in sentence
+    assert not out.exists()
+
+
+def test_missing_imagenet_weights_are_listed(
+    capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]
+) -> None:
+    folder, settings = here
+    (folder / "coco").mkdir()
+    sentence = said(capsys, "data", "--out", str(folder / "d.json"), *settings, "scale=paper")
+    assert "cspnext-s_imagenet_600e.pth" in sentence
+    assert "cspnext-tiny_imagenet_600e.pth" in sentence
+
+
+@pytest.mark.slow
+def test_a_corrupt_image(capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]) -> None:
+    folder, settings = here
+    image = folder / "data/48-24/train/000007.bmp"
+    image.write_bytes(image.read_bytes()[:40])
+    sentence = said(capsys, "train", "--run", "tiny-baseline", "--seed", "0", *settings)
+    assert "000007.bmp" in sentence
+    assert "cannot be decoded: fetch it again" in sentence
+    assert left(folder) == []
+
+
+@pytest.mark.slow
+def test_a_teacher_of_other_channels(
+    capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]
+) -> None:
+    folder, settings = here
+    tiny = detectors.build(detectors.model_config("rtmdet-tiny", 6, 0.5))
+    weights.save(tiny, folder / "tiny.pth", {})
+    sentence = said(
+        capsys,
+        *("train", "--run", "tiny-mkd", "--seed", "0"),
+        *("--teacher", str(folder / "tiny.pth"), *settings),
+    )
+    assert "does not fit: 'backbone.stem.0.conv.weight' wants (8, 3, 3, 3)" in sentence
+    assert left(folder) == []
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with one megabyte of room."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], capture_output=True
+    )
+    if made.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield mount
+    subprocess.run(["umount", "--lazy", str(mount)], check=True)
+
+
+def test_no_space_left(
+    full_disk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"no space left on the disk to write .*big\.json"):
+        write_json(full_disk / "big.json", "x" * 2**21)
+    monkeypatch.chdir(full_disk)
+
+    def save(options: object) -> None:
+        weights.save(torch.nn.Linear(1000, 1000), full_disk / "w.pth", {})
+
+    monkeypatch.setattr(cli, "_report", save)
+    assert "no space left on the disk" in said(capsys, "report")
+    assert list(full_disk.iterdir()) == []
