@@ -19,6 +19,7 @@ sys.path.insert(0, str(workflow.basedir))
 from mkd import config as mkd_config
 from mkd import pipeline, provenance, summary
 from mkd.config import digest
+from mkd.edge import suite as edge
 from mkd.errors import UserError
 
 
@@ -49,6 +50,7 @@ wildcard_constraints:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/latency.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"

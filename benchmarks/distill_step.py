@@ -31,6 +31,7 @@ from mmrazor.models.algorithms import FpnTeacherDistill
 from mkd import methods, provenance
 from mkd.data import badges, splits
 from mkd.files import write_json
+from mkd.host import describe
 
 PAIRS = (("tiny", "s"), ("s", "m"))
 SIZES = ((320, 1.0), (128, 0.5))  # input in pixels, width: full width, and scale desk
@@ -263,7 +264,7 @@ def main() -> None:
                 ratio = row[f"mkd_over_{against}"]
                 said = "met" if ratio <= goal else "not met"
                 print(f"  MKD / {against}: {ratio:.3f} (goal ≤ {goal}: {said})", flush=True)
-    host = {"host": provenance.host([]), "versions": provenance.versions()}
+    host = {"host": describe([]), "versions": provenance.versions()}
     write_json(options.out, [row | host for row in rows])
 
 

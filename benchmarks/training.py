@@ -25,6 +25,7 @@ from mmengine.runner import Runner
 from mkd import config, provenance
 from mkd.data import badges, splits
 from mkd.files import write_json
+from mkd.host import describe
 
 
 def detector(resolved: dict[str, Any]) -> BaseModel:
@@ -97,7 +98,7 @@ def main() -> None:
             "batch": batch,
             "iterations": options.iterations * options.turns,
             "samples_s": {name: np.round(values, 5).tolist() for name, values in seconds.items()},
-            "host": provenance.host([]),
+            "host": describe([]),
             "versions": provenance.versions(),
         },
     )

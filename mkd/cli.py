@@ -6,13 +6,13 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from mkd import config
+from mkd.edge import verbs as edge_verbs
 from mkd.errors import UserError
-from mkd.files import write_atomic
+
+if TYPE_CHECKING:
+    from mkd.config import Suite
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -24,6 +24,10 @@ def main(arguments: list[str] | None = None) -> None:
         options.call(options)
     except UserError as error:
         sys.exit(_complain(str(error)))
+    except ModuleNotFoundError as error:
+        if (error.name or "mkd").startswith("mkd"):
+            raise
+        sys.exit(_complain(f"{error.name} is not installed: pip install -r envs/requirements.txt"))
     except (OSError, RuntimeError) as error:
         # torch reports a failed write as a RuntimeError without a number.
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _disk_is_full(error):
@@ -40,7 +44,12 @@ def _complain(sentence: str) -> int:
     return 2
 
 
-def _suite(options: argparse.Namespace) -> config.Suite:
+def _suite(options: argparse.Namespace) -> "Suite":
+    # A device that only times an exported file has no YAML.
+    import yaml
+
+    from mkd import config
+
     replace: dict[str, Any] = {}
     for pair in options.config:
         key, equals, value = pair.partition("=")
@@ -71,8 +80,13 @@ def _train(options: argparse.Namespace) -> None:
         options.seed,
         options.backbone,
         options.teacher,
-        options.launcher,
     )
+
+
+def _on_gpus(options: argparse.Namespace) -> None:
+    from mkd import devices
+
+    sys.exit(devices.run(options.count, options.command))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -130,11 +144,7 @@ def _reference(options: argparse.Namespace) -> None:
     from mkd import reference
 
     suite = _suite(options)
-    out = reference.folder(suite.scale)
-    records = reference.keep(suite, options.folder or suite.results, out)
-    section = reference.section(suite, records)
-    readme = reference.insert(reference.README.read_text(), suite.scale, section)
-    write_atomic(reference.README, readme)
+    reference.update(suite, options.folder or suite.results)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -165,7 +175,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, required=True)
     train.add_argument("--backbone", type=Path, help="weights the backbone starts from")
     train.add_argument("--teacher", type=Path, help="the teacher's weights.pth")
-    train.add_argument("--launcher", choices=["none", "pytorch"], default="none")
+
+    on_gpus = verb("on-gpus", _on_gpus, "run a command on GPUs that no other job holds")
+    on_gpus.add_argument("count", type=int)
+    on_gpus.add_argument("command", nargs=argparse.REMAINDER)
 
     evaluate = verb("evaluate", _evaluate, "score a trained run on the val set")
     evaluate.add_argument("--run", required=True)
@@ -192,6 +205,8 @@ def _parser() -> argparse.ArgumentParser:
     text = "keep records and tables under results/reference, and show them in README.md"
     reference = verb("reference", _reference, text)
     reference.add_argument("folder", type=Path, nargs="?", help="default: results of the scale")
+
+    edge_verbs.add(verb, _suite)
 
     verb("report", _report, "render the report of what has been run")
     return parser

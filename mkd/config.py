@@ -19,9 +19,9 @@ from mkd.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "workflow" / "schemas"
-ARCHITECTURES = tuple(f"rtmdet-{size}" for size in ("tiny", "s", "m", "l", "x")) + (
-    "rtmdet-ins-tiny",
-    "rtmdet-ins-s",
+ARCHITECTURES = (
+    *(f"rtmdet-{size}" for size in ("tiny", "s", "m", "l", "x")),
+    *(f"rtmdet-ins-{size}" for size in ("tiny", "s")),
 )
 
 

@@ -4,6 +4,7 @@ One function a verb of the command line; heavy imports are made by the job that 
 """
 
 import json
+import os
 import re
 import shutil
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mkd import pipeline, provenance
+from mkd import host, pipeline, provenance
 from mkd.config import Suite, digest, validate
 from mkd.data import badges, coco
 from mkd.data.splits import SPLITS
@@ -67,11 +68,11 @@ def train(
     seed: int,
     backbone_weights: Path | None,
     teacher_weights: Path | None,
-    launcher: str,
 ) -> None:
     """Train one run with one seed; write ``weights.pth`` and ``train.json``."""
     from mkd import training, weights
 
+    launcher = "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
     started = datetime.now(UTC)
     resolved = suite.resolve(run, seed)
     backbone_weights = backbone_weights or pipeline.imagenet_weights(suite, run)
@@ -82,6 +83,8 @@ def train(
         student, summary = training.train(
             resolved, suite.data_root, work_dir, backbone_weights, teacher_weights, launcher
         )
+    if os.environ.get("RANK", "0") != "0":
+        return
     folder = Path(pipeline.run_path(suite, run, seed, ""))
     weights.save(student, folder / "weights.pth", {"run": run, "seed": seed, **digests})
     report = {
@@ -134,7 +137,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         },
         **provenance.commit(),
         "versions": provenance.versions(),
-        "host": provenance.host(detectors.gpus(resolved["train"]["device"])),
+        "host": host.describe(detectors.gpus(resolved["train"]["device"])),
         "started": trained["started"],
         "wall_s": round(trained["train"]["wall_s"] + time.monotonic() - began, 2),
         "log": log,

@@ -21,7 +21,7 @@ MASK_MODULES = ("losses/analysis", "losses/common", "losses/frequency_mask")
 """Modules that decide what the mask's figure shows."""
 PICTURED = ("tiny-baseline", "tiny-cwd", "tiny-mkd")
 """Runs whose detections are shown as pictures."""
-TABLE_MODULES = ("paper", "records", "report/formats", "stats", "tables")
+TABLE_MODULES = ("edge/records", "paper", "records", "report/formats", "stats", "tables")
 """Modules that decide what a table says of given records."""
 REPORT_MODULES = ("audit", "claims", "deviations", "quotes", "verdicts")
 """Modules that, besides those of the tables and of ``report/``, decide what the report says."""
@@ -154,9 +154,17 @@ def threads(suite: Suite) -> int:
     return 1 if train["device"] == "cpu" else int(train["devices"]) * (1 + int(train["workers"]))
 
 
-def torchrun(suite: Suite) -> str:
-    """Options that make Python start one process a GPU, where a training has several."""
-    devices = gpus(suite)
-    if devices <= 1:
-        return ""
-    return f"-m torch.distributed.run --standalone --nproc-per-node {devices}"
+def launcher(suite: Suite, python: str) -> str:
+    """What starts a training: Python, on GPUs of its own, with one process for each.
+
+    Args:
+        suite: The scale.
+        python: The interpreter.
+    """
+    count = gpus(suite)
+    if count == 0:
+        return python
+    picked = f"{python} -m mkd on-gpus {count} {python}"
+    if count == 1:
+        return picked
+    return f"{picked} -m torch.distributed.run --standalone --nproc-per-node {count}"

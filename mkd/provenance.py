@@ -1,11 +1,9 @@
-"""Where a number comes from: code digest, commit, library versions, host.
+"""Where a number comes from: code digest, commit, library versions.
 
 Torch is not imported here: the Snakefile asks for code digests at every start.
 """
 
 import ast
-import os
-import platform
 import subprocess
 from collections.abc import Iterable
 from functools import cache
@@ -87,30 +85,3 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def host(gpus: list[str]) -> dict[str, Any]:
-    """What a number was measured on.
-
-    Args:
-        gpus: Names of the GPUs that were used.
-    """
-    return {
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "gpu": gpus,
-        "os": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-    }
-
-
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo") as handle:
-            for line in handle:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -4,11 +4,12 @@ A record that cannot be used is named and left out; it never stops the rest.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mkd import config
+from mkd.edge import records as edge_records
 from mkd.errors import UserError
 
 
@@ -33,14 +34,19 @@ class Records:
         scale: The scale's name.
         by_run: Run id → seed → record.
         problems: What was left out or looks wrong.
+        edge: What was counted, exported and timed.
     """
 
     scale: str
     by_run: dict[str, dict[int, dict[str, Any]]]
     problems: list[Problem]
+    edge: edge_records.EdgeRecords = field(default_factory=edge_records.EdgeRecords)
 
     def points(self, run: str | None, key: str) -> dict[int, Any]:
-        """Seed → value of a figure: ``box.AP``, ``mask.AP_S`` (percent), ``params_m``, …"""
+        """Seed → value of a figure: ``box.AP`` (percent), ``params_m``, ``graph`` (a digest), …"""
+        if key == "graph":
+            exported = self.edge.exported.get(run or "")
+            return {exported["seed"]: exported["graph"]} if exported else {}
         found = {}
         for seed, record in sorted(self.by_run.get(run or "", {}).items()):
             head, dot, tail = key.partition(".")
@@ -96,4 +102,6 @@ def load_folder(root: Path, scale: str) -> Records:
         for kind in ("data", "code"):
             if len({record["digests"][kind] for record in seeds.values()}) > 1:
                 problems.append(Problem(run, f"its seeds differ in their {kind} digest"))
-    return Records(scale, by_run, problems)
+    beside = edge_records.load(root, scale)
+    problems += [Problem(*problem) for problem in beside.problems]
+    return Records(scale, by_run, problems, beside)

@@ -14,14 +14,30 @@ from mkd.records import Records, load_folder
 from mkd.report import formats
 from mkd.tables import Row, Table
 
-README = ROOT / "README.md"
 MOST = 20
 """Points of a training curve that are kept."""
 
 
-def folder(scale: str) -> Path:
-    """Where the reference of a scale is kept, in the shape of its results folder."""
-    return ROOT / "results" / "reference" / scale
+def folder(scale: str, root: Path = ROOT) -> Path:
+    """Where a checkout keeps the reference of a scale, in the shape of its results folder."""
+    return root / "results" / "reference" / scale
+
+
+def update(suite: Suite, source: Path, root: Path = ROOT) -> None:
+    """Keep a results folder as the reference of its scale, and show it in the README.
+
+    Args:
+        suite: The scale and its table of runs.
+        source: The scale's results folder, or its reference to write anew what follows from it.
+        root: The checkout.
+
+    Raises:
+        UserError: As :func:`keep` and :func:`insert`; then nothing is written.
+    """
+    readme = root / "README.md"
+    insert(readme.read_text(), suite.scale, "")
+    records = keep(suite, source, folder(suite.scale, root))
+    write_atomic(readme, insert(readme.read_text(), suite.scale, section(suite, records)))
 
 
 def keep(suite: Suite, source: Path, out: Path) -> Records:

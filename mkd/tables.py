@@ -70,7 +70,7 @@ class Cell:
     """What was measured for one row and column.
 
     Attributes:
-        points: Seed → value.
+        points: Seed → value; none for a figure of the architecture and not of a run.
         value: Their mean with its 95 % interval.
         delta: Mean difference to the baseline of the same architecture, paired by seed; None
             where no seed has both or the row is the baseline itself.
@@ -124,6 +124,8 @@ class Table:
     scale: str
     columns: tuple[Column, ...]
     rows: list[Row]
+    note: str = ""
+    """What measured costs are of, where they are not of the runs themselves."""
 
 
 def build(records: Records, runs: Mapping[str, Run], number: int) -> Table:
@@ -159,10 +161,14 @@ def build(records: Records, runs: Mapping[str, Run], number: int) -> Table:
                 paper_delta=_paper_delta(draft, drafts),
                 published=published,
                 published_source=source,
-                measured=measure(records, runs, draft.run, columns),
+                measured={
+                    **measure(records, runs, draft.run, columns),
+                    **_costs(records, draft.arch, columns),
+                },
             )
         )
-    return Table(number, title, records.scale, columns, rows)
+    note = records.edge.note() if number == 1 else ""
+    return Table(number, title, records.scale, columns, rows, note)
 
 
 def measure(
@@ -180,6 +186,16 @@ def measure(
         delta = stats.paired_delta(points, reference) if compared else None
         cells[column.key] = Cell(points, stats.interval(points.values()), delta)
     return cells
+
+
+def _costs(records: Records, arch: str, columns: Sequence[Column]) -> dict[str, Cell]:
+    """What the architecture at full width and the paper's input size costs, where it is known."""
+    costs = records.edge.costs().get(arch, {})
+    return {
+        column.key: Cell({}, stats.interval([costs[column.record]]), None)
+        for column in columns
+        if column.record in costs
+    }
 
 
 def baseline_of(run: str | None, runs: Mapping[str, Run]) -> str | None:

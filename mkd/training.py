@@ -9,6 +9,7 @@ import logging
 import math
 import random
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -369,5 +370,5 @@ def _curve(logged: dict[str, HistoryBuffer], iterations_per_epoch: int) -> list[
             "epoch": round(int(end) / iterations_per_epoch, 4),
             **{name: float(values[begin:end].mean()) for name, values in columns.items()},
         }
-        for begin, end in zip(edges, edges[1:], strict=False)
+        for begin, end in pairwise(edges)
     ]

@@ -16,6 +16,7 @@ import pytest
 from mkd import config
 from mkd.config import Run, Suite
 from mkd.data import badges
+from mkd.error_kinds import KINDS
 
 GAIN = {
     "baseline": 0.0,
@@ -78,6 +79,8 @@ def made_up(run: Run, seed: int, scale: str = "desk") -> dict[str, Any]:
         "method": run.method,
         "options": run.options,
         "metrics": metrics,
+        "pr": {iou: [round(1 - i / 125, 4) for i in range(101)] for iou in ("50", "75")},
+        "errors": {kind: round(9 - ap / 10 + noise, 3) for kind in KINDS},
         "params_m": 1.213,
         "macs_g": 0.0812,
         "input_px": 128,

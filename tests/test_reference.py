@@ -111,6 +111,21 @@ def test_only_what_stands_between_the_markers_is_replaced() -> None:
         reference.insert("a", "desk", "new")
 
 
+def test_update_keeps_and_shows_or_writes_nothing(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    fill("tiny-baseline", "tiny-mkd")
+    readme = tmp_path / "README.md"
+    readme.write_text("no marker")
+    with pytest.raises(UserError, match="needs the lines"):
+        reference.update(suite, suite.results, tmp_path)
+    assert not reference.folder("desk", tmp_path).exists()
+    readme.write_text("<!-- reference desk -->\n<!-- end of reference desk -->\n")
+    reference.update(suite, suite.results, tmp_path)
+    records = load_folder(reference.folder("desk", tmp_path), "desk")
+    assert reference.section(suite, records) in readme.read_text()
+
+
 KEPT = sorted(path.name for path in (config.ROOT / "results/reference").glob("*"))
 
 
@@ -122,7 +137,7 @@ def test_readme_tables_and_reference_agree(scale: str) -> None:
     suite = config.load({"scale": scale})
     records = load_folder(root, scale)
     assert records.problems == []
-    text = reference.README.read_text()
+    text = (config.ROOT / "README.md").read_text()
     assert reference.insert(text, scale, reference.section(suite, records)) == text
     for table in reference.built(suite, records):
         stem = root / f"tables/table{table.number}"

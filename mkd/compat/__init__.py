@@ -33,8 +33,8 @@ class _Missing(type):
 class _QuantizationStandIn(ModuleType):
     """A package that answers every import of a name with a placeholder class."""
 
-    __path__: list[str] = []
-    __all__: list[str] = []
+    __path__ = ()  # type: ignore[assignment]
+    __all__ = ()
 
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):

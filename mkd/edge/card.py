@@ -38,8 +38,8 @@ class Card:
     weights: str = ""
     precision: str = "fp32"
     input_px: int = 0
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
     rgb: bool = False
 
     def dumps(self) -> str:

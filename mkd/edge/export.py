@@ -61,11 +61,14 @@ class Candidates(nn.Module):
         head = detector.bbox_head
         self.coder, self.classes, self.levels = head.bbox_coder, head.num_classes, len(sizes)
         generator = head.prior_generator
-        priors = generator.grid_priors(sizes, device="cpu")
+        with _quiet():
+            priors = generator.grid_priors(sizes, device="cpu")
         strides = [
             torch.full((len(level),), float(stride[0] if isinstance(stride, tuple) else stride))
             for level, stride in zip(priors, generator.strides, strict=True)
         ]
+        self.priors: Tensor
+        self.strides: Tensor
         self.register_buffer("priors", torch.cat(priors))
         # mmdet's RTMDet multiplies by the stride in its head, MMYOLO's heads in the coder.
         self.register_buffer("strides", torch.cat(strides))
@@ -149,9 +152,7 @@ def export_detector(
     for side in (model, post):
         side.ir_version = IR_VERSION
     post = compose.add_prefix(post, "post_", rename_outputs=False)
-    whole = compose.merge_models(
-        model, post, io_map=[(name, f"post_{name}_in") for name in names]
-    )
+    whole = compose.merge_models(model, post, io_map=[(name, f"post_{name}_in") for name in names])
     save(whole, card, cards.detector_path(raw))
 
 
@@ -180,7 +181,9 @@ def check(
     Raises:
         UserError: A difference exceeds :data:`TOLERANCE`.
     """
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     worst = dict.fromkeys(names, 0.0)
     reference = RawOutputs(detector).eval()

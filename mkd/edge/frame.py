@@ -27,7 +27,9 @@ def prepare(frame: NDArray[np.uint8], card: Card) -> NDArray[np.float32]:
     canvas[: fitted.shape[0], : fitted.shape[1]] = fitted
     if card.rgb:
         canvas = canvas[:, :, ::-1]
-    canvas = (canvas - np.float32(card.mean)) / np.float32(card.std)
+    mean, std = np.array(card.mean, np.float32), np.array(card.std, np.float32)
+    canvas -= mean
+    canvas /= std
     return np.ascontiguousarray(canvas.transpose(2, 0, 1)[None])
 
 

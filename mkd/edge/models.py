@@ -1,4 +1,4 @@
-"""The zoo's table: which configuration each detector of Table 1 comes from. Imports nothing heavy."""
+"""Which configuration each detector of Table 1 comes from; imports nothing heavy."""
 
 from importlib.util import find_spec
 
@@ -28,8 +28,4 @@ def mmyolo_installed() -> bool:
 
 def available() -> list[str]:
     """Models that can be built here; the rest of Table 1 reads *not run*."""
-    return [
-        model
-        for model, source in MODELS.items()
-        if source == "rtmdet" or mmyolo_installed()
-    ]
+    return [model for model, source in MODELS.items() if source == "rtmdet" or mmyolo_installed()]

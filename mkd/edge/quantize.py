@@ -80,7 +80,7 @@ def to_int8(
         save(onnx.load(quantized), card.at("int8-symmetric" if symmetric else "int8"), out)
 
 
-class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+class _Reader(quantization.CalibrationDataReader):
     def __init__(self, inputs: Sequence[NDArray[np.float32]]) -> None:
         self._left: Iterator[NDArray[np.float32]] = iter(inputs)
 

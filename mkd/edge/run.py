@@ -58,8 +58,11 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
             "choose fewer --threads"
         )
     load = round(os.getloadavg()[0], 2)
-    processes = [_process(path, settings, cpus[: settings.threads]) for _ in range(settings.restarts)]
-    card = processes[0]["card"]
+    processes = [
+        _process(path, settings, cpus[: settings.threads]) for _ in range(settings.restarts)
+    ]
+    cards, pinned = zip(*((p.pop("card"), p.pop("cpus")) for p in processes), strict=True)
+    card = cards[0]
     graph = _summary([process["graph"] for process in processes])
     whole = [process["end_to_end"] for process in processes if process["end_to_end"]]
     return {
@@ -85,7 +88,7 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
         if whole
         else None,
         "first_inference_ms": round(
-            float(np.median([p["open_s"] * 1e3 + p["graph"]["first_ms"] for p in processes])), 3
+            float(np.median([p["graph"]["open_ms"] + p["graph"]["first_ms"] for p in processes])), 3
         ),
         "peak_memory_mb": max(process["peak_memory_mb"] for process in processes),
         "interpreter_memory_mb": max(process["interpreter_memory_mb"] for process in processes),
@@ -93,7 +96,7 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
         "digests": {"model": sha256_file(path)}
         | ({"detector": sha256_file(detector_path(path))} if whole else {}),
         "settings": asdict(settings),
-        "cpus": processes[0]["cpus"],
+        "cpus": pinned[0],
         "load_before": load,
         "processes": processes,
         "versions": _versions(),

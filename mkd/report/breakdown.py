@@ -65,12 +65,12 @@ def precision_recall(
             plot = Plot(Axis(0, 1, "recall"), Axis(0, 1, "precision"), width=340, height=260)
             for run in drawn:
                 curve = _mean(records, run.id, "pr", key)
-                name = method_name(run) or "no distillation"
-                plot.line(
-                    [(i / (len(curve) - 1), value) for i, value in enumerate(curve)],
-                    style(run.method)[0],
-                    f"{name}, {words}: AP {100 * sum(curve) / len(curve):.1f}",
-                )
+                name, (series, shape) = method_name(run) or "no distillation", style(run.method)
+                points = [(i / (len(curve) - 1), value) for i, value in enumerate(curve)]
+                title = f"{name}, {words}: AP {100 * sum(curve) / len(curve):.1f}"
+                plot.line(points, series, title)
+                for recall, precision in points[10::20]:
+                    plot.mark(recall, precision, series, shape=shape, title=title)
             described = f"Precision against recall of {arch_name(arch)} at {words}"
             panels.append(
                 {
@@ -102,7 +102,7 @@ def errors(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -> l
             Axis(len(KINDS) - 0.5, -0.5, show=False),
             width=380,
             height=54 + 40 * len(KINDS),
-            left=136,
+            left=150,
             grid="x",
         )
         said = []

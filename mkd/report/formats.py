@@ -60,7 +60,9 @@ def bounds(interval: Interval, digits: int = 1) -> str:
 
 
 def points(cell: Cell, digits: int = 2) -> str:
-    """Every point, by seed."""
+    """Every point, by seed; a figure of the architecture has none."""
+    if not cell.points:
+        return "of the architecture, no seed"
     return "; ".join(f"seed {seed}: {number(v, digits)}" for seed, v in cell.points.items())
 
 
@@ -135,6 +137,7 @@ def markdown(table: Table, summary: str) -> str:
     title = (
         f"**Table {table.number}. {table.title}.** Measured at {table.scale} scale: {summary}. "
         "Mean ± 95 % interval over seeds; Δ is the difference to the baseline, paired by seed."
+        + (f" {table.note}" if table.note else "")
     )
     return "\n".join([title, "", line(heads), rule, *map(line, body)]) + "\n"
 
@@ -167,7 +170,7 @@ def latex(table: Table, summary: str) -> str:
     for row, cells in zip(table.rows, body, strict=True):
         parts += [r"\addlinespace"] * row.first + [line(cells)]
     parts += [r"\bottomrule", r"\end{tabular}"]
-    note = f"% Table {table.number}, {table.title}; {table.scale} scale: {summary}".splitlines()
+    note = f"% Table {table.number}, {table.title}; {table.scale} scale: {summary}; {table.note}".splitlines()
     return "\n".join([" ".join(note), *parts]) + "\n"
 
 

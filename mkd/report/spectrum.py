@@ -40,7 +40,10 @@ def panels(measured: Sequence[dict[str, Any]]) -> list[Panel]:
 def _panel(measured: Sequence[dict[str, Any]], name: str, label: str, ideal: float) -> Markup:
     x = Axis(0, 1, "mask ratio ζ")
     plot = Plot(
-        x, Axis.around([point[name] for point in measured], label, include=ideal), width=360
+        x,
+        Axis.around([point[name] for point in measured], label, include=ideal),
+        width=360,
+        left=54,
     )
     plot.rule(y=ideal)
     said = []

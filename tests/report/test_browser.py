@@ -60,6 +60,15 @@ def url(suite: Suite, fill: Callable[..., Path]) -> str:
     (suite.results / "figures/qualitative.json").write_text(
         json.dumps({"rule": "the first by id", "images": [image]})
     )
+    (suite.results / "figures/masks.json").write_text(
+        json.dumps(
+            [
+                {"mask": mask, "mask_ratio": ratio, "residual": ratio, "residual_expected": ratio,
+                 "minimizer_scale": 1 + ratio, "minimizer_scale_expected": 1 + ratio}
+                for mask in ("literal", "hermitian") for ratio in (0.0, 0.5)
+            ]
+        )
+    )  # fmt: skip
     render(suite, suite.results / "report")
     return (suite.results / "report/index.html").as_uri()
 
@@ -137,7 +146,8 @@ def test_it_reads_without_javascript(browser: Browser, url: str) -> None:
     page = context.new_page()
     page.goto(url)
     assert page.locator("#t1-rtmdet-tiny-ours-m-ap").is_visible()
-    assert page.locator("#forest svg").first.is_visible()
+    for figure in ("forest", "spectrum", "pr", "errors"):
+        assert page.locator(f"#{figure} svg").first.is_visible()
     assert page.locator("thead button").count() == 0
     page.locator("#table1-points summary").click()
     assert page.locator("#table1-points td").first.is_visible()

@@ -38,7 +38,7 @@ rule train:
     resources:
         gpu=pipeline.gpus(suite),
     params:
-        python=f"{PYTHON} {pipeline.torchrun(suite)}",
+        python=pipeline.launcher(suite, PYTHON),
         config=CONFIG,
         resolved=lambda wildcards: digest(
             suite.resolve(wildcards.run, int(wildcards.seed))

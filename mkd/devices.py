@@ -1,0 +1,83 @@
+"""A picker that gives every job GPUs of its own; Snakemake counts GPUs but assigns none.
+
+A GPU is taken by locking a file, so that it is free again however its job ends. Torch is not
+imported: the choice must stand before it is.
+"""
+
+import fcntl
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from mkd.errors import UserError
+
+
+def visible() -> list[str]:
+    """Ids of the GPUs this process may use: ``CUDA_VISIBLE_DEVICES``, or all there are."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [gpu for gpu in chosen.split(",") if gpu]
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return listed.stdout.split()
+
+
+@contextmanager
+def take(count: int) -> Iterator[list[str]]:
+    """Hold GPUs that no other job of this machine holds, for as long as the block runs.
+
+    Args:
+        count: How many.
+
+    Raises:
+        UserError: There are fewer, or fewer are free.
+    """
+    gpus = visible()
+    if len(gpus) < count:
+        raise UserError(
+            f"a job wants {count} GPUs and this machine shows {len(gpus)}: lower train.devices "
+            "in the scale's file, or run it where there are enough"
+        )
+    with ExitStack() as held:
+        taken: list[str] = []
+        for gpu in gpus:
+            if len(taken) < count and _lock(gpu, held):
+                taken.append(gpu)
+        if len(taken) < count:
+            raise UserError(
+                f"a job wants {count} GPUs and {len(taken)} of {len(gpus)} are free: cap the jobs "
+                f"with --resources gpu={len(gpus)}"
+            )
+        yield taken
+
+
+def run(count: int, command: list[str]) -> int:
+    """Run a command on GPUs of its own and return its exit code.
+
+    Raises:
+        UserError: There are too few GPUs.
+    """
+    with take(count) as gpus:
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+def _lock(gpu: str, held: ExitStack) -> bool:
+    folder = Path(tempfile.gettempdir(), f"mkd-gpus-{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+    handle = held.enter_context((folder / gpu.replace("/", "_")).open("w"))
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,200 @@
+"""The exporting jobs: a model of Table 1 with its complexity, a trained run with its AP."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.model import BaseModel
+from numpy.typing import NDArray
+
+from mkd import detectors, pipeline, provenance, weights
+from mkd.config import Suite, digest, validate
+from mkd.data.splits import SPLITS, classes
+from mkd.edge import accuracy, export, quantize, zoo
+from mkd.edge import suite as edge
+from mkd.edge.card import Card, precision_path
+from mkd.edge.frame import prepare
+from mkd.errors import UserError
+from mkd.files import sha256_file, write_json
+
+CHECKED_IMAGES = 2
+"""Val images on which an export is compared with torch."""
+SETTLED_IMAGES, SETTLED_PX = 4, 320
+"""Train images, and their size, from which a random model takes its batch norm statistics."""
+
+
+def export_model(
+    suite: Suite, model: str, out: Path, precisions: Sequence[str], record: Path | None
+) -> dict[str, float]:
+    """Export a detector of Table 1 at full width, with seeded random weights.
+
+    Args:
+        suite: Gives the input size and the images.
+        model: Its name.
+        out: The FP32 file; other precisions and the detectors are written beside it.
+        precisions: Of :data:`mkd.edge.card.PRECISIONS`; FP32 is always written.
+        record: Where the complexity record goes, or None.
+
+    Returns:
+        The largest relative difference to torch, by output.
+    """
+    settings = edge.settings(suite)
+    detector, card = zoo.build(model)
+    card = replace(card, input_px=settings["input_px"])
+    complexity = zoo.complexity(detector, model, card.input_px)
+    few = replace(card, input_px=min(SETTLED_PX, card.input_px))
+    zoo.settle(detector, read_frames(suite, "train", SETTLED_IMAGES), few)
+    difference = _export(suite, detector, card, out, precisions)
+    if record is not None:
+        found = {
+            **complexity,
+            "onnx": {
+                "opset": export.OPSET,
+                "tolerance": export.TOLERANCE,
+                "relative_difference": difference,
+            },
+            **provenance.commit(),
+            "versions": provenance.versions(),
+        }
+        validate(found, "complexity", f"the complexity record of {model}")
+        write_json(record, found)
+    return difference
+
+
+def export_run(
+    suite: Suite, run: str, seed: int, out: Path, precisions: Sequence[str], record: Path | None
+) -> dict[str, float]:
+    """Export a trained run.
+
+    Args:
+        suite: Has the run and its data.
+        run: Its id.
+        seed: Which of its seeds.
+        out: As for :func:`export_model`.
+        precisions: As for :func:`export_model`.
+        record: Where the AP of each file on the val set goes, or None to leave it out.
+
+    Returns:
+        The largest relative difference to torch, by output.
+    """
+    began, started = time.monotonic(), datetime.now(UTC)
+    folder = Path(pipeline.run_path(suite, run, seed, ""))
+    suite.run(run)
+    try:
+        resolved = json.loads((folder / "train.json").read_bytes())["config"]
+    except FileNotFoundError as error:
+        raise UserError(f"{folder / 'train.json'} does not exist: train the run first") from error
+    names = classes(suite.data_root, resolved["data"]["kind"])
+    config = detectors.model_config(resolved["arch"], len(names), resolved["width"])
+    detector = detectors.build(config)
+    weights.load(detector, folder / "weights.pth")
+    detector.eval().bbox_head.test_cfg.max_per_img = resolved["evaluate"]["max_per_image"]
+    card = zoo.card_of(
+        config,
+        model=run,
+        arch=resolved["arch"],
+        width=resolved["width"],
+        seed=seed,
+        weights="trained",
+        input_px=resolved["input_px"],
+    )
+    difference = _export(suite, detector, card, out, precisions)
+    if record is None:
+        return difference
+    annotations = suite.data_root / SPLITS[resolved["data"]["kind"]]["val"][0]
+    scored = {}
+    for precision in ("fp32", *(p for p in precisions if p != "fp32")):
+        file = precision_path(out, precision)
+        scored[precision] = {
+            "metrics": accuracy.average_precision(
+                file, detector, resolved, suite.data_root, annotations
+            ),
+            "bytes": file.stat().st_size,
+            "digest": sha256_file(file),
+        }
+    found = {
+        "kind": "exported",
+        "schema": 1,
+        "run": run,
+        "seed": seed,
+        "scale": suite.scale,
+        "arch": card.arch,
+        "width": card.width,
+        "input_px": card.input_px,
+        "torch": json.loads((folder / "record.json").read_bytes())["metrics"]["box"],
+        "graph": digest(export.signature(out)),
+        "files": scored,
+        "onnx": {
+            "opset": export.OPSET,
+            "tolerance": export.TOLERANCE,
+            "relative_difference": difference,
+        },
+        "calibration_images": edge.settings(suite)["calibration_images"],
+        "digests": {"weights": sha256_file(folder / "weights.pth")},
+        **provenance.commit(),
+        "versions": provenance.versions(),
+        "started": started.isoformat(timespec="seconds"),
+        "wall_s": round(time.monotonic() - began, 2),
+    }
+    validate(found, "exported", f"the record of the exported run {run}")
+    write_json(record, found)
+    return difference
+
+
+def read_frames(suite: Suite, split: str, count: int) -> list[NDArray[np.uint8]]:
+    """Images spread evenly over a split, H×W×3 each, channels B, G, R.
+
+    Raises:
+        UserError: The annotation file or an image is missing or broken.
+    """
+    annotations, folder = SPLITS[suite.settings["data"]["kind"]][split]
+    path = suite.data_root / annotations
+    try:
+        names = [image["file_name"] for image in json.loads(path.read_bytes())["images"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} is missing or is no COCO annotation file: run `mkd data` first"
+        ) from error
+    count = min(count, len(names))
+    frames = []
+    for index in range(count):
+        file = suite.data_root / folder / names[index * len(names) // count]
+        frame = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if frame is None:
+            raise UserError(f"the image {file} is missing or cannot be decoded: fetch it again")
+        frames.append(frame.astype(np.uint8, copy=False))
+    return frames
+
+
+def _export(
+    suite: Suite, detector: BaseModel, card: Card, out: Path, precisions: Sequence[str]
+) -> dict[str, float]:
+    """All files of one detector, the FP32 one compared with torch before others follow from it."""
+    export.export_raw(detector, card, out)
+    frames = read_frames(suite, "val", CHECKED_IMAGES)
+    difference = export.check(detector, out, [prepare(frame, card) for frame in frames])
+    calibration: list[NDArray[np.float32]] = []
+    if any(precision.startswith("int8") for precision in precisions):
+        count = edge.settings(suite)["calibration_images"]
+        calibration = [prepare(frame, card) for frame in read_frames(suite, "train", count)]
+    nms = detector.bbox_head.test_cfg
+    for precision in ("fp32", *(p for p in precisions if p != "fp32")):
+        file = precision_path(out, precision)
+        if precision == "fp16":
+            quantize.to_fp16(out, card, file)
+        elif precision != "fp32":
+            quantize.to_int8(out, card, calibration, file, precision == "int8-symmetric")
+        export.export_detector(
+            detector,
+            file,
+            card.at(precision),
+            nms.nms.iou_threshold,
+            nms.score_thr,
+            nms.max_per_img,
+        )
+    return {name: float(f"{value:.3g}") for name, value in difference.items()}

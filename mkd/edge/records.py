@@ -1,0 +1,117 @@
+"""The only reader of the edge suite's records: ``complexity/``, ``latency/``, ``exported/``."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mkd import config
+from mkd.errors import UserError
+
+SETTINGS = (("tensorrt", "fp16"), ("cuda", "fp16"), ("cpu", "fp32"))
+"""Provider and precision of Table 1's latency column: the paper's own, or the nearest to it."""
+
+
+@dataclass(frozen=True)
+class EdgeRecords:
+    """What was counted, exported and timed at one scale.
+
+    Attributes:
+        complexity: Model → record.
+        latency: Every latency record; those with ``scale`` null come from another host.
+        exported: Run → record.
+        problems: Path in the scale's folder, and what is wrong with the record there.
+    """
+
+    complexity: dict[str, dict[str, Any]] = field(default_factory=dict)
+    latency: list[dict[str, Any]] = field(default_factory=list)
+    exported: dict[str, dict[str, Any]] = field(default_factory=dict)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+    def column(self) -> list[dict[str, Any]]:
+        """The latency records of Table 1's column: this scale's, one provider and precision."""
+        steady = [
+            record
+            for record in self.latency
+            if record["scale"] is not None and record["graph"]["passed"]
+        ]
+        models = [record for record in steady if record["model"] == record["arch"]]
+        for setting in SETTINGS:
+            found = [r for r in models if (r["provider"], r["precision"]) == setting]
+            if found:
+                return found
+        return []
+
+    def costs(self) -> dict[str, dict[str, float]]:
+        """Model of Table 1 → ``params_m``, ``macs_g`` and, where it was timed, ``latency_ms``."""
+        costs = {
+            model: {key: float(record[key]) for key in ("params_m", "macs_g")}
+            for model, record in self.complexity.items()
+        }
+        for record in self.column():
+            costs.setdefault(record["model"], {})["latency_ms"] = float(record["latency_ms"])
+        return costs
+
+    def note(self) -> str:
+        """One sentence that says what the costs of Table 1 are; empty where there are none."""
+        sizes = sorted({record["input_px"] for record in self.complexity.values()})
+        if not sizes:
+            return ""
+        words = (
+            "Params, MACs and latency are those of the full-width detectors of 80 classes at "
+            f"{' and '.join(map(str, sizes))} px"
+        )
+        column = self.column()
+        if not column:
+            return f"{words}; latency was not run."
+        first = column[0]
+        chip = ", ".join(first["host"]["gpu"]) or first["host"]["cpu"]
+        return (
+            f"{words}; latency is the median of the {first['precision'].upper()} graph without "
+            f"NMS, batch 1, ONNX Runtime {first['provider'].upper()}, "
+            f"{first['settings']['threads']} CPU threads, {chip}."
+        )
+
+
+def load(root: Path, scale: str) -> EdgeRecords:
+    """Read a scale's folder; a missing folder gives no records.
+
+    Args:
+        root: The folder.
+        scale: Its scale; a latency record may say so or be of no scale.
+    """
+    records = EdgeRecords()
+    for kind in ("complexity", "exported", "latency"):
+        for where, found in _each(root, kind, records.problems):
+            if kind == "complexity":
+                records.complexity[found["model"]] = found
+            elif found["scale"] not in (scale, None):
+                records.problems.append(
+                    (where, f"is of scale {found['scale']}: it does not belong in this folder")
+                )
+            elif kind == "exported":
+                records.exported[found["run"]] = found
+            else:
+                records.latency.append(found)
+                if not found["passed"]:
+                    records.problems.append(
+                        (where, "was timed on a machine that was not quiet: time it again")
+                    )
+    return records
+
+
+def _each(
+    root: Path, kind: str, problems: list[tuple[str, str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted(root.glob(f"{kind}/**/*.json")):
+        where = str(path.relative_to(root))
+        try:
+            record = json.loads(path.read_bytes())
+            config.validate(record, kind, where)
+        except (ValueError, OSError) as error:
+            problems.append((where, f"not readable as JSON: {error}"))
+        except UserError as error:
+            problems.append((where, str(error).removeprefix(f"{where}: ")))
+        else:
+            yield where, record

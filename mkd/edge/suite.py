@@ -1,0 +1,127 @@
+"""What the Snakefile asks of the edge suite: its settings, files and targets.
+
+Torch and onnxruntime are not imported here.
+"""
+
+import ctypes.util
+import os
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mkd.config import ROOT, Suite, validate
+from mkd.edge import models
+from mkd.edge.card import PRECISIONS, precision_path
+
+FILE = ROOT / "config" / "latency.yaml"
+PROVIDER_PRECISIONS = {
+    "cpu": ("fp32", "int8"),
+    "cuda": ("fp32", "fp16"),
+    "tensorrt": ("fp32", "fp16", "int8-symmetric"),
+}
+"""What each provider has kernels for."""
+EXPORT_CODE = (
+    "edge/card",
+    "edge/export",
+    "edge/frame",
+    "edge/jobs",
+    "edge/models",
+    "edge/quantize",
+    "edge/zoo",
+    "detectors",
+)
+"""Modules that decide what an exported file is."""
+TIMING_CODE = ("edge/card", "edge/frame", "edge/run", "edge/timing")
+"""Modules that decide what a latency is."""
+ACCURACY_CODE = ("edge/accuracy", "evaluation")
+"""Modules that decide, with the exporting ones, what the AP of an exported file is."""
+
+
+@cache
+def _read() -> dict[str, Any]:
+    settings: dict[str, Any] = yaml.safe_load(FILE.read_text())
+    validate(settings, "latency-settings", str(FILE))
+    return settings
+
+
+def settings(suite: Suite) -> dict[str, Any]:
+    """The section of ``config/latency.yaml`` for the suite's scale; a scale without one takes
+    desk's.
+
+    Raises:
+        UserError: The file does not fit ``workflow/schemas/latency-settings.schema.yaml``.
+    """
+    sections = _read()
+    return dict(sections.get(suite.scale, sections["desk"]))
+
+
+def zoo(suite: Suite) -> list[str]:
+    """Models of Table 1 that this scale times and this environment can build."""
+    chosen = settings(suite)["models"]
+    return [m for m in models.available() if chosen == "all" or m in chosen]
+
+
+def students(suite: Suite) -> list[str]:
+    """Runs whose first seed is exported, scored and timed."""
+    return [run for run in settings(suite)["students"] if run in suite.runs]
+
+
+def providers() -> list[str]:
+    """Providers this machine can be expected to have; the one that runs is asserted later."""
+    found = ["cpu"]
+    if Path("/dev/nvidiactl").exists():
+        found.append("cuda")
+        if ctypes.util.find_library("nvinfer") or find_spec("tensorrt_libs"):
+            found.append("tensorrt")
+    return found
+
+
+def precisions(suite: Suite) -> list[str]:
+    """Precisions exported for the providers of this machine."""
+    wanted = {p for provider in providers() for p in PROVIDER_PRECISIONS[provider]}
+    return [precision for precision in PRECISIONS if precision in wanted]
+
+
+def onnx_file(suite: Suite, name: str, precision: str) -> str:
+    """An exported file; ``name`` is a model or a run and may be a wildcard."""
+    return precision_path(suite.results / "onnx" / f"{name}.onnx", precision).as_posix()
+
+
+def onnx_files(suite: Suite, name: str, chosen: list[str]) -> list[str]:
+    """The raw file and the detector of each precision."""
+    raw = [onnx_file(suite, name, precision) for precision in chosen]
+    return [*raw, *(file.removesuffix(".onnx") + "-detector.onnx" for file in raw)]
+
+
+def latency_records(suite: Suite, names: list[str]) -> list[str]:
+    """Latency records of models or runs, for every provider and precision of this machine."""
+    return [
+        f"{suite.results.as_posix()}/latency/{name}-{precision}-{provider}.json"
+        for name in names
+        for provider in providers()
+        for precision in PROVIDER_PRECISIONS[provider]
+    ]
+
+
+def complexity_records(suite: Suite) -> list[str]:
+    """Complexity records of the models of this scale."""
+    return [f"{suite.results.as_posix()}/complexity/{model}.json" for model in zoo(suite)]
+
+
+def exported_records(suite: Suite) -> list[str]:
+    """AP of the exported files of the students of this scale."""
+    return [f"{suite.results.as_posix()}/exported/{run}.json" for run in students(suite)]
+
+
+def timing_options(suite: Suite, cores: int | None) -> str:
+    """Options of `mkd latency`; a job that takes all ``cores`` of a run times with as many
+    threads, and no more than the machine has. Students have an input size of their own."""
+    chosen = settings(suite)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = min(cores or usable or 1, usable or 1)
+    names = ("min_samples", "min_seconds", "gate", "retries", "restarts")
+    options = [f"--{name.replace('_', '-')} {chosen[name]}" for name in names]
+    return " ".join([f"--scale {suite.scale} --threads {threads}", *options])

@@ -1,0 +1,47 @@
+"""Two jobs never share a GPU, and a GPU is free again however its job ends."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mkd import devices
+from mkd.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,GPU-8f2c")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(devices.tempfile, "tempdir", None)
+
+
+def test_jobs_get_devices_of_their_own() -> None:
+    with devices.take(1) as first, devices.take(2) as second:
+        assert (first, second) == (["3"], ["5", "GPU-8f2c"])
+    with devices.take(3) as again:
+        assert again == ["3", "5", "GPU-8f2c"]
+
+
+def test_a_device_held_by_a_process_that_was_killed_is_free() -> None:
+    code = "from mkd import devices\nwith devices.take(3) as gpus: print(gpus, flush=True); input()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    with pytest.raises(UserError, match="0 of 3 are free: cap the jobs"), devices.take(1):
+        pass
+    process.kill()
+    process.communicate()
+    with devices.take(3):
+        pass
+
+
+def test_too_few() -> None:
+    with pytest.raises(UserError, match="wants 4 GPUs and this machine shows 3"), devices.take(4):
+        pass
+
+
+def test_the_command_sees_its_devices_and_its_exit_code_comes_back() -> None:
+    code = "import os, sys; sys.exit(os.environ['CUDA_VISIBLE_DEVICES'] == '3,5')"
+    assert devices.run(2, [sys.executable, "-c", code]) == 1

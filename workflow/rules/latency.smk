@@ -1,0 +1,105 @@
+rule export_model:
+    """One detector of Table 1 at full width: counted, exported, checked against torch, quantized."""
+    input:
+        rules.data.output,
+    output:
+        complexity=f"{RESULTS}/complexity/{{model}}.json",
+        # Their weights are random: nobody wants them once they are timed.
+        files=temp(edge.onnx_files(suite, "{model}", edge.precisions(suite))),
+    log:
+        f"{RESULTS}/logs/export/{{model}}.log",
+    wildcard_constraints:
+        model="|".join(edge.zoo(suite)),
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    params:
+        python=PYTHON,
+        config=CONFIG,
+        precisions=" ".join(edge.precisions(suite)),
+        settings=digest(
+            [edge.settings(suite)[key] for key in ("input_px", "calibration_images")]
+        ),
+        code=provenance.code_digest(edge.EXPORT_CODE),
+    shell:
+        "{params.python} -m mkd export --model {wildcards.model} --out {output.files[0]}"
+        " --precisions {params.precisions} --record {output.complexity} {params.config}"
+        " > {log} 2>&1"
+
+
+rule export_student:
+    """The first seed of a run: exported, quantized, and its AP on the val set at each precision."""
+    input:
+        rules.data.output,
+        lambda wildcards: [
+            pipeline.run_path(
+                suite, wildcards.run, suite.seeds(wildcards.run)[0], name
+            )
+            for name in ("weights.pth", "train.json", "record.json")
+        ],
+    output:
+        exported=f"{RESULTS}/exported/{{run}}.json",
+        files=edge.onnx_files(suite, "{run}", edge.precisions(suite)),
+    log:
+        f"{RESULTS}/logs/export/{{run}}.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    params:
+        python=PYTHON,
+        config=CONFIG,
+        precisions=" ".join(edge.precisions(suite)),
+        settings=edge.settings(suite)["calibration_images"],
+        code=provenance.code_digest([*edge.EXPORT_CODE, *edge.ACCURACY_CODE]),
+    shell:
+        "{params.python} -m mkd export --run {wildcards.run} --out {output.files[0]}"
+        " --precisions {params.precisions} --record {output.exported} {params.config}"
+        " > {log} 2>&1"
+
+
+rule time_file:
+    """One exported file on one provider; nothing else runs meanwhile, it takes every core."""
+    input:
+        file=lambda wildcards: edge.onnx_file(
+            suite, wildcards.name, wildcards.precision
+        ),
+        detector=lambda wildcards: edge.onnx_files(
+            suite, wildcards.name, [wildcards.precision]
+        )[1],
+    output:
+        f"{RESULTS}/latency/{{name}}-{{precision}}-{{provider}}.json",
+    log:
+        f"{RESULTS}/logs/latency/{{name}}-{{precision}}-{{provider}}.log",
+    wildcard_constraints:
+        name="|".join([*edge.zoo(suite), *edge.students(suite)]),
+        precision="|".join(edge.precisions(suite)),
+        provider="|".join(edge.providers()),
+    conda:
+        "../../envs/environment.yaml"
+    threads: workflow.cores or 1
+    resources:
+        exclusive=1,
+        gpu=lambda wildcards: int(wildcards.provider != "cpu"),
+    params:
+        python=PYTHON,
+        options=edge.timing_options(suite, workflow.cores),
+        code=provenance.code_digest(edge.TIMING_CODE),
+    shell:
+        "{params.python} -m mkd latency {input.file} --provider {wildcards.provider}"
+        " {params.options} --out {output} > {log} 2>&1"
+
+
+rule latency:
+    """Every detector of Table 1 that can be built here: params, MACs and latency."""
+    input:
+        edge.complexity_records(suite),
+        edge.latency_records(suite, edge.zoo(suite)),
+    localrule: True
+
+
+rule exported:
+    """The students of config/latency.yaml: AP and latency of each exported file."""
+    input:
+        edge.exported_records(suite),
+        edge.latency_records(suite, edge.students(suite)),
+    localrule: True
