@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mkd import config
+from mkd import claims, config
 from mkd.errors import UserError
 
 HEAD = "run\tarch\tteacher\tmethod\toptions\ttables\n"
@@ -26,7 +26,7 @@ def load(folder: Path, **replace: object) -> config.Suite:
 
 @pytest.mark.parametrize("scale", ["smoke", "desk", "lab", "paper"])
 def test_every_scale_loads_and_resolves_every_run(scale: str) -> None:
-    suite = config.load({"scale": scale})
+    suite = config.load({"scale": scale, "runs": "config/grid.tsv"})
     for run in suite.runs:
         assert suite.resolve(run, suite.seeds(run)[0])["train"]["epochs"] == suite.epochs(run)
 
@@ -82,7 +82,7 @@ def test_a_wrong_row_is_named(folder: Path, row: str, sentence: str) -> None:
 def test_alpha_multiplies_every_terms_own_weight(folder: Path) -> None:
     with open(folder / "runs.tsv", "a") as handle:
         handle.write("d\trtmdet-tiny\tb\tmkd\talpha=0.5 fad.loss_weight=3\t1\n")
-    losses = load(folder).resolve("d", 0)["losses"]
+    losses = load(folder).resolve("d", 0)["distillation"]["losses"]
     assert {name: loss["loss_weight"] for name, loss in losses.items()} == {
         "multiscale": 0.5,
         "fdmd": 0.5,
@@ -105,3 +105,10 @@ def test_the_digest_covers_seed_and_teacher_but_not_other_runs(folder: Path) -> 
 def test_seeds_of_the_command_line_replace_the_scales(folder: Path) -> None:
     assert load(folder, scale="desk", seeds=[7, 8]).seeds("a") == [7, 8]
     assert load(folder, scale="desk", seeds=[7, 8]).teacher_seed("b") == 7
+
+
+def test_the_first_runs_are_rows_of_the_grid_and_the_grid_has_every_claims_runs() -> None:
+    grid = config.load({"runs": "config/grid.tsv"}).runs
+    first = config.load().runs
+    assert {run: grid[run] for run in first} == first
+    claims.check_runs(claims.load(), grid)

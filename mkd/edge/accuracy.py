@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mkd.edge import card as cards
-from mkd.edge.export import INPUT
+from mkd.edge.graph import INPUT
 
 
 class OnnxDetector(BaseModel):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mkd import detectors, pipeline, provenance, weights
 from mkd.config import Suite, digest, validate
 from mkd.data.splits import SPLITS, classes
-from mkd.edge import accuracy, export, quantize, zoo
+from mkd.edge import accuracy, export, graph, nms, quantize, zoo
 from mkd.edge import suite as edge
 from mkd.edge.card import Card, precision_path
 from mkd.edge.frame import prepare
@@ -54,7 +54,7 @@ def export_model(
         found = {
             **complexity,
             "onnx": {
-                "opset": export.OPSET,
+                "opset": graph.OPSET,
                 "tolerance": export.TOLERANCE,
                 "relative_difference": difference,
             },
@@ -127,10 +127,10 @@ def export_run(
         "width": card.width,
         "input_px": card.input_px,
         "torch": json.loads((folder / "record.json").read_bytes())["metrics"]["box"],
-        "graph": digest(export.signature(out)),
+        "graph": digest(graph.signature(out)),
         "files": scored,
         "onnx": {
-            "opset": export.OPSET,
+            "opset": graph.OPSET,
             "tolerance": export.TOLERANCE,
             "relative_difference": difference,
         },
@@ -182,19 +182,19 @@ def _export(
     if any(precision.startswith("int8") for precision in precisions):
         count = edge.settings(suite)["calibration_images"]
         calibration = [prepare(frame, card) for frame in read_frames(suite, "train", count)]
-    nms = detector.bbox_head.test_cfg
+    test = detector.bbox_head.test_cfg
     for precision in ("fp32", *(p for p in precisions if p != "fp32")):
         file = precision_path(out, precision)
         if precision == "fp16":
             quantize.to_fp16(out, card, file)
         elif precision != "fp32":
             quantize.to_int8(out, card, calibration, file, precision == "int8-symmetric")
-        export.export_detector(
+        nms.export(
             detector,
             file,
             card.at(precision),
-            nms.nms.iou_threshold,
-            nms.score_thr,
-            nms.max_per_img,
+            test.nms.iou_threshold,
+            test.score_thr,
+            test.max_per_img,
         )
     return {name: float(f"{value:.3g}") for name, value in difference.items()}

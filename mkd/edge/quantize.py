@@ -15,7 +15,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from mkd.edge.card import Card
-from mkd.edge.export import INPUT, save
+from mkd.edge.graph import INPUT, save
 from mkd.errors import UserError
 
 

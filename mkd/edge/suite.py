@@ -26,6 +26,8 @@ PROVIDER_PRECISIONS = {
 EXPORT_CODE = (
     "edge/card",
     "edge/export",
+    "edge/graph",
+    "edge/nms",
     "edge/frame",
     "edge/jobs",
     "edge/models",

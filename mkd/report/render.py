@@ -14,7 +14,7 @@ from mkd import __version__, audit, claims, deviations, paper, tables, verdicts
 from mkd.config import ROOT, Suite
 from mkd.files import write_atomic, write_json
 from mkd.records import Problem, Records, load_records
-from mkd.report import audit_view, formats, verdict_view
+from mkd.report import audit_view, formats, latency, verdict_view
 from mkd.report.entries import coverage, entries
 from mkd.report.gallery import caption, gallery
 from mkd.tables import Table
@@ -62,6 +62,7 @@ def render(suite: Suite, out: Path) -> None:
             headlines=verdict_view.headlines(records, suite.runs, archs),
             tables=made.values(),
             figures=figures,
+            latency=latency.view(records, made[1]),
             audited=audit_view.audited(printed, audit.findings(printed)),
             choices=choices,
             deviations=deviations.load(suite.scale),

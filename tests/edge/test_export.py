@@ -1,0 +1,213 @@
+"""Exported graphs: what they compute, and that distillation leaves them as they are."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from mkd import detectors, distillation  # before mmdet
+
+# isort: split
+from mmdet.structures import DetDataSample
+from mmdet.testing import demo_mm_inputs
+
+from mkd import methods
+from mkd.edge import card as cards
+from mkd.edge import export, graph, nms, quantize
+from mkd.errors import UserError
+
+
+def session(path: Path) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def test_raw_outputs_are_torchs_on_real_images(exported: Any) -> None:
+    found = export.check(exported.detector, exported.path, exported.inputs)
+    assert set(found) == {f"{role}_{level}" for role in ("cls", "bbox") for level in range(3)}
+    assert max(found.values()) < export.TOLERANCE
+
+
+def test_weights_that_changed_after_the_export_are_noticed(exported: Any, frames: Any) -> None:
+    other, _ = _like(exported)
+    with torch.no_grad():
+        other.bbox_head.rtm_cls[0].bias += 1.0
+    with pytest.raises(UserError, match="'cls_0' differs from torch"):
+        export.check(other, exported.path, exported.inputs)
+
+
+def test_the_detector_finds_what_mmdets_own_head_finds(exported: Any) -> None:
+    detector, images = exported.detector, exported.inputs[0]
+    boxes, scores, labels = session(cards.detector_path(exported.path)).run(
+        ["boxes", "scores", "labels"], {"images": images}
+    )
+    detector.bbox_head.test_cfg.update(nms_pre=nms.PRE_TOP_K, max_per_img=50)
+    detector.bbox_head.test_cfg.nms.iou_threshold = 0.65
+    sample = DetDataSample(
+        metainfo={"img_shape": (64, 64), "ori_shape": (64, 64), "scale_factor": (1.0, 1.0)}
+    )
+    with torch.no_grad():
+        (theirs,) = detector(torch.from_numpy(images), [sample], mode="predict")
+    theirs = theirs.pred_instances
+    assert len(boxes) == len(theirs) == 50
+    np.testing.assert_allclose(scores, theirs.scores, atol=1e-4)
+    np.testing.assert_allclose(boxes, theirs.bboxes, atol=0.05)
+    assert (labels == theirs.labels.numpy()).mean() > 0.95  # two scores may tie
+
+
+def test_the_files_say_what_they_are(exported: Any) -> None:
+    for path in (exported.path, cards.detector_path(exported.path)):
+        model = onnx.load(path)
+        assert [(o.domain, o.version) for o in model.opset_import] == [("", graph.OPSET)]
+        assert cards.loads(model.metadata_props[0].value, path) == exported.card
+        assert not any(node.op_type == "BatchNormalization" for node in model.graph.node)
+
+
+def test_a_distilled_student_exports_the_graph_of_its_baseline(
+    exported: Any, tmp_path: Path
+) -> None:
+    student = _distilled_once()
+    path = tmp_path / "student.onnx"
+    export.export_raw(student, exported.card, path)
+    assert graph.signature(path) == graph.signature(exported.path)
+    with pytest.raises(UserError, match="differs from torch"):  # so the weights are others
+        export.check(student, exported.path, exported.inputs)
+
+
+@pytest.mark.parametrize("change", ["operator", "attribute", "shape"])
+def test_a_graph_that_does_other_work_has_another_signature(
+    exported: Any, tmp_path: Path, change: str
+) -> None:
+    model = onnx.load(exported.path)
+    conv = next(node for node in model.graph.node if node.op_type == "Conv")
+    if change == "operator":
+        next(n for n in model.graph.node if n.op_type == "Sigmoid").op_type = "Tanh"
+    elif change == "attribute":
+        next(a for a in conv.attribute if a.name == "strides").ints[0] += 1
+    else:
+        weight = next(w for w in model.graph.initializer if w.name == conv.input[1])
+        weight.dims[0] += 1
+    model.graph.doc_string = "no work"
+    path = tmp_path / "changed.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert graph.signature(path) != graph.signature(exported.path)
+
+
+def test_a_mask_head_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="mask heads are not exported"):
+        export.export_raw(None, cards.Card("ins", "rtmdet-ins-tiny"), tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_int8_has_a_scale_a_channel_and_a_range_a_tensor(
+    exported: Any, tmp_path: Path, symmetric: bool
+) -> None:
+    path = tmp_path / "int8.onnx"
+    quantize.to_int8(exported.path, exported.card, exported.inputs, path, symmetric)
+    model = onnx.load(path)
+    made = {output: node for node in model.graph.node for output in node.output}
+    values = {value.name: onnx.numpy_helper.to_array(value) for value in model.graph.initializer}
+    convs = [node for node in model.graph.node if node.op_type == "Conv"]
+    for conv in convs:
+        images, weight = (made[name] for name in conv.input[:2])
+        assert images.op_type == weight.op_type == "DequantizeLinear"
+        assert values[weight.input[0]].dtype == np.int8
+        assert values[weight.input[1]].shape == (values[weight.input[0]].shape[0],)
+        zero = values[images.input[2]]
+        assert zero.dtype == (np.int8 if symmetric else np.uint8)
+        assert zero == 0 or not symmetric
+    assert len(convs) > 50
+    card = cards.loads(model.metadata_props[0].value, path)
+    assert card.precision == ("int8-symmetric" if symmetric else "int8")
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_int8_computes_what_fp32_does_to_a_step(tmp_path: Path, symmetric: bool) -> None:
+    random = np.random.default_rng(0)
+    weight = random.normal(size=(8, 3, 3, 3)).astype(np.float32)
+    weight *= 10.0 ** np.arange(-4, 4)[:, None, None, None]  # one scale would lose seven of them
+    images = random.normal(size=(1, 3, 16, 16)).astype(np.float32)
+    kind = onnx.TensorProto.FLOAT
+    nodes = onnx.helper.make_graph(
+        [onnx.helper.make_node("Conv", ["images", "w"], ["y"], "conv", pads=[1, 1, 1, 1])],
+        "conv",
+        [onnx.helper.make_tensor_value_info("images", kind, images.shape)],
+        [onnx.helper.make_tensor_value_info("y", kind, (1, 8, 16, 16))],
+        [onnx.numpy_helper.from_array(weight, "w")],
+    )
+    model = onnx.helper.make_model(
+        nodes,
+        opset_imports=[onnx.helper.make_opsetid("", graph.OPSET)],
+        ir_version=graph.IR_VERSION,
+    )
+    card = cards.Card("conv", input_px=16)
+    graph.save(model, card, tmp_path / "conv.onnx")
+    quantize.to_int8(tmp_path / "conv.onnx", card, [images], tmp_path / "int8.onnx", symmetric)
+    ours, theirs = (
+        session(tmp_path / name).run(None, {"images": images})[0][0]
+        for name in ("int8.onnx", "conv.onnx")
+    )
+    # The output has one range, so its step is that of the loudest channel.
+    assert np.abs(ours - theirs).max() < np.abs(theirs).max() / 50
+    assert np.corrcoef(ours[7].ravel(), theirs[7].ravel())[0, 1] > 0.999
+
+
+def test_fp16_halves_the_weights_and_keeps_fp32_ends(exported: Any, tmp_path: Path) -> None:
+    path = tmp_path / "fp16.onnx"
+    quantize.to_fp16(exported.path, exported.card, path)
+    assert path.stat().st_size < 0.6 * exported.path.stat().st_size
+    for ours, theirs in _both(path, exported):
+        assert ours.dtype == np.float32
+        # Random weights are chaotic; trained ones are compared by their AP.
+        assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.95
+
+
+def test_an_empty_calibration_set_is_one_sentence(exported: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="calibration set of small is empty"):
+        quantize.to_int8(exported.path, exported.card, [], tmp_path / "int8.onnx", False)
+    assert not list(tmp_path.iterdir())
+
+
+def _both(path: Path, exported: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    feed = {"images": exported.inputs[0]}
+    return list(
+        zip(session(path).run(None, feed), session(exported.path).run(None, feed), strict=True)
+    )
+
+
+def _like(exported: Any) -> tuple[Any, Any]:
+    config = detectors.model_config("rtmdet-tiny", 6, 0.5)
+    other = detectors.build(config).eval()
+    other.load_state_dict(exported.detector.state_dict())
+    return other, config
+
+
+def _distilled_once() -> Any:
+    """A student after one step of MKD, taken out of its distiller."""
+    plan = methods.plan("test", "mkd", {})
+    configs = [detectors.model_config(arch, 6, 0.5) for arch in ("rtmdet-tiny", "rtmdet-s")]
+    torch.manual_seed(3)
+    student, teacher = (detectors.build(config) for config in configs)
+    detectors.init_weights(student)
+    detectors.init_weights(teacher)
+    channels = [detectors.feature_channels(config, plan.layers) for config in configs]
+    model = distillation.FrozenTeacherDistill(
+        distiller=distillation.distiller_config(
+            plan, *channels, detectors.feature_sources(plan.layers)
+        ),
+        architecture=student,
+        teacher=teacher,
+        module_inplace=True,
+        teacher_module_inplace=True,
+    )
+    model.train()
+    batch = demo_mm_inputs(2, [[3, 64, 64]] * 2, num_classes=6, num_items=[2, 3])
+    terms = model(**model.data_preprocessor(batch, True), mode="loss")
+    loss, _ = model.parse_losses(terms)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.01)
+    loss.backward()
+    optimizer.step()
+    return student.eval()

@@ -1,0 +1,184 @@
+"""Edge records read back: into Table 1, into the claims, and what is wrong with them."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mkd import config, tables
+from mkd.edge import run
+from mkd.edge.timing import Settings
+from mkd.records import load_folder
+from mkd.report import formats, latency
+
+
+@pytest.fixture(scope="module")
+def timed(exported: Any) -> dict[str, Any]:
+    """A real record, to be told as others'."""
+    settings = Settings(min_samples=3, min_seconds=0, restarts=1, gate=10)
+    return run.measure(exported.path, settings, scale="desk")
+
+
+COMPLEXITY = {
+    "kind": "complexity",
+    "schema": 1,
+    "model": "yolov7",
+    "params_m": 36.93,
+    "macs_g": 52.42,
+    "input_px": 640,
+    "convention": "one MAC is one multiply-accumulate",
+    "paper": {"params_m": 36.9, "macs_g": 52.4},
+    "deviation": {"params_m": 0.001, "macs_g": 0.0},
+    "onnx": {"opset": 18, "tolerance": 0.001, "relative_difference": {"cls_0": 1e-5}},
+    "commit": None,
+    "dirty": False,
+    "versions": {},
+}
+FIGURES = {"AP": 40.0, "AP50": 60.0}
+
+
+def put(root: Path, name: str, record: dict[str, Any], **changes: Any) -> None:
+    changed = copy.deepcopy(record)
+    for key, value in changes.items():
+        head, _, tail = key.partition("__")
+        if tail:
+            changed[head][tail] = value
+        else:
+            changed[head] = value
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(changed))
+
+
+def told(timed: dict[str, Any], model: str, **changes: Any) -> dict[str, Any]:
+    return {**timed, "model": model, "arch": model, "latency_ms": 7.5, **changes}
+
+
+def exported_record(run_id: str, graph: str) -> dict[str, Any]:
+    file = {"metrics": FIGURES, "bytes": 10, "digest": "0" * 64}
+    return {
+        "kind": "exported",
+        "schema": 1,
+        "run": run_id,
+        "seed": 0,
+        "scale": "desk",
+        "arch": "rtmdet-tiny",
+        "width": 0.5,
+        "input_px": 128,
+        "torch": FIGURES,
+        "graph": graph * 64,
+        "files": {"fp32": file, "int8": {**file, "metrics": {**FIGURES, "AP": 39.5}}},
+        "onnx": {"opset": 18, "tolerance": 0.001, "relative_difference": {}},
+        "calibration_images": 8,
+        "digests": {},
+        "commit": None,
+        "dirty": False,
+        "versions": {},
+        "started": "2026-01-01T00:00:00+00:00",
+        "wall_s": 1.0,
+    }
+
+
+def cell(root: Path, row: str, key: str) -> float | None:
+    table = tables.build(load_folder(root, "desk"), config.load({"scale": "desk"}).runs, 1)
+    found = next(r for r in table.rows if r.arch == row).measured.get(key)
+    return found.value.mean if found else None
+
+
+def test_table_1_shows_costs_of_detectors_that_were_never_trained(
+    tmp_path: Path, timed: dict[str, Any]
+) -> None:
+    put(tmp_path, "complexity/yolov7.json", COMPLEXITY)
+    put(tmp_path, "latency/yolov7-fp32-cpu.json", told(timed, "yolov7"))
+    assert cell(tmp_path, "yolov7", "params_m") == 36.93
+    assert cell(tmp_path, "yolov7", "flops_g") == 52.42
+    assert cell(tmp_path, "yolov7", "latency_ms") == 7.5
+    assert cell(tmp_path, "yolov7", "AP") is None
+    assert cell(tmp_path, "yolov5-n", "latency_ms") is None
+    records = load_folder(tmp_path, "desk")
+    table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
+    assert "full-width detectors of 80 classes at 640 px" in formats.markdown(table, "s")
+    assert "FP32 graph without NMS" in table.note
+    assert tables.build(records, config.load({"scale": "desk"}).runs, 3).note == ""
+
+
+def test_the_column_is_one_provider_at_one_precision_of_this_scale_on_a_quiet_machine(
+    tmp_path: Path, timed: dict[str, Any]
+) -> None:
+    unsteady = {**timed["graph"], "passed": False}
+    for name, record in {
+        "a": told(timed, "yolov7", latency_ms=1.0, precision="int8"),
+        "b": told(timed, "yolov7", latency_ms=2.0, scale=None),
+        "c": told(timed, "yolov7", latency_ms=3.0, graph=unsteady, passed=False),
+        "d": told(timed, "yolov7", latency_ms=4.0),
+        "e": told(timed, "yolov6-s", latency_ms=5.0, provider="cuda", precision="fp32"),
+    }.items():
+        put(tmp_path, f"latency/{name}.json", record)
+    assert cell(tmp_path, "yolov7", "latency_ms") == 4.0
+    assert cell(tmp_path, "yolov6-s", "latency_ms") is None
+    (problem,) = load_folder(tmp_path, "desk").problems
+    assert problem.where == "latency/c.json"
+    assert "not quiet" in problem.what
+    put(tmp_path, "latency/f.json", told(timed, "yolov7", provider="cuda", precision="fp16"))
+    assert cell(tmp_path, "yolov7", "latency_ms") == 7.5
+
+
+def test_a_students_latency_is_not_that_of_its_architecture(
+    tmp_path: Path, timed: dict[str, Any]
+) -> None:
+    put(tmp_path, "latency/x.json", told(timed, "tiny-mkd", arch="rtmdet-tiny"))
+    assert cell(tmp_path, "rtmdet-tiny", "latency_ms") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"latency_ms": -1}, "latency_ms"),
+        ({"precision": "int4"}, "int4"),
+        ({"scale": "paper"}, "is of scale paper"),
+    ],
+)
+def test_a_record_that_cannot_be_used_is_named_and_left_out(
+    tmp_path: Path, timed: dict[str, Any], change: dict[str, Any], words: str
+) -> None:
+    put(tmp_path, "latency/bad.json", {**told(timed, "yolov7"), **change})
+    put(tmp_path, "latency/host/good.json", told(timed, "yolov6-s"))
+    records = load_folder(tmp_path, "desk")
+    assert [record["model"] for record in records.edge.latency] == ["yolov6-s"]
+    (problem,) = records.problems
+    assert problem.where == "latency/bad.json"
+    assert words in problem.what
+
+
+def test_the_claim_on_the_graph_reads_the_exported_records(tmp_path: Path) -> None:
+    put(tmp_path, "exported/tiny-mkd.json", exported_record("tiny-mkd", "a"))
+    records = load_folder(tmp_path, "desk")
+    assert records.points("tiny-mkd", "graph") == {0: "a" * 64}
+    assert records.points("tiny-baseline", "graph") == {}
+
+
+def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict[str, Any]) -> None:
+    board = {**timed["host"], "cpu": "Board"}
+    put(tmp_path, "complexity/yolov7.json", COMPLEXITY)
+    put(tmp_path, "exported/tiny-mkd.json", exported_record("tiny-mkd", "a"))
+    put(tmp_path, "latency/own.json", told(timed, "yolov7"))
+    put(tmp_path, "latency/1.json", told(timed, "tiny-mkd", arch="rtmdet-tiny", latency_ms=8.0))
+    put(tmp_path, "latency/2.json", told(timed, "tiny-mkd", latency_ms=4.0, precision="int8"))
+    put(tmp_path, "latency/carried.json", told(timed, "tiny-mkd", scale=None, host=board))
+    records = load_folder(tmp_path, "desk")
+    table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
+    shown = latency.view(records, table)
+    assert [(host["carried"], len(host["rows"])) for host in shown["hosts"]] == [
+        (False, 3),
+        (True, 1),
+    ]
+    assert shown["hosts"][1]["title"].startswith("Board")
+    int8 = next(row for row in shown["exported"] if row["precision"] == "INT8")
+    assert (int8["delta"], int8["latency_ms"], int8["speedup"]) == (-0.5, 4.0, 2.0)
+    titles = [panel["title"] for panel in shown["panels"]]
+    assert titles == ["Paper: AP against latency", "Measured, desk scale: AP against latency"]
+    measured = str(shown["panels"][1]["body"])
+    assert "tiny-mkd, INT8, desk scale at 128 px: AP 39.5 at 4.00 ms" in measured
+    assert "paper" not in measured

@@ -1,0 +1,89 @@
+"""``mkd export`` and ``mkd latency`` as a user calls them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mkd import cli
+from mkd.edge import export as exporting
+from mkd.edge.card import precision_path
+
+
+def config(results: Path, data: Path) -> list[str]:
+    """The smoke scale with folders of its own; the data folder is ``<sizes>`` in ``data``."""
+    folders = json.dumps({"badges": str(data), "coco": str(data)})
+    return ["--config", "scale=smoke", f"results={results}", f"data={folders}"]
+
+
+@pytest.fixture
+def data(smoke_data: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "48-24").symlink_to(smoke_data)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_model_is_exported_counted_and_timed(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, record = tmp_path / "m.onnx", tmp_path / "m.json"
+    cli.main(
+        [
+            *("export", "--model", "rtmdet-tiny", "--out", str(out), "--record", str(record)),
+            *("--precisions", "fp32", "int8", *config(tmp_path, data)),
+        ]
+    )
+    assert "from torch, relative" in capsys.readouterr().out
+    counted = json.loads(record.read_text())
+    assert (counted["model"], counted["input_px"]) == ("rtmdet-tiny", 64)
+    assert max(counted["onnx"]["relative_difference"].values()) < exporting.TOLERANCE
+    int8 = precision_path(out, "int8")
+    quick = ["--min-samples", "3", "--min-seconds", "0", "--restarts", "1", "--gate", "9"]
+    cli.main(["latency", str(int8), *quick])
+    timed = json.loads((tmp_path / "m-int8-cpu.json").read_text())
+    assert (timed["model"], timed["precision"], timed["scale"]) == ("rtmdet-tiny", "int8", None)
+    assert timed["end_to_end"]["samples"] >= 3
+    assert "rtmdet-tiny int8 cpu 64 px, graph p50" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["export", "--model", "yolov9", "--out", "x.onnx"], "unknown model 'yolov9'"),
+        (["export", "--run", "nope", "--out", "x.onnx"], "unknown run 'nope'"),
+        (["export", "--run", "tiny-mkd", "--out", "x.onnx"], "train the run first"),
+        (["export", "--run", "tiny-mkd", "--out", "x.pt"], "--out names an .onnx file"),
+        (["latency", "none.onnx"], "does not exist: export it first"),
+        (["latency", "none.onnx", "--restarts", "0"], "--restarts are at least 1"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*arguments, *config(tmp_path, data)])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mkd: ")
+    assert words in line
+
+
+def test_an_empty_calibration_set_is_one_sentence(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from mkd.edge import suite
+
+    settings = {**suite._read()["smoke"], "calibration_images": 0}
+    monkeypatch.setattr(suite, "settings", lambda _: settings)
+    with pytest.raises(SystemExit):
+        cli.main(
+            [
+                *("export", "--model", "rtmdet-tiny", "--out", str(tmp_path / "m.onnx")),
+                *("--precisions", "int8", *config(tmp_path, data)),
+            ]
+        )
+    assert "calibration set of rtmdet-tiny is empty" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*int8*"))
