@@ -19,9 +19,8 @@ from mkd.edge.card import Card
 from mkd.edge.graph import INPUT, save, to_onnx
 from mkd.errors import UserError
 
-TOLERANCE = 1e-3
-"""Largest difference to torch allowed, relative to the largest magnitude of that output: random
-weights, under which torch itself is this far from double precision, stay within a third of it."""
+TOLERANCE = 1e-4
+"""Largest difference to torch allowed, relative to the largest magnitude of that output."""
 _ROLES = ("cls", "bbox", "obj")
 
 

@@ -105,6 +105,8 @@ def settle(detector: BaseModel, frames: Sequence[NDArray[np.uint8]], card: Card)
     with torch.no_grad():
         detector(torch.from_numpy(inputs))
     for norm in norms:
+        # A channel that hardly varied there would be blown up on another image.
+        norm.running_var.clamp_(min=float(norm.running_var.mean()))
         norm.eval()
 
 

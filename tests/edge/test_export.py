@@ -122,6 +122,8 @@ def test_int8_has_a_scale_a_channel_and_a_range_a_tensor(
     assert len(convs) > 50
     card = cards.loads(model.metadata_props[0].value, path)
     assert card.precision == ("int8-symmetric" if symmetric else "int8")
+    for ours, theirs in _both(path, exported):
+        assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
@@ -161,8 +163,7 @@ def test_fp16_halves_the_weights_and_keeps_fp32_ends(exported: Any, tmp_path: Pa
     assert path.stat().st_size < 0.6 * exported.path.stat().st_size
     for ours, theirs in _both(path, exported):
         assert ours.dtype == np.float32
-        # Random weights are chaotic; trained ones are compared by their AP.
-        assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.95
+        assert np.abs(ours - theirs).max() < 0.02 * np.abs(theirs).max()
 
 
 def test_an_empty_calibration_set_is_one_sentence(exported: Any, tmp_path: Path) -> None:
