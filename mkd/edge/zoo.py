@@ -102,13 +102,14 @@ def settle(detector: BaseModel, frames: Sequence[NDArray[np.uint8]], card: Card)
             module.momentum = 1.0
             norms.append(module.train())
     for module in detector.bbox_head.modules():
-        if isinstance(module, nn.Conv2d) and module.out_channels == 4:
+        if isinstance(module, nn.Conv2d) and module.out_channels == 4 and module.bias is not None:
             # Distances to the sides of a box: a box without area would spare NMS its work.
             nn.init.constant_(module.bias, 2.0)
     inputs = np.concatenate([prepare(frame, card) for frame in frames])
     with torch.no_grad():
         detector(torch.from_numpy(inputs))
     for norm in norms:
+        assert norm.running_var is not None
         # A channel that hardly varied there would be blown up on another image.
         norm.running_var.clamp_(min=float(norm.running_var.mean()))
         norm.eval()

@@ -170,8 +170,8 @@ def latex(table: Table, summary: str) -> str:
     for row, cells in zip(table.rows, body, strict=True):
         parts += [r"\addlinespace"] * row.first + [line(cells)]
     parts += [r"\bottomrule", r"\end{tabular}"]
-    note = f"% Table {table.number}, {table.title}; {table.scale} scale: {summary}; {table.note}".splitlines()
-    return "\n".join([" ".join(note), *parts]) + "\n"
+    said = f"Table {table.number}, {table.title}; {table.scale} scale: {summary}; {table.note}"
+    return "\n".join([f"% {' '.join(said.splitlines())}", *parts]) + "\n"
 
 
 def tex(text: str) -> str:

@@ -1,0 +1,66 @@
+"""The edge targets of the workflow."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mkd.config import ROOT, load, validate
+from mkd.edge import models
+from mkd.edge import suite as edge
+
+
+def snakemake(folder: Path, *arguments: str, scale: str = "smoke") -> str:
+    """Run it on this checkout with results and data below ``folder``; what it printed."""
+    data = json.dumps({"badges": str(folder / "data"), "coco": str(folder / "coco")})
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", *arguments, "--nolock"),
+            *("--config", f"scale={scale}", f"results={folder}/results", f"data={data}"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_desk_times_every_detector_of_table_1_alone_on_all_cores(tmp_path: Path) -> None:
+    said = snakemake(tmp_path, "-n", "--cores", "2", "latency", scale="desk")
+    jobs = re.findall(r"rule time_file:.*?resources: [^\n]*", said, re.DOTALL)
+    built = models.available()
+    assert len(jobs) == 2 * len(built)
+    assert all("threads: 2" in job and "exclusive=1" in job for job in jobs)
+
+
+@pytest.mark.slow
+def test_latency_leaves_two_records_a_detector_and_no_files_of_random_weights(
+    tmp_path: Path,
+) -> None:
+    snakemake(tmp_path, "--cores", "1", "latency")
+    results = tmp_path / "results/smoke"
+    suite = load({"scale": "smoke", "results": str(tmp_path / "results")})
+    for model in edge.zoo(suite):
+        counted = json.loads((results / f"complexity/{model}.json").read_text())
+        validate(counted, "complexity", model)
+        for precision in ("fp32", "int8"):
+            record = json.loads((results / f"latency/{model}-{precision}-cpu.json").read_text())
+            validate(record, "latency", model)
+            said = record["model"], record["precision"], record["scale"], record["weights"]
+            assert said == (model, precision, "smoke", "random")
+            assert record["settings"]["threads"] == 1
+    assert not list(results.glob("onnx/*"))
+    assert "Nothing to be done" in snakemake(tmp_path, "--cores", "1", "latency")
+
+
+def test_every_scale_has_settings_the_schema_accepts() -> None:
+    for scale in ("smoke", "desk", "lab", "paper"):
+        suite = load({"scale": scale})
+        assert set(edge.settings(suite)["students"]) <= set(load({"runs": "config/grid.tsv"}).runs)
+        chosen = edge.settings(suite)["models"]
+        assert chosen == "all" or set(chosen) <= set(models.MODELS)
