@@ -264,5 +264,13 @@ def _options(path: Path, run: str, text: str) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UserError(f"{path}: run '{run}': option '{pair}' is not written key=value")
-        options[key] = yaml.safe_load(value)
+        options[key] = _value(value)
     return options
+
+
+def _value(text: str) -> Any:
+    try:
+        # YAML takes 1e-3, without a point, for a word.
+        return yaml.safe_load(text) if text.isdigit() else float(text)
+    except ValueError:
+        return yaml.safe_load(text)

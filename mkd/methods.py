@@ -146,6 +146,8 @@ def plan(run: str, method: str, options: dict[str, Any]) -> Plan:
                 f"its terms are {', '.join(entry.terms) or 'none'}"
             )
         losses[name] = {"type": entry.terms[name].type}
+    if alpha is not None and not isinstance(alpha, int | float):
+        raise UserError(f"run '{run}': alpha={alpha} is not a number")
     given = [*(["alpha"] if alpha is not None else []), *where]
     if given and not losses:
         raise UserError(f"run '{run}': option '{given[0]}' is for distillation, which it has not")

@@ -19,8 +19,10 @@ LIBRARIES = (
     "mmcv-lite",
     "mmdet",
     "mmrazor",
+    "mmyolo",
     "faster-coco-eval",
     "numpy",
+    "onnx",
     "onnxruntime-gpu",
 )
 TRAINING = ("detectors", "distillation", "training", "weights", "data/splits", "compat/ops")

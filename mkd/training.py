@@ -64,10 +64,11 @@ class FiniteLossHook(Hook):
         Raises:
             UserError: The first term that is NaN or infinite.
         """
-        for name, value in outputs.items():
-            if not math.isfinite(value.detach()):
+        # The total last: it is not finite because a term is not.
+        for name, value in sorted(outputs.items(), key=lambda item: item[0] == "loss"):
+            if "loss" in name and not math.isfinite(value.detach()):
                 raise UserError(
-                    f"{name.removeprefix('distill.')} became {float(value)} at iteration "
+                    f"{name.removeprefix('distill.')} became {float(value.detach())} at iteration "
                     f"{runner.iter + 1}: lower the learning rate or the term's weight"
                 )
 

@@ -19,8 +19,9 @@ def save(model: nn.Module, path: Path, meta: dict[str, Any]) -> None:
         UserError: The disk is full.
     """
     state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-    with atomic_path(path) as temporary:
-        torch.save({"state_dict": state, "meta": meta}, temporary)
+    # Given a path, torch would write the temporary name into the file: equal weights, other bytes.
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        torch.save({"state_dict": state, "meta": meta}, handle)
 
 
 def load(model: nn.Module, path: Path, prefix: str = "") -> dict[str, Any]:

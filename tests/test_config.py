@@ -61,6 +61,7 @@ def test_unknown_run(folder: Path) -> None:
         ("d\trtmdet-xs\t-\tbaseline\t-\t1", "unknown arch 'rtmdet-xs'"),
         ("d\trtmdet-tiny\tb\tkd\t-\t1", "unknown method 'kd'"),
         ("d\trtmdet-tiny\tb\tmkd\talpha\t1", "option 'alpha' is not written key=value"),
+        ("d\trtmdet-tiny\tb\tmkd\talpha=much\t1", "alpha=much is not a number"),
         ("d\trtmdet-tiny\tb\tmkd\tbeta=1\t1", "option 'beta' is not 'alpha'"),
         ("d\trtmdet-tiny\tb\tmkd\tterms=fad,fda\t1", "has no term 'fda'"),
         ("d\trtmdet-tiny\tb\tmkd\tterms=fad fdmd.mask_ratio=0\t1", "of a term that is on"),
@@ -81,7 +82,7 @@ def test_a_wrong_row_is_named(folder: Path, row: str, sentence: str) -> None:
 
 def test_alpha_multiplies_every_terms_own_weight(folder: Path) -> None:
     with open(folder / "runs.tsv", "a") as handle:
-        handle.write("d\trtmdet-tiny\tb\tmkd\talpha=0.5 fad.loss_weight=3\t1\n")
+        handle.write("d\trtmdet-tiny\tb\tmkd\talpha=5e-1 fad.loss_weight=3\t1\n")
     losses = load(folder).resolve("d", 0)["distillation"]["losses"]
     assert {name: loss["loss_weight"] for name, loss in losses.items()} == {
         "multiscale": 0.5,

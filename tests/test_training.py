@@ -22,7 +22,7 @@ ROWS = [
     "mkd\trtmdet-tiny\ts\tmkd\t-\t1",
     "zero\trtmdet-tiny\ts\tmkd\talpha=0\t1",
     "balanced\trtmdet-tiny\ts\tmkd-balanced\t-\t1",
-    "loud\trtmdet-tiny\ts\tmkd\talpha=1e38\t1",
+    "loud\trtmdet-tiny\ts\tmkd\talpha=1e39\t1",
 ]
 
 

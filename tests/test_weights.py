@@ -66,3 +66,10 @@ def test_a_release_is_checked_against_the_digest_in_its_name(tmp_path: Path) -> 
     weights.load(nn.Linear(3, 2), right)
     with pytest.raises(UserError, match=r"SHA-256 its name promises \(00000000"):
         weights.load(nn.Linear(3, 2), wrong)
+
+
+def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+    weights.save(model, tmp_path / "a.pth", {"seed": 0})
+    weights.save(model, tmp_path / "b/other.pth", {"seed": 0})
+    assert sha256_file(tmp_path / "a.pth") == sha256_file(tmp_path / "b/other.pth")

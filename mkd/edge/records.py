@@ -66,11 +66,12 @@ class EdgeRecords:
         if not column:
             return f"{words}; latency was not run."
         first = column[0]
+        threads = first["settings"]["threads"]
         chip = ", ".join(first["host"]["gpu"]) or first["host"]["cpu"]
         return (
             f"{words}; latency is the median of the {first['precision'].upper()} graph without "
             f"NMS, batch 1, ONNX Runtime {first['provider'].upper()}, "
-            f"{first['settings']['threads']} CPU threads, {chip}."
+            f"{threads} CPU thread{'s' * (threads > 1)}, {chip}."
         )
 
 

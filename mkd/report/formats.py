@@ -112,7 +112,7 @@ def _grid(table: Table) -> tuple[list[str], list[list[str]]]:
         "Model",
         *(f"paper {c.label}" for c in table.columns),
         "published AP",
-        *(f"{table.scale} {c.label}" for c in table.columns),
+        *(f"{table.scale} {c.measured_label}" for c in table.columns),
     ]
     body = [
         [
@@ -164,7 +164,7 @@ def latex(table: Table, summary: str) -> str:
         r"\toprule",
         groups,
         rules,
-        line(["Model", *names, "AP", *names]),
+        line(["Model", *names, "AP", *(c.measured_label for c in table.columns)]),
         r"\midrule",
     ]
     for row, cells in zip(table.rows, body, strict=True):
