@@ -25,7 +25,15 @@ LIBRARIES = (
     "onnx",
     "onnxruntime-gpu",
 )
-TRAINING = ("detectors", "distillation", "training", "weights", "data/splits", "compat/ops")
+TRAINING = (
+    "detectors",
+    "distillation",
+    "history",
+    "training",
+    "weights",
+    "data/splits",
+    "compat/ops",
+)
 """Modules that decide what a training produces, besides the losses of its method."""
 EVALUATION = (
     "detectors",

@@ -9,7 +9,6 @@ import logging
 import math
 import random
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,15 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.dist import get_rank, is_main_process
 from mmengine.hooks import Hook
-from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from numpy._core import multiarray
 
-from mkd import weights
+from mkd import history, weights
 from mkd.data import splits
 from mkd.errors import UserError
-
-CURVE_POINTS = 200
 
 
 @HOOKS.register_module()
@@ -124,7 +121,7 @@ def train(
     # mmengine leaves the averaged weights in the EMA copy; validation would swap them in.
     ema = next(hook for hook in runner.hooks if isinstance(hook, distillation.StudentEMAHook))
     student.load_state_dict(ema.ema_model.module.state_dict())
-    return student.cpu().eval(), _summary(runner, time.monotonic() - began)
+    return student.cpu().eval(), history.summary(runner, time.monotonic() - began)
 
 
 def runner_config(
@@ -321,55 +318,3 @@ def _model(
     )
     model._is_init = teacher._is_init = True
     return model
-
-
-def _summary(runner: Runner, wall_s: float) -> dict[str, Any]:
-    logged = MessageHub.get_current_instance().log_scalars
-    seconds = np.asarray(logged["train/time"].data[0])
-    loading = np.asarray(logged["train/data_time"].data[0])
-    images = runner.train_dataloader.batch_size * runner.world_size
-    gradients = {
-        key.removeprefix("train/distill."): [float(value) for value in buffer.data[0]]
-        for key, buffer in logged.items()
-        if key.startswith("train/distill.grad_")
-    }
-    summary: dict[str, Any] = {"gradient_norms": gradients} if gradients else {}
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    if isinstance(model, distillation.FrozenTeacherDistill):
-        summary["term_weights"] = {
-            name.removeprefix("weight_of_loss_"): float(value)
-            for name, value in model.distiller.named_buffers()
-            if name.startswith("weight_of_")
-        }
-    return {
-        **summary,
-        "iterations": runner.max_iters,
-        "epochs": runner.max_epochs,
-        "images_per_s": round(float(images / np.median(seconds)), 2),
-        "wall_s": round(wall_s, 2),
-        "step_s": round(float((seconds - loading).sum()), 2),
-        "curve": _curve(logged, len(runner.train_dataloader)),
-    }
-
-
-def _curve(logged: dict[str, HistoryBuffer], iterations_per_epoch: int) -> list[dict[str, Any]]:
-    """Every loss over the run, levels of a term summed, averaged to at most CURVE_POINTS."""
-    columns: dict[str, np.ndarray] = {}
-    for key, buffer in logged.items():
-        name = key.removeprefix("train/").removeprefix("student.")
-        if "loss" not in name and name not in ("lr", "grad_norm"):
-            continue
-        if name.startswith("distill."):
-            name = name.removeprefix("distill.").rsplit("_", 1)[0]
-        values = np.asarray(buffer.data[0], dtype=np.float64)
-        columns[name] = columns[name] + values if name in columns else values
-    iterations = len(columns["loss"])
-    edges = np.unique(np.linspace(0, iterations, min(CURVE_POINTS, iterations) + 1).astype(int))
-    return [
-        {
-            "iter": int(end),
-            "epoch": round(int(end) / iterations_per_epoch, 4),
-            **{name: float(values[begin:end].mean()) for name, values in columns.items()},
-        }
-        for begin, end in pairwise(edges)
-    ]
