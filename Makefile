@@ -6,7 +6,8 @@ PINS := envs/requirements.txt envs/constraints.txt pyproject.toml
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SCALE ?=
 WORKFLOW_REPORT ?= results/$(or $(SCALE),desk)/report/workflow.html
-SNAKEMAKE = $(BIN)/snakemake $(if $(SCALE),--config scale=$(SCALE))
+# Behind the target: Snakemake takes all that follows --config for it.
+CONFIG = $(if $(SCALE),--config scale=$(SCALE))
 
 .PHONY: help reproduce test test-quick lint format bench clean
 .DEFAULT_GOAL := help
@@ -15,8 +16,8 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 reproduce: $(VENV)/.installed ## run everything of a scale and render its report (SCALE=smoke, desk, …)
-	$(SNAKEMAKE) reproduce
-	@$(SNAKEMAKE) reproduce --quiet all --report $(WORKFLOW_REPORT)
+	$(BIN)/snakemake reproduce $(CONFIG)
+	@$(BIN)/snakemake reproduce --quiet all --report $(WORKFLOW_REPORT) $(CONFIG)
 
 test: $(VENV)/.installed-dev ## run all tests, the slow ones too
 	$(BIN)/python -m pytest
