@@ -71,7 +71,12 @@ def _curve(logged: dict[str, HistoryBuffer], iterations_per_epoch: int) -> list[
         {
             "iter": int(end),
             "epoch": round(int(end) / iterations_per_epoch, 4),
-            **{name: float(values[begin:end].mean()) for name, values in columns.items()},
+            # A term that stopped at an epoch has no value after it.
+            **{
+                name: float(values[begin:end].mean())
+                for name, values in columns.items()
+                if begin < len(values)
+            },
         }
         for begin, end in pairwise(edges)
     ]

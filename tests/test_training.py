@@ -1,6 +1,7 @@
 """Training: reproducible, resumable, and plain where nothing is distilled."""
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ ROWS = [
     "mkd\trtmdet-tiny\ts\tmkd\t-\t1",
     "zero\trtmdet-tiny\ts\tmkd\talpha=0\t1",
     "balanced\trtmdet-tiny\ts\tmkd-balanced\t-\t1",
+    "stops\trtmdet-tiny\ts\tmkd\tstop_epoch=1\t1",
     "loud\trtmdet-tiny\ts\tmkd\talpha=1e39\t1",
 ]
 
@@ -124,6 +126,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
 ) -> None:
     with pytest.raises(UserError, match=r"loss_\w+ became inf at iteration 1: lower"):
         run(suite, "loud", smoke_data, tmp_path, teacher)
+
+
+@pytest.mark.slow
+def test_a_term_that_stops_at_an_epoch_ends_its_curve_there(
+    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+) -> None:
+    _, summary = run(suite, "stops", smoke_data, tmp_path, teacher)
+    assert summary["epochs"] == 2
+    for point in summary["curve"]:
+        assert ("loss_fad" in point) == (point["epoch"] <= 1)
+        assert all(math.isfinite(value) for value in point.values())
 
 
 def test_a_gpu_scale_without_a_gpu_says_so(suite: config.Suite, tmp_path: Path) -> None:
