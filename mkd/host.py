@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +33,17 @@ def _cpu_name() -> str:
         # Single-board computers name the board here.
         return Path("/proc/device-tree/model").read_text().strip("\0\n ")
     return platform.processor() or platform.machine()
+
+
+def nvidia_smi(field: str) -> list[str]:
+    """One field of every GPU as the driver's tool lists it, e.g. ``index`` or ``name``."""
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return done.stdout.strip().splitlines()

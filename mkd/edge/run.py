@@ -100,7 +100,7 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
         "load_before": load,
         "processes": processes,
         "versions": _versions(),
-        "host": host.describe(_gpus() if settings.provider != "cpu" else []),
+        "host": host.describe(host.nvidia_smi("name") if settings.provider != "cpu" else []),
         "started": started.isoformat(timespec="seconds"),
         "wall_s": round(time.monotonic() - began, 2),
     }
@@ -181,16 +181,3 @@ def _installed(names: Iterable[str]) -> Iterable[tuple[str, str]]:
             yield name, metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-
-
-def _gpus() -> list[str]:
-    try:
-        done = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return []
-    return done.stdout.strip().splitlines()
