@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,10 @@ class Suite:
         """Length of a run in epochs of the train set."""
         return int(_per_run(self.settings["train"]["epochs"], self.run(run)))
 
+    def width(self, run: str) -> float:
+        """Factor on the channels mmdet gives a run's architecture."""
+        return float(Fraction(_per_run(self.settings["width"], self.run(run))))
+
     def backbone(self, run: str) -> str:
         """Size of a run's backbone, which runs of one size share: ``tiny``, ``s``, …"""
         return self.run(run).arch.rsplit("-", 1)[1]
@@ -110,7 +115,6 @@ class Suite:
         """All that decides a run's weights: its row, its seed, the scale, its teacher's same."""
         row = self.run(run)
         train = {**self.settings["train"], "epochs": self.epochs(run)}
-        width = _per_run(self.settings["width"], row)
         plan = methods.plan(row.id, row.method, row.options)
         return {
             "run": row.id,
@@ -121,12 +125,14 @@ class Suite:
                 "layers": plan.layers,
                 "adapter": plan.adapter,
                 "stop_epoch": plan.stop_epoch,
-                "term_weights": methods.size_weights(plan, width, self.settings["input_px"]),
+                "term_weights": methods.size_weights(
+                    plan, self.width(row.teacher or run), self.settings["input_px"]
+                ),
             },
             "seed": seed,
             "scale": self.scale,
             "data": self.settings["data"],
-            "width": width,
+            "width": self.width(run),
             "input_px": self.settings["input_px"],
             "train": train,
             "pretrain": self.settings.get("pretrain"),

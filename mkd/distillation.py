@@ -11,13 +11,12 @@ from typing import Any
 import mkd.compat
 
 # isort: split
-import mmengine
 import mmrazor.models  # noqa: F401  (registers)
 import torch
 from mmengine import dist
 from mmengine.config import ConfigDict
-from mmengine.hooks import EMAHook, Hook
-from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmrazor.models.algorithms import FpnTeacherDistill
@@ -273,26 +272,3 @@ class BalanceHook(Hook):
 def _distiller(runner: Runner) -> SharedConnectorDistiller:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     return model.distiller
-
-
-@HOOKS.register_module()
-class StudentEMAHook(EMAHook):
-    """mmengine's exponential moving average, kept of the student alone.
-
-    The stock hook copies the whole distiller, teacher and connectors included.
-    """
-
-    def before_run(self, runner: Runner) -> None:
-        """Copy the student, or the plain detector where nothing is distilled."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        distilled = isinstance(model, FpnTeacherDistill)
-        self._prefix = "architecture." if distilled else ""
-        self.src_model: BaseModel = model.student if distilled else model
-        self.ema_model = mmengine.MODELS.build(self.ema_cfg, default_args={"model": self.src_model})
-
-    def _swap_ema_state_dict(self, checkpoint: dict[str, Any]) -> None:
-        model, ema = checkpoint["state_dict"], checkpoint["ema_state_dict"]
-        for key in ema:
-            if key.startswith("module."):
-                name = self._prefix + key.removeprefix("module.")
-                ema[key], model[name] = model[name], ema[key]

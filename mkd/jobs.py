@@ -48,12 +48,12 @@ def pretrain(suite: Suite, size: str, out: Path) -> None:
     """Pretrain the backbone of one size on crops of the train set."""
     from mkd import pretraining, weights
 
-    arch = pipeline.backbones(suite)[size]
+    run = suite.run(pipeline.backbones(suite)[size])
     settings = suite.settings
     with TemporaryDirectory() as folder:
         backbone, accuracy = pretraining.pretrain(
-            arch,
-            settings["width"],
+            run.arch,
+            suite.width(run.id),
             settings["pretrain"],
             suite.data_root,
             settings["data"]["kind"],

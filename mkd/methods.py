@@ -176,7 +176,7 @@ def size_weights(plan: Plan, width: float, input_px: int) -> dict[str, float]:
 
     Args:
         plan: The method's terms.
-        width: Width of the detectors relative to full size.
+        width: Width of the teacher, over whose channels the losses sum, relative to full size.
         input_px: Side of the input in pixels; full size is 640.
     """
     weights = {}

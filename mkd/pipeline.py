@@ -133,8 +133,14 @@ def _files(*names: str) -> dict[str, str]:
 
 
 def backbones(suite: Suite) -> dict[str, str]:
-    """For each size of backbone an architecture of the table that has it."""
-    return {suite.backbone(run.id): run.arch for run in reversed(suite.runs.values())}
+    """For each size of backbone the first run of the table that has it."""
+    return {suite.backbone(run): run for run in reversed(suite.runs)}
+
+
+def pretraining(suite: Suite, size: str) -> str:
+    """Digest of what decides the pretrained backbone of one size."""
+    run = suite.run(backbones(suite)[size])
+    return digest([suite.settings.get("pretrain"), run.arch, suite.width(run.id)])
 
 
 def teachers(suite: Suite) -> list[str]:

@@ -133,7 +133,7 @@ def pretrain(
         },
         **ConfigDict(
             work_dir=str(work_dir),
-            randomness={"seed": SEED, "deterministic": True},
+            randomness={"seed": SEED},
             train_cfg={"by_epoch": True, "max_epochs": settings["epochs"]},
             optim_wrapper={
                 "optimizer": {

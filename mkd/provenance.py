@@ -26,9 +26,11 @@ LIBRARIES = (
     "onnxruntime-gpu",
 )
 TRAINING = (
+    "averaging",
     "detectors",
     "distillation",
     "history",
+    "optimizer",
     "training",
     "weights",
     "data/splits",

@@ -26,7 +26,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from numpy._core import multiarray
 
-from mkd import history, weights
+import mkd.optimizer  # noqa: F401  (registers)
+from mkd import averaging, history, weights
 from mkd.data import splits
 from mkd.errors import UserError
 
@@ -119,7 +120,7 @@ def train(
     student = runner.model.module if is_model_wrapper(runner.model) else runner.model
     student = getattr(student, "student", student)
     # mmengine leaves the averaged weights in the EMA copy; validation would swap them in.
-    ema = next(hook for hook in runner.hooks if isinstance(hook, distillation.StudentEMAHook))
+    ema = next(hook for hook in runner.hooks if isinstance(hook, averaging.StudentEMAHook))
     student.load_state_dict(ema.ema_model.module.state_dict())
     return student.cpu().eval(), history.summary(runner, time.monotonic() - began)
 
@@ -152,7 +153,7 @@ def runner_config(
         {"type": "FiniteLossHook"},
         {
             "type": "StudentEMAHook",
-            "ema_type": "ExpMomentumEMA",
+            "ema_type": "GroupedExpMomentumEMA",
             "update_buffers": True,
             "priority": 49,
             **settings["ema"],
@@ -186,7 +187,8 @@ def runner_config(
         },
         log_level="INFO",
         log_processor={"window_size": 20},
-        randomness={"seed": resolved["seed"], "deterministic": not on_gpu},
+        # One CPU thread adds in one order; torch's deterministic mode would only fill buffers.
+        randomness={"seed": resolved["seed"]},
         env_cfg={"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
         train_dataloader={
             "batch_size": settings["batch_size"],
@@ -202,6 +204,7 @@ def runner_config(
         train_cfg={"by_epoch": True, "max_epochs": epochs, "val_interval": epochs + 1},
         optim_wrapper={
             "type": "AmpOptimWrapper" if on_gpu else "OptimWrapper",
+            "constructor": "GroupedOptimWrapperConstructor",
             "optimizer": {
                 "type": "AdamW",
                 "lr": settings["lr"],

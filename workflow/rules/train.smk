@@ -14,7 +14,7 @@ rule pretrain:
     params:
         python=PYTHON,
         config=CONFIG,
-        settings=digest([suite.settings.get("pretrain"), suite.settings["width"]]),
+        settings=lambda wildcards: pipeline.pretraining(suite, wildcards.size),
         code=provenance.code_digest(["pretraining", "detectors", "weights"]),
     shell:
         "{params.python} -m mkd pretrain --size {wildcards.size} --out {output} {params.config}"
