@@ -6,6 +6,7 @@ snakemake report_partial       a report of whatever has been run so far
 snakemake --config scale=paper -n reproduce
 """
 
+import atexit
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ min_version("9.0")
 sys.path.insert(0, str(workflow.basedir))
 
 from mkd import config as mkd_config
-from mkd import pipeline, provenance, summary
+from mkd import estimate, pipeline, provenance, summary, watch
 from mkd.config import digest
 from mkd.edge import suite as edge
 from mkd.errors import UserError
@@ -38,6 +39,12 @@ RESULTS = suite.results.as_posix()
 # Called by its path, Snakemake would run another Python than its own in a shell.
 PYTHON = "python" if pipeline.in_conda(workflow) else sys.executable
 CONFIG = pipeline.config_arguments(suite)
+
+
+screen = watch.Watch(suite)
+if workflow.output_settings.dryrun and "estimate" in suite.settings:
+    # Behind the list of jobs, where it is seen.
+    atexit.register(print, estimate.text(suite), file=sys.stderr)
 
 
 wildcard_constraints:
@@ -66,11 +73,15 @@ rule reproduce:
 
 onstart:
     print(f"scale {suite.scale}: {suite.settings['summary']}", file=sys.stderr)
+    if workflow.is_main_process:
+        screen.start(logger)
 
 
 onsuccess:
+    screen.stop()
     print(summary.summary(suite, log), file=sys.stderr)
 
 
 onerror:
+    screen.stop()
     print(summary.summary(suite, log), file=sys.stderr)

@@ -119,6 +119,18 @@ def _report(options: argparse.Namespace) -> None:
     jobs.report(_suite(options))
 
 
+def _status(options: argparse.Namespace) -> None:
+    from mkd import progress
+
+    print(progress.status(_suite(options)))
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    from mkd import estimate
+
+    print(estimate.text(_suite(options)))
+
+
 def _check(options: argparse.Namespace) -> None:
     from mkd.check import check
 
@@ -194,6 +206,9 @@ def _parser() -> argparse.ArgumentParser:
 
     masks = verb("masks", _masks, "measure what the frequency term's mask does to the loss")
     masks.add_argument("--out", type=Path, required=True)
+
+    verb("status", _status, "say how far the trainings are: those done, those running, the rest")
+    verb("estimate", _estimate, "say what the trainings still to do cost, in GPU hours")
 
     check = verb("check-results", _check, "list what in a results folder is broken or stale")
     check.add_argument("folder", type=Path, nargs="?", help="default: results of the scale")

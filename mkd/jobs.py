@@ -76,7 +76,7 @@ def train(
     started = datetime.now(UTC)
     resolved = suite.resolve(run, seed)
     backbone_weights = backbone_weights or pipeline.imagenet_weights(suite, run)
-    digests = {"config": digest(resolved), "code": pipeline.train_code(suite, run)}
+    digests = pipeline.training_digests(suite, run, seed)
     # Neither another configuration nor other code may go on from this run's checkpoints.
     work_dir = suite.results / "work" / f"{run}-seed{seed}-{digest(digests)[:12]}"
     with _readable_images(suite.data_root):

@@ -85,6 +85,11 @@ def train_code(suite: Suite, run: str) -> str:
     return provenance.code_digest([*provenance.TRAINING, *methods.loss_modules(plan)])
 
 
+def training_digests(suite: Suite, run: str, seed: int) -> dict[str, str]:
+    """What a training's result depends on beside the data: its resolved configuration, its code."""
+    return {"config": digest(suite.resolve(run, seed)), "code": train_code(suite, run)}
+
+
 def records(suite: Suite, table: int | None = None) -> list[str]:
     """Record files of the runs of one table, or of all runs."""
     return [
