@@ -73,8 +73,7 @@ rule reproduce:
 
 onstart:
     print(f"scale {suite.scale}: {suite.settings['summary']}", file=sys.stderr)
-    if workflow.is_main_process:
-        screen.start(logger)
+    screen.start(logger)
 
 
 onsuccess:

@@ -12,7 +12,7 @@ from mkd import progress
 from mkd.config import Suite
 
 PERIOD_S = 30.0
-CHATTER = ("JOB_INFO", "JOB_STARTED", "JOB_FINISHED", "SHELLCMD")
+CHATTER = ("job_info", "job_started", "job_finished", "shellcmd")
 """Snakemake's events whose text the screen does without."""
 
 SELECTING = "Select jobs to execute..."
@@ -48,15 +48,15 @@ class Watch:
 
     def note(self, record: logging.LogRecord) -> bool:
         """Take in what Snakemake says of its jobs; False where the screen does without it."""
-        event = getattr(getattr(record, "event", None), "name", None)
         said = vars(record)
-        if event == "JOB_INFO":
+        event = said.get("event")
+        if event == "job_info":
             self._jobs[said["jobid"]] = said["rule_name"]
-        elif event == "JOB_FINISHED":
+        elif event == "job_finished":
             self._jobs.pop(said["job_id"], None)
-        elif event == "JOB_ERROR":
+        elif event == "job_error":
             self._jobs.pop(said["jobid"], None)
-        elif event == "PROGRESS":
+        elif event == "progress":
             self._steps = f"{said['done']} of {said['total']} jobs done; "
         return event not in CHATTER and record.msg != SELECTING
 
