@@ -12,10 +12,11 @@ from mkd import progress
 from mkd.config import Suite
 
 PERIOD_S = 30.0
-CHATTER = ("job_info", "job_started", "job_finished", "shellcmd")
+CHATTER = ("job_info", "job_started", "job_finished")
 """Snakemake's events whose text the screen does without."""
 
 SELECTING = "Select jobs to execute..."
+"""The same, of a text that is no event."""
 
 TRAININGS = ("train", "train_teacher")
 """Rules whose jobs speak for themselves; on a cluster some of them are still queued."""
