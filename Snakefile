@@ -18,7 +18,7 @@ min_version("9.0")
 sys.path.insert(0, str(workflow.basedir))
 
 from mkd import config as mkd_config
-from mkd import estimate, pipeline, provenance, summary, watch
+from mkd import alone, estimate, pipeline, provenance, summary, watch
 from mkd.config import digest
 from mkd.edge import suite as edge
 from mkd.errors import UserError
@@ -40,6 +40,9 @@ RESULTS = suite.results.as_posix()
 PYTHON = "python" if pipeline.in_conda(workflow) else sys.executable
 CONFIG = pipeline.config_arguments(suite)
 
+
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    alone.clear_stale_locks(Path(".snakemake"))
 
 screen = watch.Watch(suite)
 if workflow.output_settings.dryrun and "estimate" in suite.settings:

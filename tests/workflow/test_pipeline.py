@@ -84,7 +84,7 @@ def test_killed_three_times_it_ends_with_the_same_figures(whole: Path, tmp_path:
     chance = random.Random(0)
     for _ in range(3):
         process = subprocess.Popen(
-            command(tmp_path, "reproduce", "--nolock"),
+            command(tmp_path, "reproduce"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -94,7 +94,7 @@ def test_killed_three_times_it_ends_with_the_same_figures(whole: Path, tmp_path:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    done = snakemake(tmp_path, "reproduce", "--nolock")
+    done = snakemake(tmp_path, "reproduce")
     assert done.returncode == 0, done.stderr[-3000:]
     assert metrics(tmp_path) == metrics(whole)
 

@@ -1,0 +1,36 @@
+"""A killed Snakemake's lock told from a living one's, so that one may simply start it again."""
+
+import fcntl
+from pathlib import Path
+from typing import IO
+
+_held: list[IO[str]] = []
+
+
+def clear_stale_locks(folder: Path) -> bool:
+    """Remove the locks a killed Snakemake left, and be known as running until this process ends.
+
+    Snakemake locks by files that outlive a ``kill -9``. Every main process of this suite shares a
+    lock of the operating system, which ends with its holder: while none holds it, Snakemake's
+    locks are stale.
+
+    Args:
+        folder: Snakemake's own folder, ``.snakemake``.
+
+    Returns:
+        Whether locks were removed.
+    """
+    folder.mkdir(exist_ok=True)
+    handle = (folder / "mkd-running").open("w")
+    _held.append(handle)
+    stale: list[Path] = []
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        stale = [path for path in (folder / "locks").glob("*.lock") if path.is_file()]
+        for path in stale:
+            path.unlink()
+    except BlockingIOError:
+        # Another one lives, and what it has locked stays locked.
+        pass
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    return bool(stale)
