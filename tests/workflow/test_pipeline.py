@@ -103,14 +103,14 @@ def test_paper_scale_builds_the_whole_graph() -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "snakemake", "-n", "reproduce"),
-            *("--config", "scale=paper", "seeds=[0,1,2]", "runs=config/grid.tsv"),
+            *("--config", "scale=paper", "seeds=[0,1,2]"),
         ],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    suite = load({"scale": "paper", "runs": "config/grid.tsv"})
+    suite = load({"scale": "paper"})
     jobs = dict(
         line.split()
         for line in done.stdout.splitlines()
@@ -144,7 +144,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def digests() -> dict[str, str]:
     provenance._syntax.cache_clear()
-    suite = load({"runs": "config/grid.tsv"})
+    suite = load()
     return {run: pipeline.train_code(suite, run) for run in suite.runs}
 
 
@@ -163,7 +163,7 @@ def test_a_formula_reruns_the_runs_that_use_it_and_no_other(copy: Path) -> None:
     assert formula in text
     path.write_text(text.replace(formula, formula.replace("energy", "2 * energy")))
     changed = {run for run, digest in digests().items() if digest != before[run]}
-    suite = load({"runs": "config/grid.tsv"})
+    suite = load()
     using = {run for run in suite.runs if "fdmd" in suite.resolve(run, 0)["distillation"]["losses"]}
     assert changed == using
     assert "tiny-mkd" in using
