@@ -135,7 +135,9 @@ def make_step(
     else:
         model = distillation.FrozenTeacherDistill(
             distiller=distillation.distiller_config(
-                methods.plan("bench", variant, {}), *channels, detectors.feature_sources("neck")
+                methods.plan("bench", variant, {}),
+                *channels,
+                detectors.feature_sources(configs[0], "neck"),
             ),
             architecture=student,
             teacher=teacher,

@@ -23,7 +23,18 @@ SCHEMAS = ROOT / "workflow" / "schemas"
 ARCHITECTURES = (
     *(f"rtmdet-{size}" for size in ("tiny", "s", "m", "l", "x")),
     *(f"rtmdet-ins-{size}" for size in ("tiny", "s")),
+    *(f"mask-rcnn-{size}" for size in ("r50", "r101")),
 )
+
+
+def two_stage(arch: str) -> bool:
+    """Whether an architecture proposes boxes and then judges them, as Mask R-CNN does."""
+    return arch.startswith("mask-rcnn-")
+
+
+def has_masks(arch: str) -> bool:
+    """Whether an architecture segments the objects it detects."""
+    return "-ins-" in arch or two_stage(arch)
 
 
 @dataclass(frozen=True)
@@ -101,21 +112,26 @@ class Suite:
 
     def epochs(self, run: str) -> int:
         """Length of a run in epochs of the train set."""
-        return int(_per_run(self.settings["train"]["epochs"], self.run(run)))
+        return int(_per_run(self._section("train", run)["epochs"], self.run(run)))
+
+    def _section(self, name: str, run: str) -> dict[str, Any]:
+        """A section of the scale with what the scale replaces in it for Mask R-CNN."""
+        other = self.settings.get("mask_rcnn", {}) if two_stage(self.run(run).arch) else {}
+        return {**self.settings[name], **other.get(name, {})}
 
     def width(self, run: str) -> float:
         """Factor on the channels mmdet gives a run's architecture."""
         return float(Fraction(_per_run(self.settings["width"], self.run(run))))
 
     def backbone(self, run: str) -> str:
-        """Size of a run's backbone, which runs of one size share: ``tiny``, ``s``, …"""
+        """Size of a run's backbone, which runs of one size share: ``tiny``, ``r50``, …"""
         return self.run(run).arch.rsplit("-", 1)[1]
 
     def resolve(self, run: str, seed: int) -> dict[str, Any]:
         """All that decides a run's weights: its row, its seed, the scale, its teacher's same."""
         row = self.run(run)
-        train = {**self.settings["train"], "epochs": self.epochs(run)}
-        plan = methods.plan(row.id, row.method, row.options)
+        train = {**self._section("train", run), "epochs": self.epochs(run)}
+        plan = methods.plan(row.id, row.method, row.options, two_stage(row.arch))
         return {
             "run": row.id,
             "arch": row.arch,
@@ -136,7 +152,7 @@ class Suite:
             "input_px": self.settings["input_px"],
             "train": train,
             "pretrain": self.settings.get("pretrain"),
-            "evaluate": self.settings["evaluate"],
+            "evaluate": self._section("evaluate", run),
             "teacher": self.resolve(row.teacher, self.teacher_seed(row.teacher))
             if row.teacher
             else None,
@@ -209,8 +225,11 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     scale_file = scales / f"{config['scale']}.yaml"
     settings = _read_yaml(scale_file)
     validate(settings, "scale", str(scale_file))
-    table = Path(config["runs"])
-    runs = read_runs(table if table.is_absolute() else path.parent.parent / table)
+    # An absolute path stays what it is.
+    runs = read_runs(path.parent.parent / config["runs"])
+    if "mask_rcnn" in settings:
+        # Behind the table's own rows, which win.
+        runs = {**runs, **read_runs(path.parent.parent / settings["mask_rcnn"]["runs"]), **runs}
     return Suite(config["scale"], settings, runs, config)
 
 

@@ -1,9 +1,10 @@
-"""Detectors and their data pipelines, from mmdet's own RTMDet configs.
+"""Detectors and their data pipelines, from mmdet's own RTMDet and Mask R-CNN configs.
 
-A scale may make the family narrow and its input small; structure and order stay mmdet's.
-RTMDet: Lyu et al. 2022, arXiv 2212.07784.
+A scale may make a family narrow and its input small; structure and order stay mmdet's.
+RTMDet: Lyu et al. 2022, arXiv 2212.07784. Mask R-CNN: He et al. 2017, arXiv 1703.06870.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import mkd.compat  # noqa: F401  (before mmdet)
 import mmdet
 import torch
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
 from mmdet.utils import register_all_modules
 from mmengine.analysis import get_model_complexity_info
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 
+from mkd.config import two_stage
 from mkd.errors import UserError
 
 register_all_modules(init_default_scope=True)
@@ -27,8 +30,10 @@ _CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
 
 
 def official_config(arch: str) -> Config:
-    """mmdet's own configuration of an architecture, e.g. ``rtmdet-tiny`` or ``rtmdet-ins-s``."""
+    """mmdet's own configuration of an architecture, e.g. ``rtmdet-tiny`` or ``mask-rcnn-r50``."""
     family, size = arch.rsplit("-", 1)
+    if two_stage(arch):
+        return Config.fromfile(_CONFIGS / "mask_rcnn" / f"{family}_{size}_fpn_2x_coco.py")
     return Config.fromfile(_CONFIGS / "rtmdet" / f"{family}_{size}_8xb32-300e_coco.py")
 
 
@@ -38,19 +43,28 @@ def model_config(arch: str, num_classes: int, width: float = 1.0) -> ConfigDict:
     Args:
         arch: One of :data:`mkd.config.ARCHITECTURES`.
         num_classes: Number of classes.
-        width: Factor on mmdet's ``widen_factor`` and on every channel count.
+        width: Factor on every channel count.
 
     Raises:
         UserError: ``width`` leaves a channel count that is not a multiple of 8.
     """
     model = official_config(arch).model
     model.backbone.pop("init_cfg", None)
-    model.bbox_head.num_classes = num_classes
-    model.backbone.widen_factor *= width
+    if two_stage(arch):
+        model.backbone.base_channels = _narrow(64, width, arch)
+        roi = model.roi_head
+        heads = [model.rpn_head, *(roi[key] for key in roi if isinstance(roi[key], dict))]
+        classifiers = [roi.bbox_head, roi.mask_head]
+    else:
+        model.backbone.widen_factor *= width
+        heads = classifiers = [model.bbox_head]
     model.neck.in_channels = [_narrow(c, width, arch) for c in model.neck.in_channels]
-    model.neck.out_channels = _narrow(model.neck.out_channels, width, arch)
-    for key in ("in_channels", "feat_channels"):
-        model.bbox_head[key] = _narrow(model.bbox_head[key], width, arch)
+    for part in (model.neck, *heads):
+        for key in _CHANNELS & part.keys():
+            if isinstance(part[key], int):
+                part[key] = _narrow(part[key], width, arch)
+    for head in classifiers:
+        head.num_classes = num_classes
     return model
 
 
@@ -72,24 +86,33 @@ def init_weights(model: BaseModel) -> None:
     logger.setLevel(level)
 
 
-def feature_sources(layers: str) -> list[tuple[str, int | None]]:
-    """Where features of strides 8, 16 and 32 are recorded (:class:`mkd.methods.Plan`).
+def feature_strides(model: ConfigDict, layers: str) -> list[int]:
+    """Strides of the features :func:`feature_sources` names, finest first."""
+    if model.neck.type == "FPN":
+        levels = len(model.neck.in_channels) if layers == "backbone" else model.neck.num_outs
+        return [4 << level for level in range(levels)]
+    return [8, 16, 32]
+
+
+def feature_sources(model: ConfigDict, layers: str) -> list[tuple[str, int | None]]:
+    """Where the features of each level are recorded (:class:`mkd.methods.Plan`).
 
     Returns:
         A module's name and, where its output is a tuple, the index in it, one a level. For
         ``neck`` the convolution of each neck output, before its norm and activation, as in
-        OpenMMLab's RTMDet recipe.
+        OpenMMLab's RTMDet recipe; an FPN has neither, so there it is the output itself.
     """
-    if layers == "neck":
-        return [(f"neck.out_convs.{level}.conv", None) for level in range(3)]
-    return [("neck" if layers == "neck_output" else "backbone", level) for level in range(3)]
+    levels = range(len(feature_strides(model, layers)))
+    if layers == "neck" and model.neck.type != "FPN":
+        return [(f"neck.out_convs.{level}.conv", None) for level in levels]
+    return [("backbone" if layers == "backbone" else "neck", level) for level in levels]
 
 
 def feature_channels(model: ConfigDict, layers: str) -> list[int]:
     """Channels of the features :func:`feature_sources` names, one a level."""
     if layers == "backbone":
         return [int(channels) for channels in model.neck.in_channels]
-    return [int(model.neck.out_channels)] * 3
+    return [int(model.neck.out_channels)] * len(feature_strides(model, layers))
 
 
 def train_pipelines(
@@ -102,11 +125,12 @@ def train_pipelines(
     """The train pipelines of both stages.
 
     Args:
-        arch: The architecture; the ``-ins-`` ones load masks.
-        input_px: Side of the square input in pixels.
+        arch: The architecture; with :func:`mkd.config.has_masks` they load masks.
+        input_px: Side of the square input in pixels; 640 is mmdet's own size for every
+            architecture, for Mask R-CNN the resize to 1333×800 that keeps the ratio.
         mosaic: Whether the first stage is mmdet's (cached Mosaic and MixUp). Without it both
             stages are mmdet's second one, which keeps no state between images, so that a
-            resumed run sees what an unbroken one sees.
+            resumed run sees what an unbroken one sees. Mask R-CNN has one stage, without.
         resize_ratio: Replaces mmdet's ratio range of the random resize.
         bitmap_masks: Decode masks to bitmaps (needed for RLE) instead of keeping polygons.
 
@@ -115,7 +139,7 @@ def train_pipelines(
     """
     config = official_config(arch)
     first = config.train_pipeline
-    second = config.train_pipeline_stage2
+    second = config.get("train_pipeline_stage2", first)
     if not mosaic:
         first = second
     stages = []
@@ -134,6 +158,15 @@ def test_pipeline(arch: str, input_px: int) -> list[Any]:
     """mmdet's test pipeline at an input size in pixels, without annotations."""
     steps = _scaled(official_config(arch).test_pipeline, input_px)
     return [step for step in steps if step["type"] != "LoadAnnotations"]
+
+
+def keep_at_most(model: BaseModel, detections: int) -> None:
+    """Keep that many detections of an image, the best ones."""
+    head = getattr(model, "roi_head", None) or model.bbox_head
+    head.test_cfg.max_per_img = detections
+
+
+_CHANNELS = {"in_channels", "feat_channels", "out_channels", "conv_out_channels", "fc_out_channels"}
 
 
 def _narrow(channels: int, width: float, arch: str) -> int:
@@ -156,14 +189,14 @@ def _replace(config: Any, old: str, new: str) -> None:
 
 
 def _scaled(value: Any, input_px: int) -> Any:
-    """A copy of a pipeline with mmdet's 640 and 1280 px scaled to another input size."""
+    """A copy of a pipeline with mmdet's sizes in pixels scaled to another input size."""
     if isinstance(value, dict):
         return {key: _scaled(item, input_px) for key, item in value.items()}
     if isinstance(value, list):
         return [_scaled(item, input_px) for item in value]
     if isinstance(value, tuple):
         return tuple(_scaled(item, input_px) for item in value)
-    if value in (640, 1280) and not isinstance(value, bool):
+    if value in (640, 1280, 800, 1333) and not isinstance(value, bool):
         return value * input_px // 640
     return value
 
@@ -178,11 +211,20 @@ def complexity(model: BaseModel, input_px: int) -> dict[str, float]:
     Returns:
         ``params_m`` in millions and ``macs_g`` in billions as mmengine counts them: one MAC is
         one multiply-accumulate, which MMDetection prints as a FLOP and the YOLO papers as two.
+        Mask R-CNN's are of as many proposals as its test setting keeps at most.
     """
     training = model.training
+    forward = model.forward
+    if hasattr(model, "rpn_head"):
+        sample = DetDataSample(metainfo={"img_shape": (input_px, input_px)})
+        model.forward = partial(forward, data_samples=[sample])
+        overlap = model.rpn_head.test_cfg.nms
+        threshold, overlap.iou_threshold = overlap.iou_threshold, 1.0
     counted = get_model_complexity_info(
         model.eval(), (3, input_px, input_px), show_table=False, show_arch=False
     )
+    if hasattr(model, "rpn_head"):
+        model.forward, overlap.iou_threshold = forward, threshold
     model.train(training)
     return {
         "params_m": round(counted["params"] / 1e6, 4),

@@ -144,6 +144,7 @@ def distiller_config(
     student_channels: Sequence[int],
     teacher_channels: Sequence[int],
     sources: Sequence[tuple[str, int | None]],
+    strides: Sequence[int] = (8, 16, 32),
 ) -> ConfigDict:
     """The ``distiller`` of a method for a pair of detectors.
 
@@ -153,6 +154,7 @@ def distiller_config(
         teacher_channels: Channels of the recorded teacher feature, one a level.
         sources: For each level the module whose output is recorded, of the same name in both,
             and the index of the feature where that output is a tuple.
+        strides: Stride of each level; FKD has settings of its own at some.
 
     Returns:
         A configuration for mmrazor's registry. By default student features pass a 1×1
@@ -199,11 +201,11 @@ def distiller_config(
         for name, arguments in plan.losses.items():
             loss = {**arguments, "type": f"mmrazor.{arguments['type']}"}
             if plan.method.features == "raw":
-                per_level = plan.method.terms[name].levels
+                by_stride = plan.method.terms[name].strides
                 loss = {
                     "student_channels": own,
                     "teacher_channels": above,
-                    **(per_level[level] if per_level else {}),
+                    **(by_stride.get(strides[level], {}) if by_stride else {}),
                     **loss,
                 }
             losses[f"loss_{name}_{level}"] = loss

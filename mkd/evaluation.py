@@ -15,6 +15,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from mkd import error_kinds
+from mkd.config import has_masks
 from mkd.data import splits
 
 STATS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
@@ -35,11 +36,11 @@ def detect(model: BaseModel, resolved: dict[str, Any], data_root: Path) -> dict[
 
     Returns:
         COCO results (boxes x y w h in pixels of the original image) under ``bbox`` and, for
-        RTMDet-Ins, RLE masks under ``segm``.
+        detectors with masks, RLE under ``segm``.
     """
     kind = resolved["data"]["kind"]
-    metric = ["bbox", "segm"] if "-ins-" in resolved["arch"] else ["bbox"]
-    model.bbox_head.test_cfg.max_per_img = resolved["evaluate"]["max_per_image"]
+    metric = ["bbox", "segm"] if has_masks(resolved["arch"]) else ["bbox"]
+    detectors.keep_at_most(model, resolved["evaluate"]["max_per_image"])
     with TemporaryDirectory() as folder:
         prefix = Path(folder, "val")
         runner = Runner(

@@ -37,7 +37,8 @@ def prepare_data(suite: Suite, out: Path) -> None:
     if missing:
         raise UserError(
             f"scale '{suite.scale}' starts from ImageNet weights that are not there: "
-            f"{', '.join(map(str, missing))}; put OpenMMLab's releases of these names there"
+            f"{', '.join(map(str, missing))}; put the releases of these names there (cspnext: "
+            "OpenMMLab's, resnet: torchvision's)"
         )
     splits = SPLITS[data["kind"]]
     summaries = {name: vars(coco.check(root, *split)) for name, split in splits.items()}

@@ -1,6 +1,6 @@
 """The one registry of distillation methods; importing it costs nothing (no torch).
 
-A method is a set of loss terms applied at each of the three levels of the neck. A new
+A method is a set of loss terms applied at each level of the neck. A new
 method is one file in ``mkd/losses/`` and one entry in :data:`METHODS`.
 """
 
@@ -22,8 +22,10 @@ class Term:
 
     type: str
     module: str
-    levels: tuple[dict[str, Any], ...] = ()
-    """Arguments of the loss that its authors set apart for each level, finest first."""
+    strides: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Arguments of the loss that its authors set apart at a level, by the level's stride."""
+    two_stage: dict[str, Any] = field(default_factory=dict)
+    """Arguments that its authors set apart for detectors of two stages."""
     growth: tuple[float, float] = (0.0, 0.0)
     """Powers of a map's channels and of its positions that the loss grows with, where its
     authors coded a sum and not a mean: a published weight holds for maps of full size."""
@@ -65,14 +67,45 @@ METHODS: dict[str, Method] = {
     "baseline": Method({}),
     "cwd": Method({"cwd": Term("CWD", "cwd")}),
     # A sum over channels and positions.
-    "mgd": Method({"mgd": Term("MGD", "mgd", growth=(1, 1))}, "raw"),
+    "mgd": Method(
+        {
+            "mgd": Term(
+                "MGD",
+                "mgd",
+                two_stage={"mask_ratio": 0.45, "distance_weight": 5e-7},
+                growth=(1, 1),
+            )
+        },
+        "raw",
+    ),
     # A sum over channels; its masks are normalized over positions.
-    "fgd": Method({"fgd": Term("FGD", "fgd", growth=(1, 0))}, "raw"),
+    "fgd": Method(
+        {
+            "fgd": Term(
+                "FGD",
+                "fgd",
+                two_stage={
+                    "foreground_weight": 5e-5,
+                    "background_weight": 2.5e-5,
+                    "attention_weight": 5e-5,
+                    "relation_weight": 5e-7,
+                },
+                growth=(1, 0),
+            )
+        },
+        "raw",
+    ),
     # Unsquared norms over both.
     "fkd": Method(
         {
             "fkd": Term(
-                "FKD", "fkd", ({"reduction": 4, "pool_stride": 4}, {}, {}), growth=(0.5, 0.5)
+                "FKD",
+                "fkd",
+                strides={
+                    4: {"reduction": 4, "pool_stride": 8},
+                    8: {"reduction": 4, "pool_stride": 4},
+                },
+                growth=(0.5, 0.5),
             )
         },
         "raw",
@@ -115,7 +148,7 @@ class Plan:
     term_weights: dict[str, float] = field(default_factory=dict)
 
 
-def plan(run: str, method: str, options: dict[str, Any]) -> Plan:
+def plan(run: str, method: str, options: dict[str, Any], two_stage: bool = False) -> Plan:
     """Resolve a run's method and options.
 
     Args:
@@ -124,6 +157,7 @@ def plan(run: str, method: str, options: dict[str, Any]) -> Plan:
         options: ``alpha`` (paper Eq. 6), ``terms`` (comma-separated names), ``layers``,
             ``adapter`` and ``stop_epoch`` (:class:`Plan`), and ``<term>.<argument>`` for a loss
             class's own arguments.
+        two_stage: Whether the detectors have two stages (Mask R-CNN).
 
     Raises:
         UserError: Unknown method, term or option.
@@ -145,7 +179,8 @@ def plan(run: str, method: str, options: dict[str, Any]) -> Plan:
                 f"run '{run}': method '{method}' has no term '{name}'; "
                 f"its terms are {', '.join(entry.terms) or 'none'}"
             )
-        losses[name] = {"type": entry.terms[name].type}
+        term = entry.terms[name]
+        losses[name] = {"type": term.type, **(term.two_stage if two_stage else {})}
     if alpha is not None and not isinstance(alpha, int | float):
         raise UserError(f"run '{run}': alpha={alpha} is not a number")
     given = [*(["alpha"] if alpha is not None else []), *where]

@@ -15,8 +15,14 @@ from mkd.files import sha256_file
 DATA_MODULES = ("data/badges", "data/scenes", "data/coco", "data/splits")
 """Modules that decide what the data set is."""
 
-IMAGENET = {"tiny": "cspnext-tiny_imagenet_600e", "s": "cspnext-s_imagenet_600e"}
-"""ImageNet weights of mmdet's RTMDet configs by size; m, l and x start from scratch there."""
+IMAGENET = {
+    "tiny": "cspnext-tiny_imagenet_600e",
+    "s": "cspnext-s_imagenet_600e",
+    "r50": "resnet50-0676ba61",
+    "r101": "resnet101-63fe2227",
+}
+"""ImageNet weights by size of backbone: OpenMMLab's of mmdet's RTMDet configs, where m, l and x
+start from scratch, and torchvision's (IMAGENET1K_V1) of its Mask R-CNN configs."""
 MASK_MODULES = ("losses/analysis", "losses/common", "losses/frequency_mask")
 """Modules that decide what the mask's figure shows."""
 PICTURED = ("tiny-baseline", "tiny-cwd", "tiny-mkd")

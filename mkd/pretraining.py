@@ -80,6 +80,7 @@ class BackboneClassifier(BaseModel):
     def __init__(self, detector: BaseModel, classes: int, crop_px: int) -> None:
         super().__init__()
         self.backbone = detector.backbone
+        self.order = [2, 1, 0] if detector.data_preprocessor._channel_conversion else [0, 1, 2]
         self.register_buffer("mean", detector.data_preprocessor.mean.clone(), persistent=False)
         self.register_buffer("std", detector.data_preprocessor.std.clone(), persistent=False)
         with torch.no_grad():
@@ -91,7 +92,7 @@ class BackboneClassifier(BaseModel):
     ) -> dict[str, Tensor]:
         """Cross-entropy of a batch of crops (3×crop_px×crop_px each), and its accuracy."""
         target = torch.tensor(labels, device=self.mean.device)
-        pixels = torch.stack(inputs).to(self.mean.device)
+        pixels = torch.stack(inputs).to(self.mean.device)[:, self.order]
         scores = self.head(self.backbone((pixels - self.mean) / self.std)[-1].mean((2, 3)))
         accuracy = (scores.argmax(1) == target).float().mean()
         return {"loss": F.cross_entropy(scores, target), "accuracy": accuracy}
@@ -116,7 +117,10 @@ def pretrain(
     torch.set_num_threads(1)
     dataset = CropDataset(data_root, kind, settings["crop_px"])
     set_random_seed(SEED)
-    detector = detectors.build(detectors.model_config(arch, dataset.classes, width))
+    config = detectors.model_config(arch, dataset.classes, width)
+    # mmdet freezes the norms and first stages of a ResNet, which come pretrained there.
+    config.backbone.update(frozen_stages=-1, norm_eval=False)
+    detector = detectors.build(config)
     detectors.init_weights(detector)
     model = BackboneClassifier(detector, dataset.classes, settings["crop_px"])
     model.to(memory_format=torch.channels_last)
@@ -133,6 +137,7 @@ def pretrain(
         },
         **ConfigDict(
             work_dir=str(work_dir),
+            default_scope="mmdet",
             randomness={"seed": SEED},
             train_cfg={"by_epoch": True, "max_epochs": settings["epochs"]},
             optim_wrapper={

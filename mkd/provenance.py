@@ -31,6 +31,7 @@ TRAINING = (
     "distillation",
     "history",
     "optimizer",
+    "recipe",
     "training",
     "weights",
     "data/splits",

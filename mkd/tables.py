@@ -8,7 +8,7 @@ from functools import cache
 from itertools import groupby
 
 from mkd import paper, stats
-from mkd.config import Run
+from mkd.config import Run, has_masks, two_stage
 from mkd.records import Records, load_records
 
 __all__ = ["TABLES", "Cell", "Column", "Row", "Table", "build", "load_records", "measure"]
@@ -125,7 +125,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: list[Row]
     note: str = ""
-    """What measured costs are of, where they are not of the runs themselves."""
+    """What measured costs are of, where they are not of the runs themselves; what is elsewhere."""
 
 
 def build(records: Records, runs: Mapping[str, Run], number: int) -> Table:
@@ -168,6 +168,8 @@ def build(records: Records, runs: Mapping[str, Run], number: int) -> Table:
             )
         )
     note = records.edge.note() if number == 1 else ""
+    if number == 2 and not any(two_stage(run.arch) for run in runs.values()):
+        note = "Mask R-CNN R50, which the paper's text names, is a second track at paper scale."
     return Table(number, title, records.scale, columns, rows, note)
 
 
@@ -265,7 +267,7 @@ def _own(run: Run) -> _Draft:
 
 def _published(arch: str, method: str) -> tuple[Decimal | None, str]:
     """The first published AP (mask AP for instance segmentation) of that model, and its source."""
-    key = "mask_AP" if "-ins-" in arch else "box_AP"
+    key = "mask_AP" if has_masks(arch) else "box_AP"
     for known in _paper().published:
         if (known.arch, known.method) == (arch, method) and key in known.cells:
             return known.cells[key], f"{known.source}: {known.locator}"
@@ -293,10 +295,11 @@ def slug(text: str) -> str:
 
 
 def arch_name(arch: str) -> str:
-    """The architecture as the field writes it: ``rtmdet-ins-tiny`` → ``RTMDet-Ins-tiny``."""
+    """The architecture as the field writes it, e.g. ``RTMDet-Ins-tiny``, ``Mask R-CNN R50``."""
     for family, name in ARCH_NAMES.items():
         if arch.startswith(family):
-            return name + arch.removeprefix(family)
+            size = arch.removeprefix(family)
+            return f"{name} {size[1:].upper()}" if two_stage(arch) else name + size
     return arch
 
 

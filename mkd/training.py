@@ -27,7 +27,7 @@ from mmengine.runner import Runner
 from numpy._core import multiarray
 
 import mkd.optimizer  # noqa: F401  (registers)
-from mkd import averaging, history, weights
+from mkd import averaging, history, recipe, weights
 from mkd.data import splits
 from mkd.errors import UserError
 
@@ -132,14 +132,13 @@ def runner_config(
     classes: tuple[str, ...],
     launcher: str = "none",
 ) -> ConfigDict:
-    """mmdet's RTMDet recipe with the scale's values: mmengine's ``Runner`` less its model.
+    """mmdet's recipe with the scale's values: mmengine's ``Runner`` less its model.
 
     Paper §4, implementation details; where paper and recipe differ see
     ``config/deviations.yaml``.
     """
     settings = resolved["train"]
     epochs, second_stage = settings["epochs"], settings["second_stage_epochs"]
-    flat = int(epochs * settings["flat_epochs"])
     on_gpu = settings["device"] == "cuda"
     first, second = detectors.train_pipelines(
         resolved["arch"],
@@ -205,36 +204,9 @@ def runner_config(
         optim_wrapper={
             "type": "AmpOptimWrapper" if on_gpu else "OptimWrapper",
             "constructor": "GroupedOptimWrapperConstructor",
-            "optimizer": {
-                "type": "AdamW",
-                "lr": settings["lr"],
-                "weight_decay": settings["weight_decay"],
-                "fused": True,
-            },
-            "paramwise_cfg": {
-                "norm_decay_mult": 0,
-                "bias_decay_mult": 0,
-                "bypass_duplicate": True,
-            },
+            **recipe.optimizer(settings),
         },
-        param_scheduler=[
-            {
-                "type": "LinearLR",
-                "start_factor": 1e-5,
-                "by_epoch": False,
-                "begin": 0,
-                "end": settings["warmup_iters"],
-            },
-            {
-                "type": "CosineAnnealingLR",
-                "eta_min": settings["lr"] * settings["final_lr"],
-                "begin": flat,
-                "end": epochs,
-                "T_max": epochs - flat,
-                "by_epoch": True,
-                "convert_to_iter_based": True,
-            },
-        ],
+        param_scheduler=recipe.schedule(settings),
         default_hooks={
             "logger": {"type": "LoggerHook", "interval": 20},
             "checkpoint": {
@@ -311,7 +283,8 @@ def _model(
             plan,
             detectors.feature_channels(config, plan.layers),
             detectors.feature_channels(teacher_config, plan.layers),
-            detectors.feature_sources(plan.layers),
+            detectors.feature_sources(config, plan.layers),
+            detectors.feature_strides(config, plan.layers),
         ),
         architecture=student,
         teacher=teacher,

@@ -43,11 +43,12 @@ def load(model: nn.Module, path: Path, prefix: str = "") -> dict[str, Any]:
         UserError: The file is missing, broken, or of another architecture.
     """
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        state = saved["state_dict"]
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        # torchvision's releases are the bare tensors.
+        state = saved.get("state_dict", saved)
     except FileNotFoundError as error:
         raise UserError(f"the weights file {path} does not exist: train its run first") from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError, OSError) as error:
+    except (RuntimeError, EOFError, pickle.UnpicklingError, AttributeError, OSError) as error:
         raise UserError(
             f"the weights file {path} is not a sound checkpoint: delete it and train its run again"
         ) from error
@@ -61,6 +62,9 @@ def load(model: nn.Module, path: Path, prefix: str = "") -> dict[str, Any]:
         state = {name.removeprefix(prefix): v for name, v in state.items() if prefix in name}
     own = model.state_dict()
     for name, value in own.items():
+        if name.endswith("num_batches_tracked"):
+            # A counter that older releases lack and no norm with a momentum reads.
+            state.setdefault(name, value)
         found = state.get(name)
         if found is None or found.shape != value.shape:
             has = "no such tensor" if found is None else f"the shape {tuple(found.shape)}"

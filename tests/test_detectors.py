@@ -2,7 +2,11 @@
 
 import pytest
 
-from mkd import detectors
+from mkd import detectors  # before mmdet
+
+# isort: split
+import torch
+
 from mkd.errors import UserError
 
 
@@ -13,6 +17,7 @@ from mkd.errors import UserError
         ("rtmdet-s", 8.89, 14.83),
         ("rtmdet-m", 24.71, 39.21),
         ("rtmdet-l", 52.32, 80.12),
+        ("mask-rcnn-r50", 44.40, 144.29),
     ],
 )
 def test_params_and_macs_at_full_width(arch: str, params_m: float, macs_g: float) -> None:
@@ -36,9 +41,34 @@ def test_a_width_that_leaves_odd_channels_is_refused() -> None:
 
 @pytest.mark.parametrize("layers", ["neck", "neck_output", "backbone"])
 def test_feature_sources_are_modules_of_the_detector(layers: str) -> None:
-    names = dict(detectors.build(detectors.model_config("rtmdet-tiny", 6, 0.5)).named_modules())
-    for source, _ in detectors.feature_sources(layers):
+    config = detectors.model_config("rtmdet-tiny", 6, 0.5)
+    names = dict(detectors.build(config).named_modules())
+    for source, _ in detectors.feature_sources(config, layers):
         assert source in names
+
+
+@pytest.mark.parametrize(("layers", "levels"), [("neck", 5), ("backbone", 4)])
+def test_every_level_of_mask_rcnn_has_the_channels_and_stride_said(
+    layers: str, levels: int
+) -> None:
+    config = detectors.model_config("mask-rcnn-r50", 6, 0.25)
+    model = detectors.build(config).eval()
+    image = torch.zeros(1, 3, 256, 256)
+    found = {"backbone": model.backbone(image), "neck": model.extract_feat(image)}
+    sources = detectors.feature_sources(config, layers)
+    maps = [found[name][index] for name, index in sources]
+    assert len(found[layers]) == len(maps) == levels
+    assert [m.shape[1] for m in maps] == detectors.feature_channels(config, layers)
+    assert [256 // m.shape[2] for m in maps] == detectors.feature_strides(config, layers)
+
+
+def test_the_cost_of_mask_rcnn_is_that_of_all_its_proposals_whatever_the_weights() -> None:
+    model = detectors.build(detectors.model_config("mask-rcnn-r50", 6, 0.25))
+    first = detectors.complexity(model, 128)
+    detectors.init_weights(model)
+    assert detectors.complexity(model, 128) == first
+    assert model.rpn_head.test_cfg.nms.iou_threshold == 0.7
+    assert not hasattr(model.forward, "keywords")
 
 
 def test_without_mosaic_no_transform_keeps_state() -> None:
@@ -54,3 +84,6 @@ def test_at_paper_scale_the_pipelines_are_mmdets_own() -> None:
     official = detectors.official_config("rtmdet-tiny")
     assert first == official.train_pipeline
     assert second == official.train_pipeline_stage2
+    official = detectors.official_config("mask-rcnn-r50")
+    both = detectors.train_pipelines("mask-rcnn-r50", 640, False, None, False)
+    assert both == (official.train_pipeline, official.train_pipeline)

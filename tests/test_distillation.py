@@ -26,7 +26,7 @@ def pair(method: str, **options: Any) -> distillation.FrozenTeacherDistill:
     channels = [detectors.feature_channels(config, plan.layers) for config in configs]
     model = distillation.FrozenTeacherDistill(
         distiller=distillation.distiller_config(
-            plan, *channels, detectors.feature_sources(plan.layers)
+            plan, *channels, detectors.feature_sources(configs[0], plan.layers)
         ),
         architecture=student,
         teacher=teacher,

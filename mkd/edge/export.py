@@ -15,6 +15,7 @@ from mmengine.model import BaseModel
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mkd.config import has_masks
 from mkd.edge.card import Card
 from mkd.edge.graph import INPUT, save, to_onnx
 from mkd.errors import UserError
@@ -49,7 +50,7 @@ def export_raw(detector: BaseModel, card: Card, path: Path) -> None:
     Raises:
         UserError: The detector has a mask head, which is not exported.
     """
-    if "-ins-" in card.arch:
+    if has_masks(card.arch):
         raise UserError(
             f"{card.model} is {card.arch}: mask heads are not exported, choose a box detector"
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mkd.config import Run
+from mkd.config import Run, has_masks
 from mkd.records import Records
 from mkd.report.formats import bounds, number, points, signed
 from mkd.report.svg import Axis, Plot, legend
@@ -174,7 +174,7 @@ def by_size(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -> 
     """ΔAP of small, medium and large objects, one panel an architecture, one mark a method."""
     panels = []
     for arch in archs:
-        kind = "mask" if "-ins-" in arch else "box"
+        kind = "mask" if has_masks(arch) else "box"
         columns = [Column(key, name, f"{kind}.{key}") for key, name in SIZES]
         cells = {r: measure(records, runs, r.id, columns) for r in plain(runs, arch)}
         drawn = {r: c for r, c in cells.items() if any(cell.delta for cell in c.values())}

@@ -197,7 +197,7 @@ def _distilled_once() -> Any:
     channels = [detectors.feature_channels(config, plan.layers) for config in configs]
     model = distillation.FrozenTeacherDistill(
         distiller=distillation.distiller_config(
-            plan, *channels, detectors.feature_sources(plan.layers)
+            plan, *channels, detectors.feature_sources(configs[0], plan.layers)
         ),
         architecture=student,
         teacher=teacher,

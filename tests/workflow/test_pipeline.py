@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mkd import pipeline, provenance
-from mkd.config import ROOT, load
+from mkd.config import ROOT, load, read_runs
 
 RUNS = Path(__file__).parent / "runs.tsv"
 
@@ -118,6 +118,8 @@ def test_paper_scale_builds_the_whole_graph() -> None:
     )
     trainings = int(jobs["train"]) + int(jobs["train_teacher"])
     assert trainings == int(jobs["evaluate"]) == 3 * len(suite.runs)
+    for run in read_runs(ROOT / "config/mask-rcnn.tsv"):
+        assert f"run={run}, seed=2" in done.stdout
 
 
 def test_an_unknown_scale_is_one_sentence() -> None:

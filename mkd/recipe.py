@@ -1,0 +1,64 @@
+"""Optimizer and learning rate of a training: RTMDet's recipe, or Mask R-CNN's in mmdet.
+
+Which one is a matter of the scale's file: ``sgd`` among the values of ``train`` is mmdet's
+schedule for Mask R-CNN, ``{momentum, milestones}``. Torch is not imported here.
+"""
+
+from typing import Any
+
+
+def optimizer(settings: dict[str, Any]) -> dict[str, Any]:
+    """The optimizer's part of mmengine's ``optim_wrapper``.
+
+    Args:
+        settings: The resolved run's ``train`` section.
+
+    Returns:
+        AdamW without decay of norms and biases (paper §4, implementation details), or SGD.
+    """
+    common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"], "fused": True}
+    if "sgd" in settings:
+        return {"optimizer": {"type": "SGD", "momentum": settings["sgd"]["momentum"], **common}}
+    return {
+        "optimizer": {"type": "AdamW", **common},
+        "paramwise_cfg": {
+            "norm_decay_mult": 0,
+            "bias_decay_mult": 0,
+            "bypass_duplicate": True,
+        },
+    }
+
+
+def schedule(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """mmengine's ``param_scheduler``: a linear warm-up, then cosine or steps to a tenth.
+
+    Args:
+        settings: The resolved run's ``train`` section.
+    """
+    epochs = settings["epochs"]
+    warmup = {"type": "LinearLR", "by_epoch": False, "begin": 0, "end": settings["warmup_iters"]}
+    if "sgd" in settings:
+        return [
+            {**warmup, "start_factor": 0.001},
+            {
+                "type": "MultiStepLR",
+                "begin": 0,
+                "end": epochs,
+                "by_epoch": True,
+                "milestones": list(settings["sgd"]["milestones"]),
+                "gamma": 0.1,
+            },
+        ]
+    flat = int(epochs * settings["flat_epochs"])
+    return [
+        {**warmup, "start_factor": 1e-5},
+        {
+            "type": "CosineAnnealingLR",
+            "eta_min": settings["lr"] * settings["final_lr"],
+            "begin": flat,
+            "end": epochs,
+            "T_max": epochs - flat,
+            "by_epoch": True,
+            "convert_to_iter_based": True,
+        },
+    ]
