@@ -1,6 +1,7 @@
 """Accuracy of a detector on the val set: mmdet detects, faster-coco-eval scores."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -105,9 +106,9 @@ def score(annotations: Path, detections: dict[str, list[Any]]) -> dict[str, dict
         if not detections[kind]:
             metrics[name] = dict.fromkeys(STATS, 0.0)
             continue
-        evaluation = COCOeval_faster(
-            truth, truth.loadRes(detections[kind]), iouType=kind, print_function=lambda *_: None
-        )
+        # A copy: scoring turns the text of an RLE into bytes, which JSON has not.
+        loaded = truth.loadRes(deepcopy(detections[kind]))
+        evaluation = COCOeval_faster(truth, loaded, iouType=kind, print_function=lambda *_: None)
         evaluation.run()
         metrics[name] = {
             stat: None if value < 0 else round(100 * float(value), 3)

@@ -1,5 +1,6 @@
 """Mask R-CNN, the second track of Table 2: its rows, its recipe, and a few steps of it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,7 @@ def test_a_few_steps_on_data_with_masks(
     assert 0 < len(boxes) <= resolved["evaluate"]["max_per_image"]
     scored = evaluation.score(smoke_data / "annotations/instances_val.json", found)
     assert set(scored["metrics"]["mask"]) == set(evaluation.STATS)
+    assert json.loads(json.dumps(found)) == found
 
 
 @pytest.mark.slow
