@@ -225,7 +225,6 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     scale_file = scales / f"{config['scale']}.yaml"
     settings = _read_yaml(scale_file)
     validate(settings, "scale", str(scale_file))
-    # An absolute path stays what it is.
     runs = read_runs(path.parent.parent / config["runs"])
     if "mask_rcnn" in settings:
         # Behind the table's own rows, which win.
