@@ -6,7 +6,7 @@ Torch is not imported here: the Snakefile loads this module at every start.
 import csv
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -112,7 +112,10 @@ class Suite:
 
     def epochs(self, run: str) -> int:
         """Length of a run in epochs of the train set."""
-        return int(_per_run(self._section("train", run)["epochs"], self.run(run)))
+        train = self._section("train", run)
+        if "teacher_epochs" in train and run in teachers(self.runs):
+            return int(train["teacher_epochs"])
+        return int(_per_run(train["epochs"], self.run(run)))
 
     def _section(self, name: str, run: str) -> dict[str, Any]:
         """A section of the scale with what the scale replaces in it for Mask R-CNN."""
@@ -131,6 +134,7 @@ class Suite:
         """All that decides a run's weights: its row, its seed, the scale, its teacher's same."""
         row = self.run(run)
         train = {**self._section("train", run), "epochs": self.epochs(run)}
+        train.pop("teacher_epochs", None)
         plan = methods.plan(row.id, row.method, row.options, two_stage(row.arch))
         return {
             "run": row.id,
@@ -229,7 +233,31 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     if "mask_rcnn" in settings:
         # Behind the table's own rows, which win.
         runs = {**runs, **read_runs(path.parent.parent / settings["mask_rcnn"]["runs"]), **runs}
+    if "teacher_epochs" in settings["train"]:
+        runs = _with_own_teachers(runs)
     return Suite(config["scale"], settings, runs, config)
+
+
+def teachers(runs: dict[str, Run]) -> set[str]:
+    """Ids of the runs that teach another."""
+    return {run.teacher for run in runs.values() if run.teacher is not None}
+
+
+def _with_own_teachers(runs: dict[str, Run]) -> dict[str, Run]:
+    """The runs, with one more for each teacher that is also a table's baseline.
+
+    A scale whose teachers train longer than their students cannot have one run for both roles.
+    """
+    names = {
+        name: f"{name.removesuffix('-baseline')}-teacher"
+        for name in runs
+        if name in teachers(runs) and runs[name].tables
+    }
+    students = {
+        run.id: replace(run, teacher=names.get(run.teacher or "", run.teacher))
+        for run in runs.values()
+    }
+    return students | {new: replace(runs[name], id=new, tables=()) for name, new in names.items()}
 
 
 def read_runs(path: Path) -> dict[str, Run]:

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from mkd import methods, provenance
+from mkd import config, methods, provenance
 from mkd.config import ROOT, Suite, default_config, digest
 from mkd.files import sha256_file
 
@@ -155,8 +155,8 @@ def pretraining(suite: Suite, size: str) -> str:
 
 
 def teachers(suite: Suite) -> list[str]:
-    """Ids of the runs that teach another."""
-    return sorted({run.teacher for run in suite.runs.values() if run.teacher is not None})
+    """Ids of the runs that teach another, in order."""
+    return sorted(config.teachers(suite.runs))
 
 
 def gpus(suite: Suite) -> int:

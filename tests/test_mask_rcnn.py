@@ -171,7 +171,7 @@ def test_every_method_distils_all_five_levels(suite: config.Suite, method: str) 
 def test_two_stage_detectors_are_distilled_with_their_authors_weights(suite: config.Suite) -> None:
     losses = suite.resolve("mask-r50-mgd", 0)["distillation"]["losses"]["mgd"]
     assert losses == {"type": "MGD", "mask_ratio": 0.45, "distance_weight": 5e-7}
-    ours = config.load({"runs": "config/grid.tsv"}).resolve("tiny-mgd", 0)
+    ours = config.load().resolve("tiny-mgd", 0)
     assert ours["distillation"]["losses"]["mgd"] == {"type": "MGD"}
 
 

@@ -10,7 +10,7 @@ from mkd.records import Records
 from mkd.report.formats import bounds, number, points, signed
 from mkd.report.svg import Axis, Plot, legend
 from mkd.stats import Interval
-from mkd.tables import Column, Row, Table, arch_name, measure, method_name
+from mkd.tables import Column, Row, Table, arch_name, baseline_of, measure, method_name
 
 SHAPES = {
     "baseline": "circle",
@@ -51,7 +51,7 @@ def plain(runs: Mapping[str, Run], arch: str) -> list[Run]:
         if run.arch == arch
         and not run.options
         and run.method in SHAPES
-        and (run.method == "baseline" or {1, 2} & set(run.tables))
+        and (run.id == baseline_of(run.id, runs) or {1, 2} & set(run.tables))
     ]
     return sorted(kept, key=lambda run: list(SHAPES).index(run.method))
 
