@@ -13,22 +13,24 @@ from mkd import distillation
 CURVE_POINTS = 200
 
 
-def summary(runner: Runner, wall_s: float) -> dict[str, Any]:
+def summary(runner: Runner, wall_s: float, resumed: int = 0) -> dict[str, Any]:
     """A finished training's part of the record.
 
     Args:
         runner: After ``train``; mmengine's message hub carries what earlier, killed processes of
             the run logged.
         wall_s: Seconds this process took.
+        resumed: Epochs that earlier processes had done.
 
     Returns:
-        Iterations, epochs, images a second, ``wall_s``, ``step_s`` (seconds inside training steps,
-        data loading left out), ``curve``, and where something was distilled ``gradient_norms`` (one
+        Iterations, epochs, images a second, ``wall_s``, ``step_s`` (seconds of it inside training
+        steps, data loading left out), ``curve``, and where something was distilled ``gradient_norms`` (one
         value for the first step of each epoch, a list a term and level) and ``term_weights``.
     """
     logged = MessageHub.get_current_instance().log_scalars
     seconds = np.asarray(logged["train/time"].data[0])
     loading = np.asarray(logged["train/data_time"].data[0])
+    own = (seconds - loading)[resumed * len(runner.train_dataloader) :]
     images = runner.train_dataloader.batch_size * runner.world_size
     gradients = {
         key.removeprefix("train/distill."): [float(value) for value in buffer.data[0]]
@@ -49,7 +51,7 @@ def summary(runner: Runner, wall_s: float) -> dict[str, Any]:
         "epochs": runner.max_epochs,
         "images_per_s": round(float(images / np.median(seconds)), 2),
         "wall_s": round(wall_s, 2),
-        "step_s": round(float((seconds - loading).sum()), 2),
+        "step_s": round(float(own.sum()), 2),
         "curve": _curve(logged, len(runner.train_dataloader)),
     }
 

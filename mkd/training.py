@@ -122,7 +122,8 @@ def train(
     # mmengine leaves the averaged weights in the EMA copy; validation would swap them in.
     ema = next(hook for hook in runner.hooks if isinstance(hook, averaging.StudentEMAHook))
     student.load_state_dict(ema.ema_model.module.state_dict())
-    return student.cpu().eval(), history.summary(runner, time.monotonic() - began)
+    resumed = _epoch(checkpoint) if checkpoint else 0
+    return student.cpu().eval(), history.summary(runner, time.monotonic() - began, resumed)
 
 
 def runner_config(
@@ -222,9 +223,7 @@ def runner_config(
 
 def last_sound_checkpoint(work_dir: Path) -> Path | None:
     """The newest checkpoint that can be read whole; broken ones are removed on the way."""
-    for path in sorted(
-        work_dir.glob("epoch_*.pth"), key=lambda file: int(file.stem.split("_")[1]), reverse=True
-    ):
+    for path in sorted(work_dir.glob("epoch_*.pth"), key=_epoch, reverse=True):
         try:
             with torch.serialization.safe_globals(_WRITTEN_BY_MMENGINE):
                 torch.load(path, map_location="cpu")
@@ -234,6 +233,10 @@ def last_sound_checkpoint(work_dir: Path) -> Path | None:
             if is_main_process():
                 path.unlink(missing_ok=True)
     return None
+
+
+def _epoch(checkpoint: Path) -> int:
+    return int(checkpoint.stem.split("_")[1])
 
 
 # What a run's own checkpoint holds besides tensors and plain values.
