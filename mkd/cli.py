@@ -107,6 +107,12 @@ def _pictures(options: argparse.Namespace) -> None:
     jobs.pictures(_suite(options), options.out)
 
 
+def _attention(options: argparse.Namespace) -> None:
+    from mkd import jobs
+
+    jobs.attention(_suite(options), options.out)
+
+
 def _masks(options: argparse.Namespace) -> None:
     from mkd import jobs
 
@@ -203,6 +209,10 @@ def _parser() -> argparse.ArgumentParser:
 
     pictures = verb("pictures", _pictures, "lay detections of three runs on the same val images")
     pictures.add_argument("--out", type=Path, required=True)
+
+    text = "map where a student looks, before and after distillation, and its teacher"
+    attention = verb("attention", _attention, text)
+    attention.add_argument("--out", type=Path, required=True)
 
     masks = verb("masks", _masks, "measure what the frequency term's mask does to the loss")
     masks.add_argument("--out", type=Path, required=True)

@@ -172,6 +172,25 @@ def pictures(suite: Suite, out: Path) -> None:
     qualitative.make(suite.data_root / images, suite.data_root / annotations, found, out)
 
 
+def attention(suite: Suite, out: Path) -> None:
+    """Map where a student looks before and after distillation, and its teacher, for the report."""
+    from mkd import tables
+    from mkd.report import attention as maps
+
+    annotations, images = SPLITS[suite.settings["data"]["kind"]]["val"]
+    runs = {}
+    *students, teacher = pipeline.attended(suite).items()
+    for name, paths in students:
+        run = suite.run(name)
+        method = tables.method_name(run)
+        when = f"after {method}" if method else "before"
+        runs[f"{tables.arch_name(run.arch)}, {when}"] = [Path(path) for path in paths]
+    arch = tables.arch_name(suite.run(teacher[0]).arch)
+    runs[f"{arch}, the teacher"] = [Path(path) for path in teacher[1]]
+    with _readable_images(suite.data_root):
+        maps.make(suite.data_root / images, suite.data_root / annotations, runs, out)
+
+
 def masks(out: Path) -> None:
     """Measure what the frequency term's mask does to the loss, for the report."""
     from mkd.losses import analysis

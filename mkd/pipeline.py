@@ -23,10 +23,19 @@ IMAGENET = {
 }
 """ImageNet weights by size of backbone: OpenMMLab's of mmdet's RTMDet configs, where m, l and x
 start from scratch, and torchvision's (IMAGENET1K_V1) of its Mask R-CNN configs."""
+ATTENTION_MODULES = (
+    "detectors",
+    "losses/common",
+    "report/attention",
+    "report/qualitative",
+    "weights",
+    "compat/ops",
+)
+"""Modules that decide what the maps of attention show of given weights."""
 MASK_MODULES = ("losses/analysis", "losses/common", "losses/frequency_mask")
 """Modules that decide what the mask's figure shows."""
 PICTURED = ("tiny-baseline", "tiny-cwd", "tiny-mkd")
-"""Runs whose detections are shown as pictures."""
+"""Runs whose detections and attention are shown as pictures, before and after distillation."""
 TABLE_MODULES = ("edge/records", "paper", "records", "report/formats", "stats", "tables")
 """Modules that decide what a table says of given records."""
 REPORT_MODULES = ("audit", "claims", "deviations", "quotes", "verdicts")
@@ -113,6 +122,21 @@ def pictured(suite: Suite) -> dict[str, str]:
         for run in PICTURED
         if run in suite.runs
     }
+
+
+def attended(suite: Suite) -> dict[str, list[str]]:
+    """Weights of every seed of :data:`PICTURED`, and last of the teacher of their last, MKD.
+
+    Nothing where the table does not have that run.
+    """
+    after = suite.runs.get(PICTURED[-1])
+    if after is None or after.teacher is None:
+        return {}
+    students = [run for run in PICTURED if run in suite.runs]
+    return {
+        run: [run_path(suite, run, seed, "weights.pth") for seed in suite.seeds(run)]
+        for run in students
+    } | {after.teacher: teacher_weights(suite, after.id)}
 
 
 def table_code() -> str:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from mkd.config import ROOT, Suite
 from mkd.records import Problem, Records
-from mkd.report import breakdown, curves, figures, pictures, spectrum
+from mkd.report import attention_view, breakdown, curves, figures, pictures, spectrum
 from mkd.report.figures import Panel
 from mkd.tables import Table
 
@@ -42,11 +42,19 @@ def gallery(
         (None, "it is written with the pictures"),
         problems,
     )
+    looks, measured = _drawn(
+        suite.results,
+        "attention",
+        lambda data: (attention_view.attention(data), data["measured"]),
+        (None, "val images"),
+        problems,
+    )
     masks = _drawn(suite.results, "masks", spectrum.panels, None, problems)
     shown = [
         _figure("forest", "Difference to the baseline", figures.forest(made[1])),
         _figure("sizes", "Difference by object size", figures.by_size(records, runs, archs)),
         _figure("detections", "Detections", body=picture, rule=rule),
+        _figure("attention", "Attention", body=looks, measured=measured),
         _figure("masks", "Instance segmentation", figures.forest(made[2])),
         _figure("teachers", "Choice of teacher", figures.forest(made[3])),
         _figure("components", "Components left out", figures.forest(made[4])),
@@ -88,7 +96,7 @@ def _drawn(
         return nothing
     try:
         return draw(json.loads(path.read_bytes()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         where = str(path.relative_to(results))
         problems.append(Problem(where, f"not the figure's data: {error!r}"))
         return nothing

@@ -19,42 +19,45 @@ def detections(qualitative: Mapping[str, Any]) -> Markup:
     Args:
         qualitative: What :func:`mkd.report.qualitative.make` wrote.
     """
-    photos = Markup("").join(
-        tag(
-            "image",
-            id=f"photo-{at}",
-            href=image["photo"],
-            width=image["width"],
-            height=image["height"],
-            preserveAspectRatio="none",
-        )
-        for at, image in enumerate(qualitative["images"])
-    )
     tiles = []
     for at, image in enumerate(qualitative["images"]):
         tiles.append(_tile(at, image, "ground truth", {"truth": image["truth"]}))
         tiles += [_tile(at, image, name, judged) for name, judged in image["found"].items()]
     columns = 1 + max((len(i["found"]) for i in qualitative["images"]), default=0)
-    grid = tag("ol", Markup("").join(tiles), style=f"--columns:{columns}")
     return (
-        tag("svg", tag("defs", photos), class_="hidden-defs", aria_hidden="true")
-        + _legend()
-        + tag(
-            "div",
-            grid,
-            class_="shots",
-            role="region",
-            tabindex=0,
-            aria_label="Detections, scrollable",
+        photographs(qualitative["images"], "photo") + _legend() + grid(tiles, columns, "Detections")
+    )
+
+
+def photographs(images: Sequence[Mapping[str, Any]], name: str) -> Markup:
+    """The photographs, for ``#<name>-0``, ``#<name>-1`` … to use."""
+    placed = (
+        tag(
+            "image",
+            id=f"{name}-{at}",
+            href=image["photo"],
+            width=image["width"],
+            height=image["height"],
+            preserveAspectRatio="none",
         )
+        for at, image in enumerate(images)
+    )
+    inside = tag("defs", Markup("").join(placed))
+    return tag("svg", inside, class_="hidden-defs", aria_hidden="true")
+
+
+def grid(tiles: Sequence[Markup], columns: int, name: str) -> Markup:
+    """Tiles row by row in a region that scrolls where it is narrow."""
+    rows = tag("ol", Markup("").join(tiles), style=f"--columns:{columns}")
+    return tag(
+        "div", rows, class_="shots", role="region", tabindex=0, aria_label=f"{name}, scrollable"
     )
 
 
 def _tile(
     at: int, image: Mapping[str, Any], name: str, kinds: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Markup:
-    unit = max(image["width"], image["height"]) / 42
-    boxes = Markup("").join(_box(k, box, unit) for k, found in kinds.items() for box in found)
+    boxes = Markup("").join(outline(k, box, image) for k, found in kinds.items() for box in found)
     truth = kinds.get("truth")
     counts = (
         f"{len(truth)} objects, {sum(b['small'] for b in truth)} small"
@@ -71,21 +74,24 @@ def _tile(
     return tag("li", picture + tag("strong", escape(name)) + tag("div", escape(counts)))
 
 
-def _box(kind: str, box: Mapping[str, Any], unit: float) -> Markup:
+def outline(kind: str, box: Mapping[str, Any], image: Mapping[str, Any]) -> Markup:
+    """A box of an image with its words as the title, and an “s” beside a small one."""
     x, y, width, height = box["bbox"]
     place = {"x": x, "y": y, "width": width, "height": height}
     score = f", score {box['score']:.2f}" if "score" in box else ""
     words = f"{WORDS.get(kind, 'object')}: {box['category']}{score}{', small' * box['small']}"
     drawn = tag("rect", class_="halo", **place) + tag("rect", class_=f"box b-{kind}", **place)
     if box["small"]:
+        letter = max(image["width"], image["height"]) / 18
+        fits = x + width + letter < image["width"]
         drawn += tag(
             "text",
             "s",
             class_="size",
-            x=x + width,
-            y=y,
-            dx=unit / 8,
-            style=f"font-size:{unit:.1f}px",
+            x=x + width + letter / 6 if fits else x - letter / 6,
+            y=max(y + letter / 3, letter),
+            text_anchor=None if fits else "end",
+            style=f"font-size:{letter:.1f}px",
         )
     return tag("g", titled(words) + drawn)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from mkd.errors import UserError
 from mkd.files import write_json
@@ -37,8 +38,8 @@ def make(images: Path, annotations: Path, detections: Mapping[str, Path], out: P
     Raises:
         UserError: A file is missing or cannot be read.
     """
-    truth = _read(annotations)
-    found = {name: _read(path)["bbox"] for name, path in detections.items()}
+    truth = read(annotations)
+    found = {name: read(path)["bbox"] for name, path in detections.items()}
     names = {category["id"]: category["name"] for category in truth["categories"]}
     shown = []
     for image in choose(truth):
@@ -48,8 +49,8 @@ def make(images: Path, annotations: Path, detections: Mapping[str, Path], out: P
                 "id": image["id"],
                 "width": image["width"],
                 "height": image["height"],
-                "photo": _photo(images / image["file_name"]),
-                "truth": [_box(a, names) for a in here if not a.get("iscrowd")],
+                "photo": photo(images / image["file_name"]),
+                "truth": [described(a, names) for a in here if not a.get("iscrowd")],
                 "found": {
                     name: judge(here, [b for b in boxes if b["image_id"] == image["id"]], names)
                     for name, boxes in found.items()
@@ -96,14 +97,14 @@ def judge(
         best = max(same, key=lambda a: iou(a["bbox"], box["bbox"]), default=None)
         if best is not None and iou(best["bbox"], box["bbox"]) >= IOU:
             free.remove(best)
-            judged["hit"].append(_box({**box, "area": best["area"]}, names))
+            judged["hit"].append(described({**box, "area": best["area"]}, names))
         elif not any(
             a["category_id"] == box["category_id"]
             and iou(a["bbox"], box["bbox"], crowd=True) >= IOU
             for a in crowds
         ):
-            judged["false"].append(_box(box, names))
-    judged["miss"] = [_box(a, names) for a in free]
+            judged["false"].append(described(box, names))
+    judged["miss"] = [described(a, names) for a in free]
     return judged
 
 
@@ -117,7 +118,8 @@ def iou(a: Sequence[float], b: Sequence[float], *, crowd: bool = False) -> float
     return shared / (b[2] * b[3] if crowd else a[2] * a[3] + b[2] * b[3] - shared)
 
 
-def _box(box: Box, names: Mapping[int, str]) -> dict[str, Any]:
+def described(box: Box, names: Mapping[int, str]) -> dict[str, Any]:
+    """An annotation or a detection as the pictures show it."""
     area = box.get("area", box["bbox"][2] * box["bbox"][3])
     made = {
         "bbox": [round(float(v), 2) for v in box["bbox"]],
@@ -127,11 +129,20 @@ def _box(box: Box, names: Mapping[int, str]) -> dict[str, Any]:
     return made | ({"score": round(float(box["score"]), 3)} if "score" in box else {})
 
 
-def _photo(path: Path) -> str:
-    """The image as a WebP data URI, no larger than :data:`MOST_PX`."""
+def photo(path: Path) -> str:
+    """An image file as :func:`embed` gives it.
+
+    Raises:
+        UserError: The file is missing or cannot be read.
+    """
     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if pixels is None:
         raise UserError(f"the image {path} is missing or cannot be read: make the data set again")
+    return embed(pixels)
+
+
+def embed(pixels: np.ndarray) -> str:
+    """Pixels, rows × columns × BGR, as a WebP data URI no larger than :data:`MOST_PX`."""
     factor = MOST_PX / max(pixels.shape[:2])
     if factor < 1:
         pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
@@ -139,7 +150,12 @@ def _photo(path: Path) -> str:
     return "data:image/webp;base64," + base64.b64encode(coded.tobytes()).decode()
 
 
-def _read(path: Path) -> Any:
+def read(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UserError: The file is missing or broken.
+    """
     try:
         return json.loads(path.read_bytes())
     except OSError as error:

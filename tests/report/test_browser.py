@@ -60,6 +60,22 @@ def url(suite: Suite, fill: Callable[..., Path]) -> str:
     (suite.results / "figures/qualitative.json").write_text(
         json.dumps({"rule": "the first by id", "images": [image]})
     )
+    look = {"map": image["photo"], "inside": 0.3, "agreement": 0.5}
+    levels = [{"stride": 8, "inside": [0.3, 0.4], "agreement": [0.5, None]}]
+    detectors = [{"name": name, "levels": levels} for name in ("RTMDet-tiny, before", "RTMDet-s")]
+    maps = {detector["name"]: look for detector in detectors}
+    (suite.results / "figures/attention.json").write_text(
+        json.dumps(
+            {
+                "measured": "2 val images",
+                "top": 2.0,
+                "colors": image["photo"],
+                "area": [0.2],
+                "detectors": detectors,
+                "images": [{**image, "maps": maps}],
+            }
+        )
+    )
     (suite.results / "figures/masks.json").write_text(
         json.dumps(
             [
@@ -148,6 +164,8 @@ def test_it_reads_without_javascript(browser: Browser, url: str) -> None:
     assert page.locator("#t1-rtmdet-tiny-ours-m-ap").is_visible()
     for figure in ("forest", "spectrum", "pr", "errors"):
         assert page.locator(f"#{figure} svg").first.is_visible()
+    assert page.locator("#attention .looks").count() == 2
+    assert page.locator("#attention .looks").first.is_visible()
     assert page.locator("thead button").count() == 0
     page.locator("#table1-points summary").click()
     assert page.locator("#table1-points td").first.is_visible()

@@ -1,6 +1,7 @@
 """Which images are shown, and how a detection is judged."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,23 @@ def test_make_writes_what_the_picture_shows(files: dict[str, Path]) -> None:
     assert "plain &lt;b&gt;" in picture
     assert picture.count("data:image/webp") == 1
     assert picture.count('href="#photo-0"') == 2
+
+
+@pytest.mark.parametrize(
+    "bbox", [[0, 0, 20, 20], [280, 0, 20, 20], [140, 180, 20, 20], [270, 190, 29, 9]]
+)
+def test_a_small_objects_letter_stays_in_the_picture(bbox: list[float]) -> None:
+    box = {"bbox": bbox, "category": "disc", "small": True}
+    drawn = str(pictures.outline("truth", box, {"width": 300, "height": 200}))
+    found = re.search(r'<text class="size" x="(\S+)" y="(\S+)"(.*)font-size:(\S+)px', drawn)
+    assert found is not None
+    x, y, size = (float(found[at]) for at in (1, 2, 4))
+    assert size - 0.1 < y <= 200
+    left = x - size if "end" in found[3] else x
+    assert left >= 0
+    assert left + size <= 300
+    assert left >= bbox[0] + bbox[2] or left + size <= bbox[0]
+    assert "<text" not in str(pictures.outline("truth", {**box, "small": False}, {}))
 
 
 @pytest.mark.parametrize("name", ["val.json", "found.json", "a.png"])

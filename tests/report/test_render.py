@@ -63,6 +63,8 @@ def test_empty_results_render_and_say_not_run(suite: Suite) -> None:
     made = page(suite)
     for number in range(1, 6):
         assert "not run" in made.text[f"table{number}"]
+    for figure in ("detections", "attention"):
+        assert "Not run" in made.text[figure]
     assert "0 of 13 planned runs" in made.text["verdicts"]
     assert "reproduced" not in made.text["verdicts"].replace("not reproduced", "")
     assert "problems" not in made.ids
@@ -184,8 +186,10 @@ def test_broken_figures_are_named(suite: Suite, fill: Callable[..., Path]) -> No
     (suite.results / "figures").mkdir()
     (suite.results / "figures/qualitative.json").write_text('{"images": [{}], "rule": "x"}')
     (suite.results / "figures/masks.json").write_text('[{"mask": "literal"}]')
+    (suite.results / "figures/attention.json").write_text('{"images": [], "detectors": []}')
     made = page(suite)
-    for name, figure in (("qualitative", "detections"), ("masks", "spectrum")):
+    shown = {"qualitative": "detections", "masks": "spectrum", "attention": "attention"}
+    for name, figure in shown.items():
         assert f"figures/{name}.json" in made.text["problems"]
         assert "Not run" in made.text[figure]
 

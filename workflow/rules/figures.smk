@@ -18,6 +18,26 @@ rule pictures:
         "{params.python} -m mkd pictures --out {output} {params.config} > {log} 2>&1"
 
 
+rule attention:
+    """Where students and their teacher look on those images, before and after distillation."""
+    input:
+        data=rules.data.output,
+        weights=sum(pipeline.attended(suite).values(), []),
+    output:
+        f"{RESULTS}/figures/attention.json",
+    log:
+        f"{RESULTS}/logs/attention.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    params:
+        python=PYTHON,
+        config=CONFIG,
+        code=provenance.code_digest(pipeline.ATTENTION_MODULES),
+    shell:
+        "{params.python} -m mkd attention --out {output} {params.config} > {log} 2>&1"
+
+
 rule masks:
     """What the random mask of the frequency term does to the loss, by experiment."""
     output:

@@ -4,6 +4,7 @@ rule report:
         pipeline.records(suite),
         rules.masks.output,
         rules.pictures.output if pipeline.pictured(suite) else [],
+        rules.attention.output if pipeline.attended(suite) else [],
     output:
         page=report(
             f"{RESULTS}/report/index.html",
