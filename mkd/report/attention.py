@@ -120,7 +120,8 @@ def make(images: Path, annotations: Path, runs: Mapping[str, Sequence[Path]], ou
     }
     ids = [image["id"] for image in measured]
     fine = [look[0][image["id"]].maps[0].ravel() for look in looks.values() for image in shown]
-    top = float(np.percentile(np.concatenate(fine), 99)) if fine else 1.0
+    # A map that is flat, 1 everywhere, is to look like one: no brighter than half the scale.
+    top = max(2.0, float(np.percentile(np.concatenate(fine), 99)) if fine else 0.0)
     write_json(
         out,
         {

@@ -178,6 +178,7 @@ def test_the_data_says_what_the_maps_do(made: dict[str, Any]) -> None:
         assert level["agreement"] == [1.0]
         # A random network does not look at objects: half to twice their area.
         assert area / 2 < level["inside"][0] < 2 * area
+    assert data["top"] >= 2
     assert data["measured"].startswith("10 val images")
     assert all(-1 < r < 1 for level in student["levels"] for r in level["agreement"])
 
