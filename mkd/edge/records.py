@@ -1,4 +1,4 @@
-"""The only reader of the edge suite's records: ``complexity/``, ``latency/``, ``exported/``."""
+"""The only reader of the edge suite's records, one folder a kind: :data:`KINDS`."""
 
 import json
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from typing import Any
 from mkd import config
 from mkd.errors import UserError
 
+KINDS = ("complexity", "exported", "latency", "published")
 SETTINGS = (("tensorrt", "fp16"), ("cuda", "fp16"), ("cpu", "fp32"))
 """Provider and precision of Table 1's latency column: the paper's own, or the nearest to it."""
 
@@ -21,12 +22,14 @@ class EdgeRecords:
         complexity: Model → record.
         latency: Every latency record; those with ``scale`` null come from another host.
         exported: Run → record.
+        published: Model whose published checkpoint was scored → record.
         problems: Path in the scale's folder, and what is wrong with the record there.
     """
 
     complexity: dict[str, dict[str, Any]] = field(default_factory=dict)
     latency: list[dict[str, Any]] = field(default_factory=list)
     exported: dict[str, dict[str, Any]] = field(default_factory=dict)
+    published: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
     def column(self) -> list[dict[str, Any]]:
@@ -44,17 +47,28 @@ class EdgeRecords:
         return []
 
     def costs(self) -> dict[str, dict[str, float]]:
-        """Model of Table 1 → ``params_m``, ``macs_g`` and, where it was timed, ``latency_ms``."""
+        """Model of Table 1 → ``params_m``, ``macs_g``; where it was timed ``latency_ms``, where its
+        published checkpoint was scored ``box.AP`` and ``box.AP50``."""
         costs = {
             model: {key: float(record[key]) for key in ("params_m", "macs_g")}
             for model, record in self.complexity.items()
         }
         for record in self.column():
             costs.setdefault(record["model"], {})["latency_ms"] = float(record["latency_ms"])
+        for model, record in self.published.items():
+            scored = {f"box.{name}": record["metrics"][name] for name in ("AP", "AP50")}
+            known = {key: float(value) for key, value in scored.items() if value is not None}
+            costs.setdefault(model, {}).update(known)
         return costs
 
     def note(self) -> str:
-        """One sentence that says what the costs of Table 1 are; empty where there are none."""
+        """What the figures of Table 1 are that no run has, in two sentences."""
+        quoted = "AP of a detector outside the suite is quoted: the paper’s column has it"
+        if self.published:
+            quoted += "; where a figure stands, its published weights were scored on this val set"
+        return f"{self._costs_note()}{quoted}."
+
+    def _costs_note(self) -> str:
         sizes = sorted({record["input_px"] for record in self.complexity.values()})
         if not sizes:
             return ""
@@ -64,14 +78,14 @@ class EdgeRecords:
         )
         column = self.column()
         if not column:
-            return f"{words}; latency was not run."
+            return f"{words}; latency was not run. "
         first = column[0]
         threads = first["settings"]["threads"]
         chip = ", ".join(first["host"]["gpu"]) or first["host"]["cpu"]
         return (
             f"{words}; latency is the median of the {first['precision'].upper()} graph without "
             f"NMS, batch 1, ONNX Runtime {first['provider'].upper()}, "
-            f"{threads} CPU thread{'s' * (threads > 1)}, {chip}."
+            f"{threads} CPU thread{'s' * (threads > 1)}, {chip}. "
         )
 
 
@@ -83,7 +97,7 @@ def load(root: Path, scale: str) -> EdgeRecords:
         scale: Its scale; a latency record may say so or be of no scale.
     """
     records = EdgeRecords()
-    for kind in ("complexity", "exported", "latency"):
+    for kind in KINDS:
         for where, found in _each(root, kind, records.problems):
             if kind == "complexity":
                 records.complexity[found["model"]] = found
@@ -93,6 +107,8 @@ def load(root: Path, scale: str) -> EdgeRecords:
                 )
             elif kind == "exported":
                 records.exported[found["run"]] = found
+            elif kind == "published":
+                records.published[found["model"]] = found
             else:
                 records.latency.append(found)
                 if not found["passed"]:

@@ -40,6 +40,8 @@ TIMING_CODE = ("edge/card", "edge/frame", "edge/run", "edge/timing")
 """Modules that decide what a latency is."""
 ACCURACY_CODE = ("edge/accuracy", "evaluation")
 """Modules that decide, with the exporting ones, what the AP of an exported file is."""
+PUBLISHED_CODE = ("edge/models", "edge/published", "edge/zoo", "evaluation", "weights")
+"""Modules that decide what the AP of a published checkpoint is."""
 
 
 @cache
@@ -118,12 +120,49 @@ def exported_records(suite: Suite) -> list[str]:
     return [f"{suite.results.as_posix()}/exported/{run}.json" for run in students(suite)]
 
 
-def timing_options(suite: Suite, cores: int | None) -> str:
-    """Options of `mkd latency`; a job that takes all ``cores`` of a run times with as many
-    threads, and no more than the machine has. Students have an input size of their own."""
+def published_records(suite: Suite) -> list[str]:
+    """AP of the published checkpoints that the weights folder holds, where the data are COCO's."""
+    if suite.settings["data"]["kind"] != "coco":
+        return []
+    held = [model for model in zoo(suite) if checkpoint(suite, model) is not None]
+    return [f"{suite.results.as_posix()}/published/{model}.json" for model in held]
+
+
+def checkpoint(suite: Suite, model: str) -> Path | None:
+    """The published checkpoint of a model that is MMYOLO's, or None where there is none.
+
+    OpenMMLab names a checkpoint by its configuration, with the date and a digest behind it. RTMDet
+    is trained here, so what is published of it is not looked for.
+    """
+    if models.MODELS[model] == "rtmdet":
+        return None
+    name = Path(models.MODELS[model]).name
+    return next(iter(sorted(Path(suite.config["weights"]).glob(f"{name}*.pth"))), None)
+
+
+def table_records(suite: Suite) -> list[str]:
+    """All that Table 1 shows and no run has: params, MACs, latency, AP of published checkpoints."""
+    return [
+        *complexity_records(suite),
+        *latency_records(suite, zoo(suite)),
+        *published_records(suite),
+    ]
+
+
+def student_records(suite: Suite) -> list[str]:
+    """AP and latency of the students' exported files."""
+    return [*exported_records(suite), *latency_records(suite, students(suite))]
+
+
+def timing_options(suite: Suite) -> str:
+    """Options of `mkd latency`. Students have an input size of their own."""
     chosen = settings(suite)
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = min(cores or usable or 1, usable or 1)
     names = ("min_samples", "min_seconds", "gate", "retries", "restarts")
     options = [f"--{name.replace('_', '-')} {chosen[name]}" for name in names]
-    return " ".join([f"--scale {suite.scale} --threads {threads}", *options])
+    return " ".join([f"--scale {suite.scale}", *options])
+
+
+def timing_threads(cores: int) -> int:
+    """Threads of a timing job that was given that many cores: no more than the machine has."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores, usable or 1)

@@ -1,4 +1,4 @@
-"""The command line's verbs ``export`` and ``latency``. Nothing heavy is imported until one runs."""
+"""The verbs ``export``, ``published`` and ``latency``. Nothing heavy is imported until one runs."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from mkd.files import write_json
 
 
 def add(verb: Callable[..., argparse.ArgumentParser], suite: Callable[..., Any]) -> None:
-    """Add both verbs.
+    """Add the verbs.
 
     Args:
         verb: Makes a verb's parser from its name, the function it calls and its text.
@@ -31,6 +31,15 @@ def add(verb: Callable[..., argparse.ArgumentParser], suite: Callable[..., Any])
     export.add_argument("--out", type=Path, required=True, help="the FP32 file; others beside it")
     export.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=["fp32"])
     export.add_argument("--record", type=Path, help="write a run's AP, or a model's complexity")
+
+    published = verb(
+        "published",
+        lambda options: _published(suite(options), options),
+        "score a detector's published checkpoint on COCO's val set",
+    )
+    published.add_argument("--model", required=True, help="a detector of Table 1, e.g. yolov7")
+    published.add_argument("--data", type=Path, required=True, help="what `mkd data` wrote")
+    published.add_argument("--out", type=Path, required=True, help="the record")
 
     latency = verb("latency", _latency, "time an exported file with ONNX Runtime")
     latency.add_argument("file", type=Path, help="a file `mkd export` wrote")
@@ -62,6 +71,12 @@ def _export(suite: Any, options: argparse.Namespace) -> None:
             suite, options.run, seed, options.out, options.precisions, options.record
         )
     print(f"{options.out}: at most {max(difference.values()):.1e} from torch, relative", flush=True)
+
+
+def _published(suite: Any, options: argparse.Namespace) -> None:
+    from mkd.edge import published
+
+    published.evaluate(suite, options.model, options.data, options.out)
 
 
 def _latency(options: argparse.Namespace) -> None:

@@ -46,12 +46,8 @@ def build(model: str) -> tuple[BaseModel, Card]:
         config = detectors.model_config(model, CLASSES)
         detector = detectors.build(config)
     else:
-        if not mmyolo_installed():
-            raise UserError(
-                f"{model} needs MMYOLO, which is not installed: pip install -r envs/yolo.txt"
-            )
-        config = _mmyolo_config(MODELS[model])
-        detector = _mmyolo_build(config)
+        config = mmyolo_config(model).model
+        detector = mmyolo_build(config)
     card = card_of(config, model=model, arch=model, weights="random")
     return deploy(detector).eval(), card
 
@@ -157,16 +153,26 @@ def _printed(model: str) -> dict[str, Decimal]:
     return {"params_m": row.cells["params_m"], "macs_g": row.cells["flops_g"]}
 
 
-def _mmyolo_config(name: str) -> Any:
+def mmyolo_config(model: str) -> Any:
+    """MMYOLO's whole configuration of one of its models.
+
+    Raises:
+        UserError: MMYOLO is not installed.
+    """
+    if not mmyolo_installed():
+        raise UserError(
+            f"{model} needs MMYOLO, which is not installed: pip install -r envs/yolo.txt"
+        )
     import mmyolo
 
-    file = Path(mmyolo.__file__).parent / ".mim" / "configs" / f"{name}.py"
-    config = Config.fromfile(file).model
-    config.backbone.pop("init_cfg", None)
+    file = Path(mmyolo.__file__).parent / ".mim" / "configs" / f"{MODELS[model]}.py"
+    config = Config.fromfile(file)
+    config.model.backbone.pop("init_cfg", None)
     return config
 
 
-def _mmyolo_build(config: Any) -> BaseModel:
+def mmyolo_build(config: Any) -> BaseModel:
+    """Build one of MMYOLO's detectors from its model configuration, in training form."""
     from mmengine.registry import DefaultScope
     from mmyolo.utils import register_all_modules
 

@@ -8,9 +8,11 @@ import pandas as pd
 
 from mkd.files import write_atomic
 from mkd.stats import Interval
-from mkd.tables import Cell, Column, Table
+from mkd.tables import Cell, Column, Row, Table
 
 NOT_RUN = "not run"
+QUOTED = "quoted"
+"""In the measured AP of a detector outside the suite; the figure stands in the paper's column."""
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -60,19 +62,29 @@ def bounds(interval: Interval, digits: int = 1) -> str:
 
 
 def points(cell: Cell, digits: int = 2) -> str:
-    """Every point, by seed; a figure of the architecture has none."""
+    """Every point, by seed; a figure of the architecture or of published weights has none."""
     if not cell.points:
-        return "of the architecture, no seed"
+        return "of the architecture or published weights, no seed"
     return "; ".join(f"seed {seed}: {number(v, digits)}" for seed, v in cell.points.items())
 
 
-def measured(cell: Cell | None, column: Column) -> str:
-    """A measured cell in one line: mean ± half-width, Δ to the baseline ± its own."""
-    if cell is None:
+def absent(row: Row, column: Column) -> str:
+    """What stands in a measured cell without a figure."""
+    if row.method or column.better != "↑":
         return NOT_RUN
+    return QUOTED if column.key in row.paper else "–"
+
+
+def spread(cell: Cell, digits: int = 1) -> str:
+    """Behind an AP: its half-width, or that it is of published weights and not of a run."""
+    return half(cell.value, digits) if cell.points else "(published weights)"
+
+
+def measured(cell: Cell, column: Column) -> str:
+    """A measured cell in one line: mean ± half-width, Δ to the baseline ± its own."""
     words = number(cell.value.mean, column.digits)
     if column.better == "↑":
-        words += f" {half(cell.value, column.digits)}"
+        words += f" {spread(cell, column.digits)}"
     if cell.delta is not None:
         words += f", Δ {signed(cell.delta.mean)} {half(cell.delta)}"
     return words
@@ -97,7 +109,7 @@ def frame(table: Table) -> pd.DataFrame:
             flat[name] = cell.value.mean if cell else None
             flat[f"{name} low"] = cell.value.low if cell else None
             flat[f"{name} high"] = cell.value.high if cell else None
-            flat[f"{name} seeds"] = points(cell, 3) if cell else NOT_RUN
+            flat[f"{name} seeds"] = points(cell, 3) if cell else absent(row, column)
             if column.better == "↑":
                 delta = cell.delta if cell else None
                 flat[f"{name} delta"] = delta.mean if delta else None
@@ -119,7 +131,10 @@ def _grid(table: Table) -> tuple[list[str], list[list[str]]]:
             row.label,
             *(number(row.paper.get(c.key), c.digits) for c in table.columns),
             number(row.published),
-            *(measured(row.measured.get(c.key), c) for c in table.columns),
+            *(
+                measured(row.measured[c.key], c) if c.key in row.measured else absent(row, c)
+                for c in table.columns
+            ),
         ]
         for row in table.rows
     ]

@@ -91,11 +91,12 @@ def _environment() -> jinja2.Environment:
         half=formats.half,
         bounds=formats.bounds,
         points=formats.points,
+        spread=formats.spread,
         slug=tables.slug,
         typeset=typeset,
         chips=verdict_view.chips,
     )
-    environment.globals["caption"] = caption
+    environment.globals.update(caption=caption, absent=formats.absent)
     return environment
 
 

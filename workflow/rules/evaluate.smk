@@ -9,6 +9,7 @@ rule evaluate:
         detections=pipeline.run_path(suite, "{run}", "{seed}", "detections.json"),
     log:
         f"{RESULTS}/logs/evaluate/{{run}}-seed{{seed}}.log",
+    priority: 1
     conda:
         "../../envs/environment.yaml"
     threads: 1

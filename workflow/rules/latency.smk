@@ -82,11 +82,35 @@ rule time_file:
         gpu=lambda wildcards: int(wildcards.provider != "cpu"),
     params:
         python=PYTHON,
-        options=edge.timing_options(suite, workflow.cores),
+        options=edge.timing_options(suite),
+        used=lambda wildcards, threads: edge.timing_threads(threads),
         code=provenance.code_digest(edge.TIMING_CODE),
     shell:
         "{params.python} -m mkd latency {input.file} --provider {wildcards.provider}"
-        " {params.options} --out {output} > {log} 2>&1"
+        " --threads {params.used} {params.options} --out {output} > {log} 2>&1"
+
+
+rule published:
+    """AP on the val set of a detector's published checkpoint, at a scale whose data are COCO's."""
+    input:
+        data=rules.data.output,
+        checkpoint=lambda wildcards: edge.checkpoint(suite, wildcards.model) or [],
+    output:
+        f"{RESULTS}/published/{{model}}.json",
+    log:
+        f"{RESULTS}/logs/published/{{model}}.log",
+    wildcard_constraints:
+        model="|".join(edge.zoo(suite)),
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    params:
+        python=PYTHON,
+        config=CONFIG,
+        code=provenance.code_digest(edge.PUBLISHED_CODE),
+    shell:
+        "{params.python} -m mkd published --model {wildcards.model} --data {input.data}"
+        " --out {output} {params.config} > {log} 2>&1"
 
 
 rule latency:
@@ -100,6 +124,5 @@ rule latency:
 rule exported:
     """The students of config/latency.yaml: AP and latency of each exported file."""
     input:
-        edge.exported_records(suite),
-        edge.latency_records(suite, edge.students(suite)),
+        edge.student_records(suite),
     localrule: True

@@ -2,6 +2,8 @@ rule report:
     """Paper against measured, one self-contained page."""
     input:
         pipeline.records(suite),
+        edge.table_records(suite),
+        edge.student_records(suite),
         rules.masks.output,
         rules.pictures.output if pipeline.pictured(suite) else [],
         rules.attention.output if pipeline.attended(suite) else [],

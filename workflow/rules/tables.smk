@@ -2,6 +2,7 @@ rule table:
     """One table of the paper, paper against measured, as CSV, Markdown and LaTeX."""
     input:
         lambda wildcards: pipeline.records(suite, int(wildcards.table)),
+        lambda wildcards: edge.table_records(suite) if wildcards.table == "1" else [],
     output:
         csv=report(
             f"{RESULTS}/tables/table{{table}}.csv",

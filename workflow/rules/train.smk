@@ -7,7 +7,7 @@ rule pretrain:
     log:
         f"{RESULTS}/logs/pretrain/{{size}}.log",
     # Everything else waits for these.
-    priority: 2
+    priority: 3
     conda:
         "../../envs/environment.yaml"
     threads: 1
@@ -32,6 +32,8 @@ rule train:
         record=pipeline.run_path(suite, "{run}", "{seed}", "train.json"),
     log:
         f"{RESULTS}/logs/train/{{run}}-seed{{seed}}.log",
+    # Before what has none: exports fill idle cores, timing has all of them at the end.
+    priority: 1
     conda:
         "../../envs/environment.yaml"
     threads: pipeline.threads(suite)
@@ -58,7 +60,7 @@ use rule train as train_teacher with:
     wildcard_constraints:
         run="|".join(pipeline.teachers(suite)),
     # Everything else waits for these.
-    priority: 1
+    priority: 2
 
 
 ruleorder: train_teacher > train

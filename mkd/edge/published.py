@@ -1,0 +1,137 @@
+"""AP of a detector's published checkpoint: MMYOLO's own test pipeline, COCO's own val set."""
+
+import json
+import pickle
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import Runner
+
+from mkd import detectors, evaluation, host, provenance, weights
+from mkd.config import Suite, validate
+from mkd.data.splits import SPLITS
+from mkd.edge import suite as edge
+from mkd.edge import zoo
+from mkd.edge.models import MODELS
+from mkd.errors import UserError
+from mkd.files import sha256_file, write_json
+
+def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
+    """Score the published checkpoint of a detector of Table 1 on the val set.
+
+    Args:
+        suite: Its data are COCO's; its weights folder holds the checkpoint.
+        model: Its name.
+        data: What ``mkd data`` wrote.
+        out: The record, ``workflow/schemas/published.schema.yaml``.
+
+    Raises:
+        UserError: There is no such model or checkpoint, the data are not COCO's, the checkpoint
+            is broken or of another architecture.
+    """
+    began, started = time.monotonic(), datetime.now(UTC)
+    kind = suite.settings["data"]["kind"]
+    if MODELS.get(model, "rtmdet") == "rtmdet":
+        others = ", ".join(name for name, source in MODELS.items() if source != "rtmdet")
+        raise UserError(f"no published checkpoint is scored of '{model}', only of {others}")
+    if kind != "coco":
+        raise UserError(
+            f"published checkpoints know COCO's classes and scale '{suite.scale}' has the data set "
+            f"{kind}: use --config scale=lab or scale=paper"
+        )
+    config = zoo.mmyolo_config(model)
+    file = edge.checkpoint(suite, model)
+    if file is None:
+        raise UserError(
+            f"{suite.config['weights']} holds no checkpoint of {model}: put MMYOLO's release "
+            f"{Path(MODELS[model]).name}_….pth there"
+        )
+    detector = zoo.mmyolo_build(config.model)
+    with torch.serialization.safe_globals(_harmless()):
+        weights.load(detector, file)
+    zoo.deploy(detector)
+    annotations = SPLITS[kind]["val"][0]
+    found = _detect(detector.eval(), config, suite.data_root, annotations)
+    scored = evaluation.score(suite.data_root / annotations, found)
+    record = {
+        "kind": "published",
+        "schema": 1,
+        "model": model,
+        "scale": suite.scale,
+        "metrics": scored["metrics"]["box"],
+        "checkpoint": file.name,
+        "digests": {
+            "weights": sha256_file(file),
+            "data": json.loads(data.read_bytes())["digest"],
+        },
+        **provenance.commit(),
+        "versions": provenance.versions(),
+        "host": host.describe(detectors.gpus("cuda") if torch.cuda.is_available() else []),
+        "started": started.isoformat(timespec="seconds"),
+        "wall_s": round(time.monotonic() - began, 2),
+    }
+    validate(record, "published", f"the record of the published {model}")
+    write_json(out, record)
+
+
+def _detect(detector: Any, config: Any, data_root: Path, annotations: str) -> dict[str, list[Any]]:
+    """COCO results of the val set: the configuration's own loader on this data folder."""
+    loader = config.test_dataloader
+    loader.dataset.data_root = str(data_root)
+    with TemporaryDirectory() as folder:
+        prefix = Path(folder, "val")
+        runner = Runner(
+            model=detector,
+            work_dir=folder,
+            default_scope="mmyolo",
+            log_level="WARNING",
+            experiment_name="published",
+            test_dataloader=loader,
+            test_cfg={},
+            test_evaluator={
+                "type": "mmdet.CocoMetric",
+                "ann_file": str(data_root / annotations),
+                "metric": "bbox",
+                "format_only": True,
+                "outfile_prefix": str(prefix),
+            },
+            default_hooks={"logger": None, "checkpoint": None, "runtime_info": None},
+            visualizer={"type": "Visualizer", "vis_backends": []},
+        )
+        runner.test()
+        return {"bbox": json.loads(prefix.with_suffix(".bbox.json").read_bytes())}
+
+
+def _harmless() -> list[Any]:
+    """What mmengine leaves in a checkpoint beside the weights, its log; nothing else may be in one.
+
+    Files of NumPy 1 name its module otherwise.
+    """
+    arrays = np._core.multiarray  # type: ignore[attr-defined]
+    functions = {name: getattr(arrays, name) for name in ("_reconstruct", "scalar")}
+    return [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        np.dtypes.Float64DType,
+        np.dtypes.Int64DType,
+        # The log names its own methods; getattr itself would open every other door.
+        (_statistic, "builtins.getattr"),
+        *(
+            (function, f"numpy.{module}.multiarray.{name}")
+            for module in ("core", "_core")
+            for name, function in functions.items()
+        ),
+    ]
+
+
+def _statistic(owner: Any, name: str) -> Any:
+    if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
+        raise pickle.UnpicklingError(f"{name} of {owner}")
+    return getattr(HistoryBuffer, name)

@@ -1,0 +1,157 @@
+"""A published checkpoint: found by its name, scored as MMYOLO does, refused where it is not sound."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mkd import cli, config
+from mkd.config import Suite, validate
+from mkd.edge import models
+from mkd.edge import suite as edge
+from mkd.files import sha256_file
+
+NAME = Path(models.MODELS["yolov5-n"]).name
+FEW = 4
+
+
+@pytest.fixture
+def coco(tiny_coco: Path, tmp_path: Path) -> Suite:
+    """Scale lab over a few real images, its weights folder empty."""
+    truth = json.loads((tiny_coco / "annotations/instances_val2017.json").read_bytes())
+    truth["images"] = truth["images"][:FEW]
+    kept = {image["id"] for image in truth["images"]}
+    truth["annotations"] = [a for a in truth["annotations"] if a["image_id"] in kept]
+    root = tmp_path / "coco"
+    (root / "annotations").mkdir(parents=True)
+    (root / "annotations/instances_val2017.json").write_text(json.dumps(truth))
+    (root / "val2017").symlink_to(tiny_coco / "val2017")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "data.json").write_text(json.dumps({"digest": "d" * 64}))
+    data = {"badges": str(root), "coco": str(root)}
+    folders = {"results": str(tmp_path / "results"), "weights": str(tmp_path / "weights")}
+    return config.load({"scale": "lab", "data": data, **folders})
+
+
+def arguments(suite: Suite, model: str = "yolov5-n") -> list[str]:
+    root = Path(suite.config["weights"]).parent
+    settings = [f"{key}={json.dumps(suite.config[key])}" for key in ("data", "results", "weights")]
+    return [
+        *("published", "--model", model, "--data", str(root / "data.json")),
+        *("--out", str(root / "record.json"), "--config", f"scale={suite.scale}", *settings),
+    ]
+
+
+def put(suite: Suite, state: Any) -> Path:
+    """A checkpoint as mmengine writes it, its log included, under the name of a release."""
+    from mmengine.logging import MessageHub
+
+    hub = MessageHub("published")
+    hub.update_scalar("train/loss", np.float64(1.5))
+    saved = {"meta": {"epoch": 300}, "state_dict": state, "message_hub": hub.state_dict()}
+    draft = Path(suite.config["weights"]) / "draft"
+    torch.save(saved, draft)
+    file = draft.with_name(f"{NAME}_20220919_090739-{sha256_file(draft)[:8]}.pth")
+    draft.rename(file)
+    return file
+
+
+needs_mmyolo = pytest.mark.skipif(not models.mmyolo_installed(), reason="MMYOLO is not installed")
+
+
+@needs_mmyolo
+@pytest.mark.slow
+def test_a_checkpoint_is_found_and_scored_on_the_val_set(coco: Suite, tmp_path: Path) -> None:
+    from mkd.edge import zoo
+
+    assert edge.published_records(coco) == []
+    torch.manual_seed(0)
+    detector = zoo.mmyolo_build(zoo.mmyolo_config("yolov5-n").model)
+    file = put(coco, detector.state_dict())
+    assert edge.published_records(coco) == [f"{coco.results}/published/yolov5-n.json"]
+    cli.main(arguments(coco))
+    record = json.loads((tmp_path / "record.json").read_text())
+    validate(record, "published", "the record")
+    assert (record["checkpoint"], record["scale"]) == (file.name, "lab")
+    assert record["digests"] == {"weights": sha256_file(file), "data": "d" * 64}
+    assert record["metrics"]["AP"] < 5
+
+
+@needs_mmyolo
+@pytest.mark.slow
+def test_labels_and_images_are_cocos_own_and_the_loader_mmyolos(
+    coco: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A detector that answers with the truth has an AP of nearly 100."""
+    from mmengine.structures import InstanceData
+
+    from mkd import evaluation
+    from mkd.edge import published, zoo
+
+    whole = zoo.mmyolo_config("yolov5-n")
+    detector = zoo.mmyolo_build(whole.model).eval()
+    annotations = coco.data_root / "annotations/instances_val2017.json"
+    truth = json.loads(annotations.read_bytes())
+    classes = sorted(category["id"] for category in truth["categories"])
+    sizes = set()
+
+    def answer(self: Any, inputs: Any, data_samples: Any, mode: str) -> Any:
+        for sample in data_samples:
+            mine = [a for a in truth["annotations"] if a["image_id"] == sample.img_id]
+            boxes = torch.tensor([a["bbox"] for a in mine], dtype=torch.float32)
+            boxes[:, 2:] += boxes[:, :2]
+            labels = torch.tensor([classes.index(a["category_id"]) for a in mine])
+            scores = torch.ones(len(mine))
+            sample.pred_instances = InstanceData(bboxes=boxes, scores=scores, labels=labels)
+        sizes.add(tuple(inputs.shape[2:]))
+        return data_samples
+
+    monkeypatch.setattr(type(detector), "forward", answer)
+    found = published._detect(detector, whole, coco.data_root, "annotations/instances_val2017.json")
+    assert len({item["image_id"] for item in found["bbox"]}) == FEW
+    assert evaluation.score(annotations, found)["metrics"]["box"]["AP"] > 95
+    assert {max(size) for size in sizes} == {672}  # MMYOLO's rectangles, half a stride around
+
+
+@needs_mmyolo
+def test_a_checkpoint_that_is_not_sound_is_one_sentence(
+    coco: Suite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = put(coco, {"nothing": torch.ones(1)})
+    assert _said(coco, capsys).startswith(f"mkd: the weights file {file} does not fit")
+    file.unlink()
+    file = put(coco, {"nothing": os.system})
+    assert "is not a sound checkpoint" in _said(coco, capsys)
+    file.rename(file.with_name(f"{NAME}_20220919_090739-00000000.pth"))
+    file.with_name(f"{NAME}_20220919_090739-00000000.pth").write_bytes(b"")
+    assert "is not a sound checkpoint" in _said(coco, capsys)
+
+
+@pytest.mark.parametrize(
+    ("model", "scale", "words"),
+    [
+        ("yolov5-n", "lab", f"holds no checkpoint of yolov5-n: put MMYOLO's release {NAME}_"),
+        ("yolov5-n", "desk", "scale 'desk' has the data set badges"),
+        ("rtmdet-tiny", "lab", "no published checkpoint is scored of 'rtmdet-tiny'"),
+        ("yolov9", "lab", "no published checkpoint is scored of 'yolov9'"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_sentence(
+    coco: Suite, capsys: pytest.CaptureFixture[str], model: str, scale: str, words: str
+) -> None:
+    if words.startswith("holds") and not models.mmyolo_installed():
+        pytest.skip("MMYOLO is not installed")
+    assert words in _said(replace(coco, scale=scale), capsys, model)
+
+
+def _said(suite: Suite, capsys: pytest.CaptureFixture[str], model: str = "yolov5-n") -> str:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments(suite, model))
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
