@@ -8,6 +8,7 @@ from typing import Any
 
 from mkd import pipeline, provenance, tables
 from mkd.config import Suite, digest
+from mkd.edge import check as edge_check
 from mkd.errors import UserError
 from mkd.files import sha256_file
 from mkd.records import Problem, Records, load_folder
@@ -30,13 +31,17 @@ def check(suite: Suite, root: Path) -> tuple[int, list[Problem]]:
     if not root.is_dir():
         raise UserError(f"there is no results folder {root}: run `snakemake reproduce` first")
     records = load_folder(root, suite.scale)
-    count = sum(map(len, records.by_run.values()))
+    edge = records.edge
+    count = sum(map(len, records.by_run.values())) + sum(
+        map(len, (edge.complexity, edge.exported, edge.latency, edge.published))
+    )
     found = [
         *records.problems,
         *_plan(suite, records),
         *_digests(suite, records, root),
         *_mixed(records),
         *_copies(records),
+        *_edge(suite, records, root),
         *_stale(suite, records, root),
     ]
     return count, found
@@ -91,6 +96,12 @@ def _copies(records: Records) -> Iterator[Problem]:
     for (run, seed, one), (other, at, two) in combinations(_each(records), 2):
         if one["digests"]["weights"] == two["digests"]["weights"]:
             yield Problem(f"{run} seed {seed}", f"has the very weights of {other} seed {at}")
+
+
+def _edge(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
+    weights = {(run, seed): record["digests"]["weights"] for run, seed, record in _each(records)}
+    for where, what in edge_check.check(suite, records.edge, root, weights):
+        yield Problem(where, what)
 
 
 def _stale(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:

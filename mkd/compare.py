@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mkd import claims, stats, verdicts
+from mkd.edge import compare as edge_compare
 from mkd.errors import UserError
 from mkd.records import Records, load_folder
 from mkd.report.formats import half, number, signed
@@ -41,6 +42,7 @@ def compare(a: Path, b: Path) -> list[str]:
         *(f"{problem.where}: {problem.what}" for r in (before, after) for problem in r.problems),
         *_coverage(before, after),
         *_runs(before, after),
+        *edge_compare.compare(before.edge, after.edge),
         *_verdicts(before, after),
     ]
 

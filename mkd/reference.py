@@ -8,6 +8,7 @@ from typing import Any
 
 from mkd import tables
 from mkd.config import ROOT, Suite
+from mkd.edge.records import KINDS
 from mkd.errors import UserError
 from mkd.files import write_atomic
 from mkd.records import Records, load_folder
@@ -16,6 +17,8 @@ from mkd.tables import Row, Table
 
 MOST = 20
 """Points of a training curve that are kept."""
+MOST_SAMPLES = 50
+"""Timed runs of each attempt and process that are kept."""
 
 
 def folder(scale: str, root: Path = ROOT) -> Path:
@@ -41,7 +44,7 @@ def update(suite: Suite, source: Path, root: Path = ROOT) -> None:
 
 
 def keep(suite: Suite, source: Path, out: Path) -> Records:
-    """Copy records with thinned curves, and write the tables they give; no weights.
+    """Copy records with thinned curves and samples, and write the tables they give; no weights.
 
     Args:
         suite: The scale and its table of runs.
@@ -64,11 +67,17 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
         for record in seeds.values():
             record["train"]["curve"] = thin(record["train"]["curve"])
             record["train"].pop("gradient_norms", None)
-    shutil.rmtree(out / "runs", ignore_errors=True)
-    for run, seeds in records.by_run.items():
-        for seed, record in seeds.items():
-            path = out / f"runs/{run}/seed{seed}/record.json"
-            write_atomic(path, json.dumps(record, separators=(",", ":")) + "\n")
+    kept = {
+        f"runs/{run}/seed{seed}/record.json": record
+        for run, seeds in records.by_run.items()
+        for seed, record in seeds.items()
+    }
+    for path in (file for kind in KINDS for file in source.glob(f"{kind}/**/*.json")):
+        kept[path.relative_to(source).as_posix()] = fewer_samples(json.loads(path.read_bytes()))
+    for part in ("runs", *KINDS):
+        shutil.rmtree(out / part, ignore_errors=True)
+    for name, record in kept.items():
+        write_atomic(out / name, json.dumps(record, separators=(",", ":")) + "\n")
     formats.write_tables(built(suite, records), suite.settings["summary"], out / "tables")
     return records
 
@@ -91,6 +100,19 @@ def thin(curve: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for stretch in stretches
     ]
+
+
+def fewer_samples(record: dict[str, Any]) -> dict[str, Any]:
+    """A latency record with every k-th sample of each attempt, another record as it is.
+
+    The figures, and the number of samples they are of, stay those of all samples.
+    """
+    for process in record.get("processes", ()):
+        for mode in filter(None, (process["graph"], process["end_to_end"])):
+            for attempt in mode["attempts"]:
+                samples = attempt["samples_ms"]
+                attempt["samples_ms"] = samples[:: -(-len(samples) // MOST_SAMPLES)]
+    return record
 
 
 def section(suite: Suite, records: Records) -> str:

@@ -22,6 +22,7 @@ from mkd.edge.models import MODELS
 from mkd.errors import UserError
 from mkd.files import sha256_file, write_json
 
+
 def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
     """Score the published checkpoint of a detector of Table 1 on the val set.
 

@@ -100,12 +100,13 @@ def onnx_files(suite: Suite, name: str, chosen: list[str]) -> list[str]:
     return [*raw, *(file.removesuffix(".onnx") + "-detector.onnx" for file in raw)]
 
 
-def latency_records(suite: Suite, names: list[str]) -> list[str]:
-    """Latency records of models or runs, for every provider and precision of this machine."""
+def latency_records(suite: Suite, names: list[str], on: list[str] | None = None) -> list[str]:
+    """Latency records of models or runs, for every precision of the providers ``on``, by default
+    this machine's."""
     return [
         f"{suite.results.as_posix()}/latency/{name}-{precision}-{provider}.json"
         for name in names
-        for provider in providers()
+        for provider in on or providers()
         for precision in PROVIDER_PRECISIONS[provider]
     ]
 

@@ -1,15 +1,23 @@
-"""Edge records read back: into Table 1, into the claims, and what is wrong with them."""
+"""Edge records read back: into Table 1, claims and reference, and what is wrong with them."""
 
 import copy
 import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mkd import config, tables
+from mkd import config, reference, tables
+from mkd.check import check
+from mkd.compare import compare
+from mkd.config import Suite
 from mkd.edge import run
+from mkd.edge import suite as edge
 from mkd.edge.timing import Settings
+from mkd.errors import UserError
 from mkd.records import load_folder
 from mkd.report import formats, latency
 
@@ -37,6 +45,22 @@ COMPLEXITY = {
     "versions": {},
 }
 FIGURES = {"AP": 40.0, "AP50": 60.0}
+HOST = {"cpu": "A", "cores": 1, "memory_gb": 1, "gpu": [], "os": "Linux", "python": "3.11"}
+PUBLISHED = {
+    "kind": "published",
+    "schema": 1,
+    "model": "yolov7",
+    "scale": "desk",
+    "metrics": {"AP": 50.9, "AP50": None},
+    "checkpoint": "yolov7_l_syncbn_fast_8x16b-300e_coco.pth",
+    "digests": {"weights": "1" * 64, "data": "2" * 64},
+    "commit": None,
+    "dirty": False,
+    "versions": {},
+    "host": HOST,
+    "started": "2026-01-01T00:00:00+00:00",
+    "wall_s": 1.0,
+}
 
 
 def put(root: Path, name: str, record: dict[str, Any], **changes: Any) -> None:
@@ -182,3 +206,119 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
     measured = str(shown["panels"][1]["body"])
     assert "tiny-mkd, INT8, desk scale at 128 px: AP 39.5 at 4.00 ms" in measured
     assert "paper" not in measured
+
+
+def test_published_weights_take_the_place_of_a_quoted_ap_and_say_so(tmp_path: Path) -> None:
+    put(tmp_path, "published/yolov7.json", PUBLISHED)
+    records = load_folder(tmp_path, "desk")
+    assert records.problems == []
+    table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
+    lines = {line.split(" | ")[0][2:]: line for line in formats.markdown(table, "s").splitlines()}
+    assert "| 50.9 (published weights) | – |" in lines["YOLOv7"]  # the paper has no AP50 of it
+    assert lines["YOLOv5-n"].endswith("| quoted | quoted |")
+    assert lines["RTMDet-l"].endswith("| not run | not run |")
+    assert "its published weights were scored" in table.note
+    assert "published weights" not in tables.build(load_folder(tmp_path, "lab"), {}, 1).note
+
+
+@pytest.fixture
+def planned(suite: Suite, fill: Callable[..., Path], timed: dict[str, Any]) -> Suite:
+    """Every edge record desk plans for two students and the detectors that can be built here."""
+    small = replace(
+        suite,
+        runs={name: suite.runs[name] for name in ("s-baseline", "tiny-mkd")},
+        config={**suite.config, "seeds": [0]},
+    )
+    fill("s-baseline", "tiny-mkd", seeds=(0,))
+    root = small.results
+    for name in edge.students(small):
+        record = json.loads((root / f"runs/{name}/seed0/record.json").read_text())
+        weights = {"weights": record["digests"]["weights"]}
+        put(root, f"exported/{name}.json", exported_record(name, "a"), digests=weights)
+    for name in edge.zoo(small):
+        put(root, f"complexity/{name}.json", COMPLEXITY, model=name)
+    for name in [*edge.zoo(small), *edge.students(small)]:
+        for precision in ("fp32", "int8"):
+            put(root, f"latency/{name}-{precision}-cpu.json", told(timed, name), precision=precision)
+    return small
+
+
+def said(suite: Suite) -> list[tuple[str, str]]:
+    """What `check-results` says of the edge suite's records."""
+    return [
+        (problem.where, problem.what)
+        for problem in check(suite, suite.results)[1]
+        if problem.where.startswith(("complexity", "exported", "latency"))
+    ]
+
+
+def test_a_missing_a_mixed_and_an_outdated_edge_record_are_found(
+    planned: Suite, timed: dict[str, Any]
+) -> None:
+    root = planned.results
+    assert said(planned) == []
+    (root / "latency/rtmdet-s-int8-cpu.json").unlink()
+    (root / "complexity/rtmdet-l.json").unlink()
+    put(root, "complexity/rtmdet-m.json", COMPLEXITY, model="rtmdet-m", input_px=320)
+    put(root, "latency/rtmdet-m-fp32-cpu.json", told(timed, "rtmdet-m", host={**HOST, "cpu": "B"}))
+    worse = exported_record("tiny-mkd", "a")
+    put(root, "exported/tiny-mkd.json", worse, torch={"AP": 40.2, "AP50": 60.0})
+    found = dict(said(planned))
+    assert found.keys() == {
+        *("complexity", "complexity/rtmdet-l.json"),
+        *("exported/tiny-mkd.json", "latency", "latency/rtmdet-s-int8-cpu.json"),
+    }
+    assert found["complexity/rtmdet-l.json"] == "was not made"
+    assert found["complexity"] == "counted at 320, 640 px: Table 1 wants one size"
+    assert "B, 1, " in found["latency"]
+    assert ("exported/tiny-mkd.json", "is of other weights than the run's record") in said(planned)
+    assert found["exported/tiny-mkd.json"] == "the FP32 file has an AP of 40.0 and torch 40.2"
+
+
+def test_the_reference_keeps_edge_records_with_fewer_samples(
+    planned: Suite, timed: dict[str, Any], tmp_path: Path
+) -> None:
+    many = copy.deepcopy(told(timed, "rtmdet-s"))
+    many["processes"][0]["graph"]["attempts"][0]["samples_ms"] = [float(i) for i in range(1000)]
+    put(planned.results, "latency/rtmdet-s-fp32-cpu.json", many)
+    out = tmp_path / "kept"
+    stale = out / "latency/stale.json"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("{}")
+    kept = reference.keep(planned, planned.results, out)
+    assert not stale.exists()
+    again = load_folder(out, "desk")
+    assert again.problems == []
+    assert again.edge.complexity == kept.edge.complexity
+    assert again.edge.exported == kept.edge.exported
+    assert [r["graph"] for r in again.edge.latency] == [r["graph"] for r in kept.edge.latency]
+    thin = json.loads((out / "latency/rtmdet-s-fp32-cpu.json").read_text())
+    samples = thin["processes"][0]["graph"]["attempts"][0]["samples_ms"]
+    assert samples == [float(i) for i in range(0, 1000, 20)]
+    before = {path: path.read_text() for path in out.rglob("*.*")}
+    reference.keep(planned, out, out)
+    assert {path: path.read_text() for path in out.rglob("*.*")} == before
+    (planned.results / "latency/rtmdet-s-fp32-cpu.json").write_text("{")
+    with pytest.raises(UserError, match=r"is no reference: latency/rtmdet-s-fp32-cpu.json"):
+        reference.keep(planned, planned.results, out)
+
+
+def test_compare_says_what_the_edge_suite_found_otherwise(planned: Suite, tmp_path: Path) -> None:
+    one, two = planned.results, tmp_path / "other"
+    shutil.copytree(one, two)
+    assert not [line for line in compare(one, two) if "latency" in line or "exported" in line]
+    for path in two.glob("latency/rtmdet-*-fp32-cpu.json"):
+        put(two, f"latency/{path.name}", json.loads(path.read_text()), latency_ms=15.0)
+    (two / "latency/tiny-mkd-int8-cpu.json").unlink()
+    put(two, "complexity/rtmdet-s.json", COMPLEXITY, model="rtmdet-s", macs_g=50.0)
+    changed = json.loads((two / "exported/tiny-mkd.json").read_text())
+    changed["files"]["int8"]["metrics"]["AP"] = 38.0
+    put(two, "exported/tiny-mkd.json", changed, graph="b" * 64)
+    lines = compare(one, two)
+    assert "complexity of rtmdet-s: macs_g 52.42 → 50.0" in lines
+    assert "exported tiny-mkd: another graph" in lines
+    assert "exported tiny-mkd, int8: AP 39.5 → 38.0" in lines
+    assert "latency only in A: tiny-mkd int8 cpu" in lines
+    (moved,) = [line for line in lines if line.startswith("latency, cpu fp32: ")]
+    assert f"over {len(edge.zoo(planned)) + 2} files (1.00 " in moved
+    assert "to 2.00 rtmdet-" in moved
