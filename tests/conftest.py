@@ -179,3 +179,33 @@ def tiny_coco() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real COCO images at {root}: set MKD_TINY_COCO to their folder")
     return root
+
+
+@pytest.fixture
+def distiller() -> Callable[..., Any]:
+    """Makes a narrow student with its teacher, for six classes, ready to train."""
+    import torch
+
+    from mkd import detectors, distillation, methods
+
+    def make(method: str, seed: int = 0, **options: Any) -> Any:
+        plan = methods.plan("test", method, options)
+        configs = [detectors.model_config(arch, 6, 0.5) for arch in ("rtmdet-tiny", "rtmdet-s")]
+        torch.manual_seed(seed)
+        student, teacher = (detectors.build(config) for config in configs)
+        detectors.init_weights(student)
+        detectors.init_weights(teacher)
+        channels = [detectors.feature_channels(config, plan.layers) for config in configs]
+        model = distillation.FrozenTeacherDistill(
+            distiller=distillation.distiller_config(
+                plan, *channels, detectors.feature_sources(configs[0], plan.layers)
+            ),
+            architecture=student,
+            teacher=teacher,
+            module_inplace=True,
+            teacher_module_inplace=True,
+        )
+        model.train()
+        return model
+
+    return make

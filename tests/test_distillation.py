@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from mkd import detectors, distillation  # before mmdet
+from mkd import distillation  # before mmdet
 
 # isort: split
 from mmdet.testing import demo_mm_inputs
@@ -14,27 +14,6 @@ from mkd import methods
 from mkd.errors import UserError
 
 METHODS = [name for name in methods.METHODS if name != "baseline"]
-
-
-def pair(method: str, **options: Any) -> distillation.FrozenTeacherDistill:
-    plan = methods.plan("test", method, options)
-    configs = [detectors.model_config(arch, 6, 0.5) for arch in ("rtmdet-tiny", "rtmdet-s")]
-    torch.manual_seed(0)
-    student, teacher = (detectors.build(config) for config in configs)
-    detectors.init_weights(student)
-    detectors.init_weights(teacher)
-    channels = [detectors.feature_channels(config, plan.layers) for config in configs]
-    model = distillation.FrozenTeacherDistill(
-        distiller=distillation.distiller_config(
-            plan, *channels, detectors.feature_sources(configs[0], plan.layers)
-        ),
-        architecture=student,
-        teacher=teacher,
-        module_inplace=True,
-        teacher_module_inplace=True,
-    )
-    model.train()
-    return model
 
 
 def losses(model: distillation.FrozenTeacherDistill) -> dict[str, torch.Tensor]:
@@ -54,8 +33,10 @@ def total(terms: dict[str, Any]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_term_of_every_method_reaches_the_student_and_never_the_teacher(method: str) -> None:
-    model = pair(method)
+def test_every_term_of_every_method_reaches_the_student_and_never_the_teacher(
+    distiller: Any, method: str
+) -> None:
+    model = distiller(method)
     terms = losses(model)
     distilled = {name: term for name, term in terms.items() if name.startswith("distill.")}
     names = methods.plan("test", method, {}).losses
@@ -69,8 +50,8 @@ def test_every_term_of_every_method_reaches_the_student_and_never_the_teacher(me
     assert all(parameter.grad is None for parameter in model.teacher.parameters())
 
 
-def test_a_level_runs_each_connector_once_however_many_terms_it_has() -> None:
-    model = pair("mkd")
+def test_a_level_runs_each_connector_once_however_many_terms_it_has(distiller: Any) -> None:
+    model = distiller("mkd")
     calls: list[str] = []
     for name, connector in model.distiller.connectors.items():
         connector.register_forward_hook(lambda *_, name=name: calls.append(name))
@@ -78,16 +59,16 @@ def test_a_level_runs_each_connector_once_however_many_terms_it_has() -> None:
     assert sorted(calls) == sorted(model.distiller.connectors)
 
 
-def test_a_term_left_out_leaves_the_others_as_they_are() -> None:
-    whole, without = losses(pair("mkd")), losses(pair("mkd", terms="multiscale,fad"))
+def test_a_term_left_out_leaves_the_others_as_they_are(distiller: Any) -> None:
+    whole, without = losses(distiller("mkd")), losses(distiller("mkd", terms="multiscale,fad"))
     assert set(whole) - set(without) == {f"distill.loss_fdmd_{level}" for level in range(3)}
     for name in without:
         if name.startswith("distill."):
             torch.testing.assert_close(whole[name], without[name])
 
 
-def test_gradient_norms_are_those_of_the_recorded_features() -> None:
-    model = pair("mkd")
+def test_gradient_norms_are_those_of_the_recorded_features(distiller: Any) -> None:
+    model = distiller("mkd")
     model.distiller.measure = True
     terms = losses(model)
     recorded = model.distiller.student_recorders.get_recorder("neck.out_convs.1.conv")
@@ -99,8 +80,8 @@ def test_gradient_norms_are_those_of_the_recorded_features() -> None:
 
 @pytest.mark.parametrize("layers", ["neck_output", "backbone"])
 @pytest.mark.parametrize("adapter", ["norm", "conv"])
-def test_other_layers_and_adapters(layers: str, adapter: str) -> None:
-    model = pair("mkd", layers=layers, adapter=adapter)
+def test_other_layers_and_adapters(distiller: Any, layers: str, adapter: str) -> None:
+    model = distiller("mkd", layers=layers, adapter=adapter)
     terms = losses(model)
     total({n: t for n, t in terms.items() if n.startswith("distill.")}).backward()
     head = model.student.bbox_head
@@ -108,9 +89,9 @@ def test_other_layers_and_adapters(layers: str, adapter: str) -> None:
     assert any(p.grad is not None for p in model.student.backbone.parameters())
 
 
-def test_identity_wants_equal_channels() -> None:
+def test_identity_wants_equal_channels(distiller: Any) -> None:
     with pytest.raises(UserError, match="level 0 has 48 in the student and 64 in the teacher"):
-        pair("mkd", adapter="identity")
+        distiller("mkd", adapter="identity")
 
 
 def test_summed_losses_keep_their_published_strength() -> None:

@@ -15,7 +15,7 @@ from mmengine.model import BaseModel
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mkd.config import has_masks
+from mkd.config import has_masks, two_stage
 from mkd.edge.card import Card
 from mkd.edge.graph import INPUT, save, to_onnx
 from mkd.errors import UserError
@@ -23,24 +23,29 @@ from mkd.errors import UserError
 TOLERANCE = 1e-4
 """Largest difference to torch allowed, relative to the largest magnitude of that output."""
 _ROLES = ("cls", "bbox", "obj")
+_MASK_ROLES = ("cls", "bbox", "kernel", "mask")
 
 
 class RawOutputs(nn.Module):
-    """A detector's head outputs as one flat tuple: class maps of every level, then boxes, …"""
+    """A detector's head outputs as one flat tuple: class maps of every level, then boxes, …
+
+    RTMDet-Ins has its mask features in one map for all levels.
+    """
 
     def __init__(self, detector: BaseModel) -> None:
         super().__init__()
         self.detector = detector
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(level for role in self.detector(images) for level in role)
+        return tuple(level for role in self.detector(images) for level in _levels(role))
 
 
 def export_raw(detector: BaseModel, card: Card, path: Path) -> None:
     """Write the graph from the input to the raw head outputs.
 
     Convolution and batch norm are folded. The input is ``images``, 1×3×S×S; the outputs are
-    ``cls_<level>``, ``bbox_<level>`` and, where the head has it, ``obj_<level>``.
+    ``cls_<level>``, ``bbox_<level>`` and, where the head has it, ``obj_<level>``; of RTMDet-Ins
+    also ``kernel_<level>`` and ``mask_0``.
 
     Args:
         detector: In deploy and evaluation mode.
@@ -48,18 +53,23 @@ def export_raw(detector: BaseModel, card: Card, path: Path) -> None:
         path: Of the FP32 file.
 
     Raises:
-        UserError: The detector has a mask head, which is not exported.
+        UserError: The detector is Mask R-CNN, whose second stage has no fixed shapes.
     """
-    if has_masks(card.arch):
+    if two_stage(card.arch):
         raise UserError(
-            f"{card.model} is {card.arch}: mask heads are not exported, choose a box detector"
+            f"{card.model} is {card.arch}: a detector of two stages is not exported, choose RTMDet"
         )
     images = torch.zeros(1, 3, card.input_px, card.input_px)
     with torch.no_grad():
         roles = detector(images)
-    names = [f"{_ROLES[role]}_{i}" for role, maps in enumerate(roles) for i in range(len(maps))]
+    words = _MASK_ROLES if has_masks(card.arch) else _ROLES
+    names = [f"{words[at]}_{i}" for at, role in enumerate(roles) for i in range(len(_levels(role)))]
     model = to_onnx(RawOutputs(detector).eval(), (images,), [INPUT], names)
     save(_fold(model), card, path)
+
+
+def _levels(role: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    return (role,) if isinstance(role, Tensor) else role
 
 
 def check(

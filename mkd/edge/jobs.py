@@ -13,7 +13,7 @@ from mmengine.model import BaseModel
 from numpy.typing import NDArray
 
 from mkd import detectors, pipeline, provenance, weights
-from mkd.config import Suite, digest, validate
+from mkd.config import Suite, digest, has_masks, validate
 from mkd.data.splits import SPLITS, classes
 from mkd.edge import accuracy, export, graph, nms, quantize, zoo
 from mkd.edge import suite as edge
@@ -81,10 +81,18 @@ def export_run(
 
     Returns:
         The largest relative difference to torch, by output.
+
+    Raises:
+        UserError: The run is not trained, or an AP is asked for of RTMDet-Ins, whose masks are not
+            decoded in the exported graph.
     """
     began, started = time.monotonic(), datetime.now(UTC)
     folder = Path(pipeline.run_path(suite, run, seed, ""))
-    suite.run(run)
+    if record is not None and has_masks(suite.run(run).arch):
+        raise UserError(
+            f"{run} is {suite.run(run).arch}: its masks are not decoded in the exported graph and "
+            "have no AP there; export it without --record"
+        )
     try:
         resolved = json.loads((folder / "train.json").read_bytes())["config"]
     except FileNotFoundError as error:
@@ -189,6 +197,8 @@ def _export(
             quantize.to_fp16(out, card, file)
         elif precision != "fp32":
             quantize.to_int8(out, card, calibration, file, precision == "int8-symmetric")
+        if has_masks(card.arch):
+            continue  # boxes alone would be half a detector
         nms.export(
             detector,
             file,

@@ -1,5 +1,6 @@
 """One small detector with settled weights, exported once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,12 +21,18 @@ class Exported:
     inputs: list[np.ndarray]
 
 
-def small(arch: str = "rtmdet-tiny", input_px: int = 64) -> tuple[object, Card]:
+def build(arch: str) -> tuple[object, Card]:
     """A narrow detector for six classes, and its card."""
     config = detectors.model_config(arch, 6, 0.5)
     detector = detectors.build(config).eval()
     card = zoo.card_of(config, model="small", arch=arch, width=0.5, weights="random")
-    return detector, replace(card, input_px=input_px)
+    return detector, replace(card, input_px=64)
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[[str], tuple[object, Card]]:
+    """Makes a narrow detector of an architecture, and its card."""
+    return build
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +46,7 @@ def frames() -> list[np.ndarray]:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, frames: list[np.ndarray]) -> Exported:
     """The small detector, its raw file and its full detector."""
-    detector, card = small()
+    detector, card = build("rtmdet-tiny")
     zoo.settle(detector, frames, card)
     path = tmp_path_factory.mktemp("onnx") / "small.onnx"
     export.export_raw(detector, card, path)

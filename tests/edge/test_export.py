@@ -9,15 +9,15 @@ import onnxruntime
 import pytest
 import torch
 
-from mkd import detectors, distillation  # before mmdet
+import mkd.compat  # noqa: F401  (before mmdet)
 
 # isort: split
 from mmdet.structures import DetDataSample
 from mmdet.testing import demo_mm_inputs
 
-from mkd import methods
 from mkd.edge import card as cards
-from mkd.edge import export, graph, nms, quantize
+from mkd.edge import export, graph, nms, quantize, zoo
+from mkd.edge.frame import prepare
 from mkd.errors import UserError
 
 
@@ -31,8 +31,9 @@ def test_raw_outputs_are_torchs_on_real_images(exported: Any) -> None:
     assert max(found.values()) < export.TOLERANCE
 
 
-def test_weights_that_changed_after_the_export_are_noticed(exported: Any, frames: Any) -> None:
-    other, _ = _like(exported)
+def test_weights_that_changed_after_the_export_are_noticed(exported: Any, small: Any) -> None:
+    other, _ = small("rtmdet-tiny")
+    other.load_state_dict(exported.detector.state_dict())
     with torch.no_grad():
         other.bbox_head.rtm_cls[0].bias += 1.0
     with pytest.raises(UserError, match="'cls_0' differs from torch"):
@@ -67,9 +68,9 @@ def test_the_files_say_what_they_are(exported: Any) -> None:
 
 
 def test_a_distilled_student_exports_the_graph_of_its_baseline(
-    exported: Any, tmp_path: Path
+    exported: Any, distiller: Any, tmp_path: Path
 ) -> None:
-    student = _distilled_once()
+    student = _distilled_once(distiller)
     path = tmp_path / "student.onnx"
     export.export_raw(student, exported.card, path)
     assert graph.signature(path) == graph.signature(exported.path)
@@ -96,9 +97,22 @@ def test_a_graph_that_does_other_work_has_another_signature(
     assert graph.signature(path) != graph.signature(exported.path)
 
 
-def test_a_mask_head_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="mask heads are not exported"):
-        export.export_raw(None, cards.Card("ins", "rtmdet-ins-tiny"), tmp_path / "x.onnx")
+def test_a_detector_of_two_stages_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="of two stages is not exported"):
+        export.export_raw(None, cards.Card("m", "mask-rcnn-r50"), tmp_path / "x.onnx")
+
+
+def test_a_mask_head_is_exported_raw(small: Any, frames: Any, tmp_path: Path) -> None:
+    detector, card = small("rtmdet-ins-tiny")
+    zoo.settle(detector, frames, card)
+    path = tmp_path / "ins.onnx"
+    export.export_raw(detector, card, path)
+    found = export.check(detector, path, [prepare(frames[0], card)])
+    levels = {f"{role}_{level}" for role in ("cls", "bbox", "kernel") for level in range(3)}
+    assert set(found) == levels | {"mask_0"}
+    with torch.no_grad():
+        *_, masks = detector(torch.zeros(1, 3, 64, 64))
+    assert session(path).get_outputs()[-1].shape == list(masks.shape)
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
@@ -179,36 +193,13 @@ def _both(path: Path, exported: Any) -> list[tuple[np.ndarray, np.ndarray]]:
     )
 
 
-def _like(exported: Any) -> tuple[Any, Any]:
-    config = detectors.model_config("rtmdet-tiny", 6, 0.5)
-    other = detectors.build(config).eval()
-    other.load_state_dict(exported.detector.state_dict())
-    return other, config
-
-
-def _distilled_once() -> Any:
+def _distilled_once(distiller: Any) -> Any:
     """A student after one step of MKD, taken out of its distiller."""
-    plan = methods.plan("test", "mkd", {})
-    configs = [detectors.model_config(arch, 6, 0.5) for arch in ("rtmdet-tiny", "rtmdet-s")]
-    torch.manual_seed(3)
-    student, teacher = (detectors.build(config) for config in configs)
-    detectors.init_weights(student)
-    detectors.init_weights(teacher)
-    channels = [detectors.feature_channels(config, plan.layers) for config in configs]
-    model = distillation.FrozenTeacherDistill(
-        distiller=distillation.distiller_config(
-            plan, *channels, detectors.feature_sources(configs[0], plan.layers)
-        ),
-        architecture=student,
-        teacher=teacher,
-        module_inplace=True,
-        teacher_module_inplace=True,
-    )
-    model.train()
+    model = distiller("mkd", seed=3)
     batch = demo_mm_inputs(2, [[3, 64, 64]] * 2, num_classes=6, num_items=[2, 3])
     terms = model(**model.data_preprocessor(batch, True), mode="loss")
     loss, _ = model.parse_losses(terms)
-    optimizer = torch.optim.SGD(student.parameters(), lr=0.01)
+    optimizer = torch.optim.SGD(model.student.parameters(), lr=0.01)
     loss.backward()
     optimizer.step()
-    return student.eval()
+    return model.student.eval()

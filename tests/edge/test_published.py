@@ -1,4 +1,4 @@
-"""A published checkpoint: found by its name, scored as MMYOLO does, refused where it is not sound."""
+"""A published checkpoint: found by its name, scored as MMYOLO does, shown, or refused."""
 
 import json
 import os
@@ -10,14 +10,31 @@ import numpy as np
 import pytest
 import torch
 
-from mkd import cli, config
+from mkd import cli, config, tables
 from mkd.config import Suite, validate
 from mkd.edge import models
 from mkd.edge import suite as edge
 from mkd.files import sha256_file
+from mkd.records import load_folder
+from mkd.report import formats
 
 NAME = Path(models.MODELS["yolov5-n"]).name
 FEW = 4
+PUBLISHED = {
+    "kind": "published",
+    "schema": 1,
+    "model": "yolov7",
+    "scale": "desk",
+    "metrics": {"AP": 50.9, "AP50": None},
+    "checkpoint": "yolov7_l_syncbn_fast_8x16b-300e_coco.pth",
+    "digests": {"weights": "1" * 64, "data": "2" * 64},
+    "commit": None,
+    "dirty": False,
+    "versions": {},
+    "host": {"cpu": "A", "cores": 1, "memory_gb": 1, "gpu": [], "os": "Linux", "python": "3.11"},
+    "started": "2026-01-01T00:00:00+00:00",
+    "wall_s": 1.0,
+}
 
 
 @pytest.fixture
@@ -147,6 +164,20 @@ def test_what_cannot_be_scored_is_one_sentence(
     if words.startswith("holds") and not models.mmyolo_installed():
         pytest.skip("MMYOLO is not installed")
     assert words in _said(replace(coco, scale=scale), capsys, model)
+
+
+def test_published_weights_take_the_place_of_a_quoted_ap_and_say_so(tmp_path: Path) -> None:
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published/yolov7.json").write_text(json.dumps(PUBLISHED))
+    records = load_folder(tmp_path, "desk")
+    assert records.problems == []
+    table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
+    lines = {line.split(" | ")[0][2:]: line for line in formats.markdown(table, "s").splitlines()}
+    assert "| 50.9 (published weights) | – |" in lines["YOLOv7"]  # the paper has no AP50 of it
+    assert lines["YOLOv5-n"].endswith("| quoted | quoted |")
+    assert lines["RTMDet-l"].endswith("| not run | not run |")
+    assert "its published weights were scored" in table.note
+    assert "published weights" not in tables.build(load_folder(tmp_path, "lab"), {}, 1).note
 
 
 def _said(suite: Suite, capsys: pytest.CaptureFixture[str], model: str = "yolov5-n") -> str:

@@ -46,21 +46,6 @@ COMPLEXITY = {
 }
 FIGURES = {"AP": 40.0, "AP50": 60.0}
 HOST = {"cpu": "A", "cores": 1, "memory_gb": 1, "gpu": [], "os": "Linux", "python": "3.11"}
-PUBLISHED = {
-    "kind": "published",
-    "schema": 1,
-    "model": "yolov7",
-    "scale": "desk",
-    "metrics": {"AP": 50.9, "AP50": None},
-    "checkpoint": "yolov7_l_syncbn_fast_8x16b-300e_coco.pth",
-    "digests": {"weights": "1" * 64, "data": "2" * 64},
-    "commit": None,
-    "dirty": False,
-    "versions": {},
-    "host": HOST,
-    "started": "2026-01-01T00:00:00+00:00",
-    "wall_s": 1.0,
-}
 
 
 def put(root: Path, name: str, record: dict[str, Any], **changes: Any) -> None:
@@ -208,19 +193,6 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
     assert "paper" not in measured
 
 
-def test_published_weights_take_the_place_of_a_quoted_ap_and_say_so(tmp_path: Path) -> None:
-    put(tmp_path, "published/yolov7.json", PUBLISHED)
-    records = load_folder(tmp_path, "desk")
-    assert records.problems == []
-    table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
-    lines = {line.split(" | ")[0][2:]: line for line in formats.markdown(table, "s").splitlines()}
-    assert "| 50.9 (published weights) | – |" in lines["YOLOv7"]  # the paper has no AP50 of it
-    assert lines["YOLOv5-n"].endswith("| quoted | quoted |")
-    assert lines["RTMDet-l"].endswith("| not run | not run |")
-    assert "its published weights were scored" in table.note
-    assert "published weights" not in tables.build(load_folder(tmp_path, "lab"), {}, 1).note
-
-
 @pytest.fixture
 def planned(suite: Suite, fill: Callable[..., Path], timed: dict[str, Any]) -> Suite:
     """Every edge record desk plans for two students and the detectors that can be built here."""
@@ -239,7 +211,9 @@ def planned(suite: Suite, fill: Callable[..., Path], timed: dict[str, Any]) -> S
         put(root, f"complexity/{name}.json", COMPLEXITY, model=name)
     for name in [*edge.zoo(small), *edge.students(small)]:
         for precision in ("fp32", "int8"):
-            put(root, f"latency/{name}-{precision}-cpu.json", told(timed, name), precision=precision)
+            put(
+                root, f"latency/{name}-{precision}-cpu.json", told(timed, name), precision=precision
+            )
     return small
 
 

@@ -13,13 +13,14 @@ from mkd.edge import models
 from mkd.edge import suite as edge
 
 
-def snakemake(folder: Path, *arguments: str, scale: str = "smoke") -> str:
+def snakemake(folder: Path, *arguments: str, scale: str = "smoke", **config: str) -> str:
     """Run it on this checkout with results and data below ``folder``; what it printed."""
     data = json.dumps({"badges": str(folder / "data"), "coco": str(folder / "coco")})
     done = subprocess.run(
         [
             *(sys.executable, "-m", "snakemake", *arguments, "--nolock"),
             *("--config", f"scale={scale}", f"results={folder}/results", f"data={data}"),
+            *(f"{key}={value}" for key, value in config.items()),
         ],
         cwd=ROOT,
         capture_output=True,
@@ -36,6 +37,45 @@ def test_desk_times_every_detector_of_table_1_alone_on_all_cores(tmp_path: Path)
     built = models.available()
     assert len(jobs) == 2 * len(built)
     assert all("threads: 2" in job and "exclusive=1" in job for job in jobs)
+
+
+def counts(said: str) -> dict[str, int]:
+    """Job → how many of it a dry run lists."""
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", said, re.MULTILINE)}
+
+
+@pytest.mark.slow
+def test_table_1_waits_for_its_detectors_and_reproduce_for_the_students_too(tmp_path: Path) -> None:
+    suite = load({"scale": "desk"})
+    built, students = len(models.available()), len(edge.students(suite))
+    table = counts(snakemake(tmp_path, "-n", "--cores", "2", "table1", scale="desk"))
+    assert (table["export_model"], table["time_file"]) == (built, 2 * built)
+    assert "export_student" not in table
+    other = counts(snakemake(tmp_path, "-n", "--cores", "2", "table2", scale="desk"))
+    assert not {"export_model", "time_file", "published"} & other.keys()
+    said = snakemake(tmp_path, "-n", "--cores", "2", "reproduce", scale="desk")
+    everything = counts(said)
+    assert everything["export_student"] == students
+    assert everything["time_file"] == 2 * (built + students)
+    ranks = {
+        rule: set(re.findall(rf"rule {rule}:\n(?:    .*\n)*?    priority: (\d)", said))
+        for rule in ("pretrain", "train_teacher", "train", "evaluate", "export_model", "time_file")
+    }
+    assert list(map(sorted, ranks.values())) == [["3"], ["2"], ["1"], ["1"], [], []]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not models.mmyolo_installed(), reason="MMYOLO is not installed")
+@pytest.mark.parametrize(("scale", "scored"), [("paper", 1), ("lab", 1), ("desk", 0)])
+def test_a_published_checkpoint_that_is_there_is_scored_where_the_data_are_cocos(
+    tmp_path: Path, scale: str, scored: int
+) -> None:
+    (tmp_path / "weights").mkdir()
+    name = Path(models.MODELS["yolov7"]).name
+    (tmp_path / f"weights/{name}_20221123_023601-8113c0eb.pth").touch()
+    more = ["-n", "--cores", "2", "table1"]
+    said = snakemake(tmp_path, *more, scale=scale, weights=str(tmp_path / "weights"))
+    assert counts(said).get("published", 0) == scored
 
 
 @pytest.mark.slow

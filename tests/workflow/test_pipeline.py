@@ -1,5 +1,6 @@
 """The workflow as a user types it, in a folder of its own."""
 
+import csv
 import json
 import os
 import random
@@ -13,7 +14,12 @@ from typing import Any
 import pytest
 
 from mkd import pipeline, provenance
+<<<<<<< HEAD
 from mkd.config import ROOT, load, read_runs
+=======
+from mkd.config import ROOT, load
+from mkd.edge import models
+>>>>>>> 6374ee3 (RTMDet-Ins exports its raw outputs; one distiller for the tests; docs of the edge suite's joints)
 
 RUNS = Path(__file__).parent / "runs.tsv"
 
@@ -69,6 +75,20 @@ def test_reproduce_leaves_a_record_a_run_and_a_report(whole: Path) -> None:
     assert not (whole / "results/smoke/work").exists() or not any(
         (whole / "results/smoke/work").iterdir()
     )
+
+
+@pytest.mark.slow
+def test_table_1_has_its_detectors_and_they_were_timed_when_all_was_trained(whole: Path) -> None:
+    root = whole / "results/smoke"
+    rows = list(csv.DictReader((root / "tables/table1.csv").read_text().splitlines()))
+    shown = {row["arch"]: row["smoke params_m"] for row in rows}
+    assert float(shown["rtmdet-tiny"]) > 4.8
+    assert bool(shown["yolov5-n"]) == models.mmyolo_installed()
+    assert {row["smoke AP seeds"] for row in rows if row["arch"].startswith("yolo")} == {"quoted"}
+    timed = [json.loads(path.read_text()) for path in root.glob("latency/*.json")]
+    scored = [json.loads(path.read_text()) for path in root.glob("runs/*/*/record.json")]
+    assert {"rtmdet-tiny", "tiny-mkd"} <= {record["model"] for record in timed}
+    assert min(r["started"] for r in timed) > max(r["started"] for r in scored)
 
 
 @pytest.mark.slow
