@@ -14,12 +14,8 @@ from typing import Any
 import pytest
 
 from mkd import pipeline, provenance
-<<<<<<< HEAD
 from mkd.config import ROOT, load, read_runs
-=======
-from mkd.config import ROOT, load
 from mkd.edge import models
->>>>>>> 6374ee3 (RTMDet-Ins exports its raw outputs; one distiller for the tests; docs of the edge suite's joints)
 
 RUNS = Path(__file__).parent / "runs.tsv"
 
