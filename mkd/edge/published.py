@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mkd import detectors, evaluation, host, provenance, weights
@@ -85,7 +86,8 @@ def _detect(detector: Any, config: Any, data_root: Path, annotations: str) -> di
     """COCO results of the val set: the configuration's own loader on this data folder."""
     loader = config.test_dataloader
     loader.dataset.data_root = str(data_root)
-    with TemporaryDirectory() as folder:
+    # The scope goes back to mmdet's afterwards.
+    with TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope("mmyolo"):
         prefix = Path(folder, "val")
         runner = Runner(
             model=detector,
