@@ -21,7 +21,7 @@ def clear_stale_locks(folder: Path) -> bool:
         Whether locks were removed.
     """
     folder.mkdir(exist_ok=True)
-    handle = (folder / "mkd-running").open("w")
+    handle = (folder / "mkd-running").open("a+")
     _held.append(handle)
     stale: list[Path] = []
     try:
@@ -31,6 +31,10 @@ def clear_stale_locks(folder: Path) -> bool:
             path.unlink()
     except BlockingIOError:
         # Another one lives, and what it has locked stays locked.
-        pass
-    fcntl.flock(handle, fcntl.LOCK_SH)
+        fcntl.flock(handle, fcntl.LOCK_SH)
+    except OSError:
+        # A file system without such locks: the user says `snakemake --unlock`.
+        return False
+    else:
+        fcntl.flock(handle, fcntl.LOCK_SH)
     return bool(stale)

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 class GroupedExpMomentumEMA(ExpMomentumEMA):
     """mmdet's ``ExpMomentumEMA`` with its averages taken in few calls instead of two a tensor.
 
-    The numbers are the same bit for bit: a tensor that modules share has several names and moves
+    With ``update_buffers`` and an interval of one, as the suite has it, the numbers are the same
+    bit for bit: a tensor that modules share has several names and moves
     once for each of them, as it does there. Parameters and buffers must stay the tensors they were
     at the first update, as they do in mmengine's Runner; they are averaged alike.
     """

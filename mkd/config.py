@@ -101,10 +101,14 @@ class Suite:
         return self.runs[run]
 
     def seeds(self, run: str) -> list[int]:
-        """Seeds of a run, from the scale or from ``seeds`` of the configuration."""
-        if self.config["seeds"] is not None:
-            return list(self.config["seeds"])
-        return list(_per_run(self.settings["seeds"], self.run(run)))
+        """Seeds of a run, from the scale or from ``seeds`` of the configuration.
+
+        A run that is there to teach alone has one, which is all that its students see.
+        """
+        row, seeds = self.run(run), self.config["seeds"]
+        if seeds is None:
+            seeds = _per_run(self.settings["seeds"], row)
+        return list(seeds[:1] if not row.tables and run in teachers(self.runs) else seeds)
 
     def teacher_seed(self, run: str) -> int:
         """The one seed of a teacher that all its students learn from: its first."""
@@ -230,9 +234,9 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     settings = _read_yaml(scale_file)
     validate(settings, "scale", str(scale_file))
     runs = read_runs(path.parent.parent / config["runs"])
-    if "mask_rcnn" in settings:
-        # Behind the table's own rows, which win.
-        runs = {**runs, **read_runs(path.parent.parent / settings["mask_rcnn"]["runs"]), **runs}
+    if "mask_rcnn" in settings and config["runs"] == default_config(path)["runs"]:
+        # Whoever names another table wants its rows and no more.
+        runs |= read_runs(path.parent.parent / settings["mask_rcnn"]["runs"])
     if "teacher_epochs" in settings["train"]:
         runs = _with_own_teachers(runs)
     return Suite(config["scale"], settings, runs, config)

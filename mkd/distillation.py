@@ -1,7 +1,7 @@
 """Teacher, student and the terms between them, on mmrazor's distiller.
 
 Works without the workflow: :func:`distiller_config` returns the ``distiller`` of a
-``FrozenTeacherDistill`` for any pair of mmdet detectors (``docs/library.md``).
+``FrozenTeacherDistill`` for any pair of mmdet detectors (``docs/losses.md``).
 """
 
 from collections.abc import Sequence

@@ -3,13 +3,14 @@
 One function a verb of the command line; heavy imports are made by the job that needs them.
 """
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,22 +81,23 @@ def train(
     digests = pipeline.training_digests(suite, run, seed)
     # Neither another configuration nor other code may go on from this run's checkpoints.
     work_dir = suite.results / "work" / f"{run}-seed{seed}-{digest(digests)[:12]}"
-    with _readable_images(suite.data_root):
+    first = os.environ.get("RANK", "0") == "0"
+    with _alone(work_dir) if first else nullcontext(), _readable_images(suite.data_root):
         student, summary = training.train(
             resolved, suite.data_root, work_dir, backbone_weights, teacher_weights, launcher
         )
-    if os.environ.get("RANK", "0") != "0":
-        return
-    folder = Path(pipeline.run_path(suite, run, seed, ""))
-    weights.save(student, folder / "weights.pth", {"run": run, "seed": seed, **digests})
-    report = {
-        "config": resolved,
-        "digests": digests,
-        "started": started.isoformat(timespec="seconds"),
-        "train": summary,
-    }
-    write_json(folder / "train.json", report)
-    shutil.rmtree(work_dir)
+        if not first:
+            return
+        folder = Path(pipeline.run_path(suite, run, seed, ""))
+        weights.save(student, folder / "weights.pth", {"run": run, "seed": seed, **digests})
+        report = {
+            "config": resolved,
+            "digests": digests,
+            "started": started.isoformat(timespec="seconds"),
+            "train": summary,
+        }
+        write_json(folder / "train.json", report)
+        shutil.rmtree(work_dir)
 
 
 def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
@@ -203,6 +205,22 @@ def report(suite: Suite) -> None:
     from mkd.report import render
 
     render.render(suite, suite.results / "report")
+
+
+@contextmanager
+def _alone(work_dir: Path) -> Iterator[None]:
+    """Hold a work folder: a training may outlive the Snakemake that started it."""
+    work_dir.parent.mkdir(parents=True, exist_ok=True)
+    path = work_dir.parent / f"{work_dir.name}.lock"
+    with path.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another process is training in {work_dir}: wait until it ends, or stop it"
+            ) from error
+        yield
+        path.unlink()
 
 
 @contextmanager

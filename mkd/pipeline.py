@@ -195,14 +195,15 @@ def threads(suite: Suite) -> int:
     return 1 if train["device"] == "cpu" else int(train["devices"]) * (1 + int(train["workers"]))
 
 
-def launcher(suite: Suite, python: str) -> str:
-    """What starts a training: Python, on GPUs of its own, with one process for each.
+def launcher(suite: Suite, python: str, at_most: int | None = None) -> str:
+    """What starts a training or an evaluation: Python, a process for each GPU of its own.
 
     Args:
         suite: The scale.
         python: The interpreter.
+        at_most: So many GPUs, where fewer than a training's are enough.
     """
-    count = gpus(suite)
+    count = gpus(suite) if at_most is None else min(at_most, gpus(suite))
     if count == 0:
         return python
     picked = f"{python} -m mkd on-gpus {count} {python}"

@@ -55,10 +55,14 @@ def code_digest(modules: Iterable[str]) -> str:
     Args:
         modules: Paths below ``mkd/`` without ``.py``, e.g. ``losses/multiscale``.
     """
-    return digest({module: _syntax(module) for module in sorted(set(modules))})
+    return _digest(tuple(sorted(set(modules))))
 
 
 @cache
+def _digest(modules: tuple[str, ...]) -> str:
+    return digest({module: _syntax(module) for module in modules})
+
+
 def _syntax(module: str) -> str:
     tree = ast.parse((ROOT / "mkd" / f"{module}.py").read_bytes())
     for node in ast.walk(tree):

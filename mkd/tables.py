@@ -241,7 +241,7 @@ def _order(number: int, runs: Mapping[str, Run]) -> list[_Draft]:
             and run.id not in shown
             and (
                 number in run.tables
-                or run.method == "baseline"
+                or run.id == baseline_of(run.id, runs)
                 or (run.method == "cwd" and not run.options)
             )
         ]

@@ -5,9 +5,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from mkd import jobs
+from mkd.errors import UserError
+
 HOLD = """
 import sys
 from pathlib import Path
+
+import pytest
+
+from mkd import jobs
+from mkd.errors import UserError
 from mkd import alone
 print(alone.clear_stale_locks(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
@@ -45,3 +55,27 @@ def test_a_lock_goes_only_when_no_holder_lives(tmp_path: Path) -> None:
     third.wait()
     assert cleared == "True"
     assert not lock.exists()
+
+
+def test_a_training_that_outlived_its_snakemake_keeps_its_work_folder(tmp_path: Path) -> None:
+    hold = "import sys\nfrom pathlib import Path\nfrom mkd import jobs\n"
+    hold += "with jobs._alone(Path(sys.argv[1])):\n    print('held', flush=True)\n"
+    hold += "    sys.stdin.read()\n"
+    work = tmp_path / "work" / "tiny-seed0-0123456789ab"
+    orphan = subprocess.Popen(
+        [sys.executable, "-c", hold, str(work)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert orphan.stdout is not None
+        assert orphan.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="another process is training in .*0123456789ab"):
+            jobs._alone(work).__enter__()
+    finally:
+        orphan.kill()
+        orphan.wait()
+    with jobs._alone(work):
+        pass
+    assert not any(work.parent.iterdir())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mkd import cli, pipeline, progress
+from mkd import cli, config, pipeline, progress
 from mkd.config import Suite
 
 LINE = (
@@ -49,16 +49,16 @@ def few(suite: Suite) -> Suite:
 
 def test_done_running_and_left(few: Suite) -> None:
     finish(few, "tiny-baseline", 0)
-    write(few, "tiny-baseline-seed0", line(5, 220, 0.08) + line(5, 240, 0.12))
+    write(few, "tiny-baseline-seed0", line(4, 220, 0.08) + line(4, 240, 0.12))
     write(few, "s-baseline-seed0", line(3, 80, 0.2) + line(3, 100, 0.2, "1.5"), running=True)
     trainings = progress.look(few)
     assert [training.state for training in trainings] == ["done", *["waiting"] * 2, "running"] + [
         "waiting"
     ] * 3
-    # Two and three of the tiny ones at 0.1 s, five epochs of 250; s has 1400 of 2000 left.
-    assert progress.seconds_left(trainings) == pytest.approx(5 * 1250 * 0.1 + 1400 * 0.2)
+    # Two and three of the tiny ones at 0.1 s, four epochs of 250; s teaches: 1400 of 2000 left.
+    assert progress.seconds_left(trainings) == pytest.approx(5 * 1000 * 0.1 + 1400 * 0.2)
     assert progress.describe(few, trainings) == [
-        "1 of 7 trainings done, 1 running, ~15 min of training left",
+        "1 of 7 trainings done, 1 running, ~13 min of training left",
         "  s-baseline seed 0: epoch 3 of 8, iteration 600 of 2000, loss 1.5",
     ]
 
@@ -67,11 +67,11 @@ def test_two_at_once_take_half_but_never_less_than_the_longest(few: Suite) -> No
     two = replace(few, runs={name: few.runs[name] for name in ("tiny-baseline", "s-baseline")})
     finish(two, "tiny-baseline", 0)
     write(two, "tiny-baseline-seed1", line(1, 20), running=True)
-    write(two, "s-baseline-seed0", line(4, 250), running=True)
+    write(two, "s-baseline-seed0", line(3, 250), running=True)
     left = progress.seconds_left(progress.look(two))
-    assert left == pytest.approx((1230 * 0.1 + 1250 * 0.1 + 1000 * 0.1) / 2)
+    assert left == pytest.approx((980 * 0.1 + 1000 * 0.1 + 250 * 0.1) / 2)
     finish(two, "tiny-baseline", 2)
-    assert progress.seconds_left(progress.look(two)) == pytest.approx(1230 * 0.1)
+    assert progress.seconds_left(progress.look(two)) == pytest.approx(980 * 0.1)
 
 
 def test_only_a_log_that_is_being_written_is_running(few: Suite) -> None:
@@ -140,5 +140,7 @@ def test_the_verb(few: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     write(few, "tiny-cwd-seed0", line(2, 20), running=True)
     cli.main(["status", "--config", f"results={tmp_path / 'results'}"])
     said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("scale desk: 0 of 10 trainings done, 1 running, ~")
-    assert said[1:] == ["  tiny-cwd seed 0: epoch 2 of 5, iteration 270 of 1250, loss 4.3432"]
+    loaded = config.load()
+    count = sum(len(loaded.seeds(run)) for run in loaded.runs)
+    assert said[0].startswith(f"scale desk: 0 of {count} trainings done, 1 running, ~")
+    assert said[1:] == ["  tiny-cwd seed 0: epoch 2 of 4, iteration 270 of 1000, loss 4.3432"]

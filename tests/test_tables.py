@@ -1,12 +1,13 @@
 """Tables: the paper's rows in order, what was measured beside them, deltas paired by seed."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from mkd import paper, stats, tables
+from mkd import config, paper, stats, tables
 from mkd.config import Run
-from mkd.records import Records
+from mkd.records import Records, load_records
 
 RUNS = {
     run.id: run
@@ -117,3 +118,14 @@ def test_groups_follow_the_sizes(records: Records) -> None:
 )
 def test_architectures_are_written_as_the_field_does(arch: str, name: str) -> None:
     assert tables.arch_name(arch) == name
+
+
+@pytest.mark.parametrize("number", [1, 4, 5])
+def test_a_run_that_only_teaches_is_no_row(tmp_path: Path, number: int) -> None:
+    runs = config.load({"scale": "desk"}).runs
+    table = tables.build(load_records(tmp_path, "desk"), runs, number)
+    assert not any(row.run and row.run.endswith("-teacher") for row in table.rows)
+    plain = [row.arch for row in table.rows if row.run and runs[row.run].method == "baseline"]
+    assert len(plain) == len(set(plain)) > 0
+    distilled = [row for row in table.rows if row.role == "paper" and row.method == "mkd"]
+    assert all("AP" in row.paper_delta for row in distilled)

@@ -61,7 +61,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_reproduce_leaves_a_record_a_run_and_a_report(whole: Path) -> None:
-    suite = load({"runs": str(RUNS)})
+    suite = load({"scale": "smoke", "runs": str(RUNS)})
     assert set(metrics(whole)) == set(suite.runs)
     page = (whole / "results/smoke/report/index.html").read_text()
     assert "smoke" in page
@@ -126,16 +126,17 @@ def test_paper_scale_builds_the_whole_graph() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    suite = load({"scale": "paper"})
+    suite = load({"scale": "paper", "seeds": [0, 1, 2]})
     jobs = dict(
         line.split()
         for line in done.stdout.splitlines()
         if line.startswith(("train", "evaluate")) and len(line.split()) == 2
     )
     trainings = int(jobs["train"]) + int(jobs["train_teacher"])
-    assert trainings == int(jobs["evaluate"]) == 3 * len(suite.runs)
+    seeds = sum(len(suite.seeds(run)) for run in suite.runs)
+    assert trainings == int(jobs["evaluate"]) == seeds
     for run in read_runs(ROOT / "config/mask-rcnn.tsv"):
-        assert f"run={run}, seed=2" in done.stdout
+        assert f"run={run}, seed={suite.seeds(run)[-1]}" in done.stdout
 
 
 def test_an_unknown_scale_is_one_sentence() -> None:

@@ -13,8 +13,10 @@ rule evaluate:
     conda:
         "../../envs/environment.yaml"
     threads: 1
+    resources:
+        gpu=min(1, pipeline.gpus(suite)),
     params:
-        python=PYTHON,
+        python=pipeline.launcher(suite, PYTHON, at_most=1),
         config=CONFIG,
         code=provenance.code_digest(provenance.EVALUATION),
         trained=f"{RESULTS}/logs/train/{{run}}-seed{{seed}}.log",
