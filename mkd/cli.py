@@ -2,6 +2,8 @@
 
 import argparse
 import errno
+import json
+import os
 import shutil
 import signal
 import sys
@@ -50,7 +52,8 @@ def _suite(options: argparse.Namespace) -> "Suite":
 
     from mkd import config
 
-    replace: dict[str, Any] = {}
+    # A job of Snakemake is told what its command line replaced.
+    replace: dict[str, Any] = json.loads(os.environ.get("MKD_CONFIG", "{}"))
     for pair in options.config:
         key, equals, value = pair.partition("=")
         if not equals:

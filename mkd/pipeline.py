@@ -42,12 +42,15 @@ REPORT_MODULES = ("audit", "claims", "deviations", "quotes", "verdicts")
 """Modules that, besides those of the tables and of ``report/``, decide what the report says."""
 
 
-def config_arguments(suite: Suite) -> str:
-    """The jobs' ``--config``: what the command line replaced in ``config/config.yaml``."""
+def replaced(suite: Suite) -> str:
+    """What the command line replaced in ``config/config.yaml``, as JSON for ``MKD_CONFIG``."""
     default = default_config()
-    changed = [
-        f"{key}={json.dumps(value)}" for key, value in suite.config.items() if value != default[key]
-    ]
+    return json.dumps({k: v for k, v in suite.config.items() if v != default[k]})
+
+
+def config_arguments(suite: Suite) -> str:
+    """The same as a user types it, ``--config`` and its values; nothing where nothing was."""
+    changed = [f"{key}={json.dumps(value)}" for key, value in json.loads(replaced(suite)).items()]
     return shlex.join(["--config", *changed]) if changed else ""
 
 
@@ -195,18 +198,17 @@ def threads(suite: Suite) -> int:
     return 1 if train["device"] == "cpu" else int(train["devices"]) * (1 + int(train["workers"]))
 
 
-def launcher(suite: Suite, python: str, at_most: int | None = None) -> str:
+def launcher(suite: Suite, at_most: int | None = None) -> str:
     """What starts a training or an evaluation: Python, a process for each GPU of its own.
 
     Args:
         suite: The scale.
-        python: The interpreter.
         at_most: So many GPUs, where fewer than a training's are enough.
     """
     count = gpus(suite) if at_most is None else min(at_most, gpus(suite))
     if count == 0:
-        return python
-    picked = f"{python} -m mkd on-gpus {count} {python}"
+        return "python"
+    picked = f"python -m mkd on-gpus {count} python"
     if count == 1:
         return picked
     return f"{picked} -m torch.distributed.run --standalone --nproc-per-node {count}"

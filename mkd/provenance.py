@@ -63,6 +63,7 @@ def _digest(modules: tuple[str, ...]) -> str:
     return digest({module: _syntax(module) for module in modules})
 
 
+@cache
 def _syntax(module: str) -> str:
     tree = ast.parse((ROOT / "mkd" / f"{module}.py").read_bytes())
     for node in ast.walk(tree):

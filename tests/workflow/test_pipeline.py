@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -20,10 +21,10 @@ from mkd.edge import models
 RUNS = Path(__file__).parent / "runs.tsv"
 
 
-def command(folder: Path, *arguments: str) -> list[str]:
+def command(folder: Path, *arguments: str, seeds: str = "[0]") -> list[str]:
     """Snakemake on this checkout, with results and data below ``folder``."""
     data = json.dumps({"badges": str(folder / "data"), "coco": str(folder / "coco")})
-    settings = ["scale=smoke", "seeds=[0]", f"runs={RUNS}", f"results={folder}/results"]
+    settings = ["scale=smoke", f"seeds={seeds}", f"runs={RUNS}", f"results={folder}/results"]
     return [
         *(sys.executable, "-m", "snakemake", *arguments),
         *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(ROOT)),
@@ -32,9 +33,12 @@ def command(folder: Path, *arguments: str) -> list[str]:
     ]
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    folder: Path, *arguments: str, seeds: str = "[0]"
+) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
-    return subprocess.run(command(folder, *arguments), capture_output=True, text=True)
+    asked = command(folder, *arguments, seeds=seeds)
+    return subprocess.run(asked, capture_output=True, text=True)
 
 
 def metrics(folder: Path) -> dict[str, Any]:
@@ -92,6 +96,15 @@ def test_a_second_reproduce_does_nothing(whole: Path) -> None:
     done = snakemake(whole, "reproduce")
     assert done.returncode == 0
     assert "Nothing to be done" in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+def test_one_more_seed_leaves_what_is_trained_alone(whole: Path) -> None:
+    done = snakemake(whole, "-n", "reproduce", seeds="[0,1]")
+    assert done.returncode == 0
+    planned = set(re.findall(r"wildcards: run=(\S+), seed=(\d+)", done.stdout))
+    assert ("tiny-mkd", "1") in planned
+    assert {seed for _, seed in planned} == {"1"}
 
 
 @pytest.mark.slow
@@ -156,13 +169,18 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the package whose code the digests are taken from."""
     shutil.copytree(ROOT / "mkd", tmp_path / "mkd")
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    provenance._syntax.cache_clear()
     yield tmp_path / "mkd"
+    forget()
+
+
+def forget() -> None:
+    """What was read of the code before it changed."""
     provenance._syntax.cache_clear()
+    provenance._digest.cache_clear()
 
 
 def digests() -> dict[str, str]:
-    provenance._syntax.cache_clear()
+    forget()
     suite = load()
     return {run: pipeline.train_code(suite, run) for run in suite.runs}
 

@@ -8,10 +8,8 @@ rule data:
         "../../envs/environment.yaml"
     threads: 2
     params:
-        python=PYTHON,
-        config=CONFIG,
         data=digest([suite.settings["data"], str(suite.data_root)]),
         code=provenance.code_digest(pipeline.DATA_MODULES),
     shell:
-        "{params.python} -m mkd data --out {output} {params.config} 2>&1 | tee {log} >&2;"
+        "python -m mkd data --out {output} 2>&1 | tee {log} >&2;"
         " exit ${{PIPESTATUS[0]}}"

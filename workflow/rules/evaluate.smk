@@ -16,10 +16,9 @@ rule evaluate:
     resources:
         gpu=min(1, pipeline.gpus(suite)),
     params:
-        python=pipeline.launcher(suite, PYTHON, at_most=1),
-        config=CONFIG,
+        python=pipeline.launcher(suite, at_most=1),
         code=provenance.code_digest(provenance.EVALUATION),
         trained=f"{RESULTS}/logs/train/{{run}}-seed{{seed}}.log",
     shell:
         "{params.python} -m mkd evaluate --run {wildcards.run} --seed {wildcards.seed}"
-        " --data {input.data} --log {params.trained} {params.config} > {log} 2>&1"
+        " --data {input.data} --log {params.trained} > {log} 2>&1"

@@ -11,11 +11,9 @@ rule pictures:
     conda:
         "../../envs/environment.yaml"
     params:
-        python=PYTHON,
-        config=CONFIG,
         code=provenance.code_digest(["report/qualitative"]),
     shell:
-        "{params.python} -m mkd pictures --out {output} {params.config} > {log} 2>&1"
+        "python -m mkd pictures --out {output} > {log} 2>&1"
 
 
 rule attention:
@@ -31,11 +29,9 @@ rule attention:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        python=PYTHON,
-        config=CONFIG,
         code=provenance.code_digest(pipeline.ATTENTION_MODULES),
     shell:
-        "{params.python} -m mkd attention --out {output} {params.config} > {log} 2>&1"
+        "python -m mkd attention --out {output} > {log} 2>&1"
 
 
 rule masks:
@@ -48,7 +44,6 @@ rule masks:
     conda:
         "../../envs/environment.yaml"
     params:
-        python=PYTHON,
         code=provenance.code_digest(pipeline.MASK_MODULES),
     shell:
-        "{params.python} -m mkd masks --out {output} > {log} 2>&1"
+        "python -m mkd masks --out {output} > {log} 2>&1"

@@ -14,16 +14,14 @@ rule export_model:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        python=PYTHON,
-        config=CONFIG,
         precisions=" ".join(edge.precisions(suite)),
         settings=digest(
             [edge.settings(suite)[key] for key in ("input_px", "calibration_images")]
         ),
         code=provenance.code_digest(edge.EXPORT_CODE),
     shell:
-        "{params.python} -m mkd export --model {wildcards.model} --out {output.files[0]}"
-        " --precisions {params.precisions} --record {output.complexity} {params.config}"
+        "python -m mkd export --model {wildcards.model} --out {output.files[0]}"
+        " --precisions {params.precisions} --record {output.complexity}"
         " > {log} 2>&1"
 
 
@@ -46,14 +44,12 @@ rule export_student:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        python=PYTHON,
-        config=CONFIG,
         precisions=" ".join(edge.precisions(suite)),
         settings=edge.settings(suite)["calibration_images"],
         code=provenance.code_digest([*edge.EXPORT_CODE, *edge.ACCURACY_CODE]),
     shell:
-        "{params.python} -m mkd export --run {wildcards.run} --out {output.files[0]}"
-        " --precisions {params.precisions} --record {output.exported} {params.config}"
+        "python -m mkd export --run {wildcards.run} --out {output.files[0]}"
+        " --precisions {params.precisions} --record {output.exported}"
         " > {log} 2>&1"
 
 
@@ -81,12 +77,11 @@ rule time_file:
         exclusive=1,
         gpu=lambda wildcards: int(wildcards.provider != "cpu"),
     params:
-        python=PYTHON,
         options=edge.timing_options(suite),
         used=lambda wildcards, threads: edge.timing_threads(threads),
         code=provenance.code_digest(edge.TIMING_CODE),
     shell:
-        "{params.python} -m mkd latency {input.file} --provider {wildcards.provider}"
+        "python -m mkd latency {input.file} --provider {wildcards.provider}"
         " --threads {params.used} {params.options} --out {output} > {log} 2>&1"
 
 
@@ -105,12 +100,10 @@ rule published:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        python=PYTHON,
-        config=CONFIG,
         code=provenance.code_digest(edge.PUBLISHED_CODE),
     shell:
-        "{params.python} -m mkd published --model {wildcards.model} --data {input.data}"
-        " --out {output} {params.config} > {log} 2>&1"
+        "python -m mkd published --model {wildcards.model} --data {input.data}"
+        " --out {output} > {log} 2>&1"
 
 
 rule latency:

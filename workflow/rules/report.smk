@@ -20,12 +20,10 @@ rule report:
     conda:
         "../../envs/environment.yaml"
     params:
-        python=PYTHON,
-        config=CONFIG,
         code=pipeline.report_code(),
         settings=digest(suite.settings),
     shell:
-        "{params.python} -m mkd report {params.config} > {log} 2>&1"
+        "python -m mkd report > {log} 2>&1"
 
 
 rule report_partial:
@@ -35,8 +33,5 @@ rule report_partial:
     localrule: True
     conda:
         "../../envs/environment.yaml"
-    params:
-        python=PYTHON,
-        config=CONFIG,
     shell:
-        "{params.python} -m mkd report {params.config} > {log} 2>&1"
+        "python -m mkd report > {log} 2>&1"

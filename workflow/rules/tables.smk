@@ -17,12 +17,10 @@ rule table:
     conda:
         "../../envs/environment.yaml"
     params:
-        python=PYTHON,
-        config=CONFIG,
         code=pipeline.table_code(),
         settings=digest(suite.settings),
     shell:
-        "{params.python} -m mkd table --table {wildcards.table} {params.config} > {log} 2>&1"
+        "python -m mkd table --table {wildcards.table} > {log} 2>&1"
 
 
 for number in range(1, 6):

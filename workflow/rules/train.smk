@@ -12,13 +12,10 @@ rule pretrain:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        python=PYTHON,
-        config=CONFIG,
         settings=lambda wildcards: pipeline.pretraining(suite, wildcards.size),
         code=provenance.code_digest(["pretraining", "detectors", "weights"]),
     shell:
-        "{params.python} -m mkd pretrain --size {wildcards.size} --out {output} {params.config}"
-        " > {log} 2>&1"
+        "python -m mkd pretrain --size {wildcards.size} --out {output}" " > {log} 2>&1"
 
 
 rule train:
@@ -40,8 +37,7 @@ rule train:
     resources:
         gpu=pipeline.gpus(suite),
     params:
-        python=pipeline.launcher(suite, PYTHON),
-        config=CONFIG,
+        python=pipeline.launcher(suite),
         resolved=lambda wildcards: digest(
             suite.resolve(wildcards.run, int(wildcards.seed))
         ),
@@ -53,7 +49,7 @@ rule train:
         ),
     shell:
         "{params.python} -m mkd train --run {wildcards.run} --seed {wildcards.seed}"
-        " {params.start} {params.config} > {log} 2>&1"
+        " {params.start} > {log} 2>&1"
 
 
 use rule train as train_teacher with:
