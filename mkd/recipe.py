@@ -16,11 +16,13 @@ def optimizer(settings: dict[str, Any]) -> dict[str, Any]:
     Returns:
         AdamW without decay of norms and biases (paper §4, implementation details), or SGD.
     """
-    common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"], "fused": True}
+    common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"]}
     if "sgd" in settings:
+        # Not fused: where the first scaled gradients overflow, torch's fused SGD goes on from a
+        # momentum it never wrote.
         return {"optimizer": {"type": "SGD", "momentum": settings["sgd"]["momentum"], **common}}
     return {
-        "optimizer": {"type": "AdamW", **common},
+        "optimizer": {"type": "AdamW", "fused": True, **common},
         "paramwise_cfg": {
             "norm_decay_mult": 0,
             "bias_decay_mult": 0,
