@@ -7,7 +7,6 @@ snakemake --config scale=paper -n reproduce
 """
 
 import atexit
-import os
 import sys
 from pathlib import Path
 
@@ -37,12 +36,7 @@ except UserError as error:
     sys.exit(f"mkd: {error}")
 
 RESULTS = suite.results.as_posix()
-# Neither is a parameter of a rule: with more seeds, or another environment, what is done stays done.
-os.environ["MKD_CONFIG"] = pipeline.replaced(suite)
-if not pipeline.in_conda(workflow):
-    os.environ["PATH"] = (
-        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    )
+pipeline.tell_jobs(suite, workflow)
 
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     alone.clear_stale_locks(Path(".snakemake"))

@@ -4,7 +4,9 @@ Torch is not imported here.
 """
 
 import json
+import os
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +44,27 @@ REPORT_MODULES = ("audit", "claims", "deviations", "quotes", "verdicts")
 """Modules that, besides those of the tables and of ``report/``, decide what the report says."""
 
 
-def replaced(suite: Suite) -> str:
-    """What the command line replaced in ``config/config.yaml``, as JSON for ``MKD_CONFIG``."""
-    default = default_config()
-    return json.dumps({k: v for k, v in suite.config.items() if v != default[k]})
+def tell_jobs(suite: Suite, workflow: Any) -> None:
+    """Put into the jobs' environment what the command line replaced, and the Python that runs now.
+
+    Neither is a parameter of a rule: with more seeds, or in another environment, what is done
+    stays done. Conda environments, where Snakemake was told to deploy them, bring their own Python.
+    """
+    os.environ["MKD_CONFIG"] = json.dumps(_replaced(suite))
+    if all(method.name != "CONDA" for method in workflow.deployment_settings.deployment_method):
+        path = [str(Path(sys.executable).parent), os.environ["PATH"]]
+        os.environ["PATH"] = os.pathsep.join(path)
 
 
 def config_arguments(suite: Suite) -> str:
-    """The same as a user types it, ``--config`` and its values; nothing where nothing was."""
-    changed = [f"{key}={json.dumps(value)}" for key, value in json.loads(replaced(suite)).items()]
+    """What the command line replaced, as a user types it; nothing where nothing was."""
+    changed = [f"{key}={json.dumps(value)}" for key, value in _replaced(suite).items()]
     return shlex.join(["--config", *changed]) if changed else ""
 
 
-def in_conda(workflow: Any) -> bool:
-    """Whether Snakemake was told to deploy conda environments, which bring their own Python."""
-    return any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method)
+def _replaced(suite: Suite) -> dict[str, Any]:
+    default = default_config()
+    return {key: value for key, value in suite.config.items() if value != default[key]}
 
 
 def run_path(suite: Suite, run: str, seed: int | str, name: str) -> str:
