@@ -121,7 +121,8 @@ def test_sorting_turns_the_column_and_comes_back(page: Page) -> None:
     before = rows.locator("th").all_inner_texts()
     head = page.locator('#table1 th[data-col="m-AP"]')
     values = """rows => rows.map(row => [...row.cells].find(c => c.dataset.col === "m-AP"))
-                            .map(cell => cell ? Number(cell.dataset.v) : null)"""
+                            .map(cell => cell?.dataset.v === undefined ? null
+                                                                       : Number(cell.dataset.v))"""
     for order, sign in (("descending", -1), ("ascending", 1)):
         head.locator("button").click()
         assert head.get_attribute("aria-sort") == order
