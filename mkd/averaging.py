@@ -23,9 +23,9 @@ class GroupedExpMomentumEMA(ExpMomentumEMA):
     """mmdet's ``ExpMomentumEMA`` with its averages taken in few calls instead of two a tensor.
 
     With ``update_buffers`` and an interval of one, as the suite has it, the numbers are the same
-    bit for bit: a tensor that modules share has several names and moves
-    once for each of them, as it does there. Parameters and buffers must stay the tensors they were
-    at the first update, as they do in mmengine's Runner; they are averaged alike.
+    bit for bit: a tensor that modules share has several names and moves once for each of them, as
+    it does there. Parameters and buffers must stay the tensors they were at the first update, as
+    they do in mmengine's Runner; they are averaged alike.
     """
 
     _rounds: list[tuple[list[Tensor], list[Tensor]]] | None = None

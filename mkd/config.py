@@ -233,10 +233,12 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     scale_file = scales / f"{config['scale']}.yaml"
     settings = _read_yaml(scale_file)
     validate(settings, "scale", str(scale_file))
-    runs = read_runs(path.parent.parent / config["runs"])
-    if "mask_rcnn" in settings and config["runs"] == default_config(path)["runs"]:
-        # Whoever names another table wants its rows and no more.
-        runs |= read_runs(path.parent.parent / settings["mask_rcnn"]["runs"])
+    root, table = path.parent.parent, config["runs"]
+    # Whoever names another table wants its rows and no more.
+    default = table == default_config(path)["runs"]
+    runs = read_runs(root / (settings.get("runs", table) if default else table))
+    if default and "mask_rcnn" in settings:
+        runs |= read_runs(root / settings["mask_rcnn"]["runs"])
     if "teacher_epochs" in settings["train"]:
         runs = _with_own_teachers(runs)
     return Suite(config["scale"], settings, runs, config)

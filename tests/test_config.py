@@ -120,3 +120,11 @@ def test_a_scale_whose_teachers_train_longer_keeps_them_apart_from_the_baselines
     assert suite.run("l-mkd").teacher == "x-baseline"
     assert suite.epochs("x-baseline") == suite.epochs("s-teacher")
     assert config.load({"scale": "paper"}).run("tiny-mkd").teacher == "s-baseline"
+
+
+def test_a_scales_own_table_gives_way_to_one_that_is_named(folder: Path) -> None:
+    own = {run.id for run in load(folder, scale="smoke").runs.values()}
+    assert own == set(config.read_runs(folder / "smoke.tsv"))
+    assert set(load(folder, scale="smoke", runs="config/mask-rcnn.tsv").runs) == set(
+        config.read_runs(folder / "mask-rcnn.tsv")
+    )

@@ -18,7 +18,7 @@ from mkd import pipeline, provenance
 from mkd.config import ROOT, load, read_runs
 from mkd.edge import models
 
-RUNS = Path(__file__).parent / "runs.tsv"
+RUNS = ROOT / "config/smoke.tsv"
 
 
 def command(folder: Path, *arguments: str, seeds: str = "[0]") -> list[str]:
