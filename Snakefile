@@ -19,9 +19,9 @@ sys.path.insert(0, str(workflow.basedir))
 
 from mkd import config as mkd_config
 from mkd import alone, estimate, pipeline, provenance, summary, watch
-from mkd.config import digest
 from mkd.edge import suite as edge
 from mkd.errors import UserError
+from mkd.provenance import digest
 
 
 configfile: "config/config.yaml"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mkd import pipeline, provenance, tables
-from mkd.config import Suite, digest
+from mkd.config import Suite
 from mkd.edge import check as edge_check
 from mkd.errors import UserError
 from mkd.files import sha256_file
@@ -67,7 +67,7 @@ def _digests(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
     for run, seed, record in _each(records):
         where, said = f"{run} seed {seed}", record["digests"]
         if run in suite.runs:
-            if said["config"] != digest(suite.resolve(run, seed)):
+            if said["config"] != provenance.digest(suite.resolve(run, seed)):
                 yield Problem(where, "was trained with another configuration than config/ has now")
             if said["code"] != pipeline.train_code(suite, run):
                 yield Problem(where, "was trained by other code than this checkout's")

@@ -7,10 +7,11 @@ from typing import Any
 
 import yaml
 
-from mkd import config
+from mkd import ROOT
 from mkd.errors import UserError
+from mkd.schemas import validate
 
-FILE = config.ROOT / "config" / "claims.yaml"
+FILE = ROOT / "config" / "claims.yaml"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def load(path: Path = FILE) -> list[Claim]:
         raise UserError(f"{path} is missing: it holds the claims to judge") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    config.validate(document, "claims", str(path))
+    validate(document, "claims", str(path))
     claims: dict[str, Claim] = {}
     for claim in _expand(document, path):
         if claim.id in claims:

@@ -21,7 +21,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 
-from mkd.config import two_stage
+from mkd.architectures import two_stage
 from mkd.errors import UserError
 
 register_all_modules(init_default_scope=True)
@@ -41,7 +41,7 @@ def model_config(arch: str, num_classes: int, width: float = 1.0) -> ConfigDict:
     """A detector's model configuration.
 
     Args:
-        arch: One of :data:`mkd.config.ARCHITECTURES`.
+        arch: One of :data:`mkd.runs.ARCHITECTURES`.
         num_classes: Number of classes.
         width: Factor on every channel count.
 
@@ -125,7 +125,7 @@ def train_pipelines(
     """The train pipelines of both stages.
 
     Args:
-        arch: The architecture; with :func:`mkd.config.has_masks` they load masks.
+        arch: The architecture; with :func:`mkd.architectures.has_masks` they load masks.
         input_px: Side of the square input in pixels; 640 is mmdet's own size for every
             architecture, for Mask R-CNN the resize to 1333×800 that keeps the ratio.
         mosaic: Whether the first stage is mmdet's (cached Mosaic and MixUp). Without it both

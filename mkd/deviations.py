@@ -5,10 +5,11 @@ from pathlib import Path
 
 import yaml
 
-from mkd import config
+from mkd import ROOT
 from mkd.errors import UserError
+from mkd.schemas import validate
 
-FILE = config.ROOT / "config" / "deviations.yaml"
+FILE = ROOT / "config" / "deviations.yaml"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def load(scale: str, path: Path = FILE) -> list[Deviation]:
         raise UserError(f"{path} is missing: it says where scales and paper differ") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    config.validate(entries, "deviations", str(path))
+    validate(entries, "deviations", str(path))
     found: dict[str, Deviation] = {}
     for entry in entries:
         lists = {key: tuple(entry.get(key, ())) for key in ("scales", "items")}

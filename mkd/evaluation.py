@@ -16,7 +16,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from mkd import error_kinds
-from mkd.config import has_masks
+from mkd.architectures import has_masks
 from mkd.data import splits
 
 STATS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")

@@ -17,11 +17,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mkd import host, pipeline, provenance
-from mkd.config import Suite, digest, validate
+from mkd.config import Suite
 from mkd.data import badges, coco
 from mkd.data.splits import SPLITS
 from mkd.errors import UserError
 from mkd.files import sha256_file, write_json
+from mkd.schemas import validate
 
 
 def prepare_data(suite: Suite, out: Path) -> None:
@@ -80,7 +81,7 @@ def train(
     backbone_weights = backbone_weights or pipeline.imagenet_weights(suite, run)
     digests = pipeline.training_digests(suite, run, seed)
     # Neither another configuration nor other code may go on from this run's checkpoints.
-    work_dir = suite.results / "work" / f"{run}-seed{seed}-{digest(digests)[:12]}"
+    work_dir = suite.results / "work" / f"{run}-seed{seed}-{provenance.digest(digests)[:12]}"
     first = os.environ.get("RANK", "0") == "0"
     with _alone(work_dir) if first else nullcontext(), _readable_images(suite.data_root):
         student, summary = training.train(

@@ -13,9 +13,10 @@ from typing import Any, TypeVar, get_origin
 
 import yaml
 
+from mkd import ROOT
 from mkd.errors import UserError
 
-FOLDER = Path(__file__).resolve().parent.parent / "config" / "paper"
+FOLDER = ROOT / "config" / "paper"
 TABLES = (1, 2, 3, 4, 5)
 AP_METRICS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
 COST_METRICS = ("params_m", "flops_g", "latency_ms")

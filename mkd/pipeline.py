@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mkd import config, methods, provenance
-from mkd.config import ROOT, Suite, default_config, digest
+from mkd import ROOT, methods, provenance, runs
+from mkd.config import Suite, default_config
 from mkd.files import sha256_file
+from mkd.provenance import digest
 
 DATA_MODULES = ("data/badges", "data/scenes", "data/coco", "data/splits")
 """Modules that decide what the data set is."""
@@ -26,6 +27,7 @@ IMAGENET = {
 """ImageNet weights by size of backbone: OpenMMLab's of mmdet's RTMDet configs, where m, l and x
 start from scratch, and torchvision's (IMAGENET1K_V1) of its Mask R-CNN configs."""
 ATTENTION_MODULES = (
+    "architectures",
     "detectors",
     "losses/common",
     "report/attention",
@@ -38,7 +40,15 @@ MASK_MODULES = ("losses/analysis", "losses/common", "losses/frequency_mask")
 """Modules that decide what the mask's figure shows."""
 PICTURED = ("tiny-baseline", "tiny-cwd", "tiny-mkd")
 """Runs whose detections and attention are shown as pictures, before and after distillation."""
-TABLE_MODULES = ("edge/records", "paper", "records", "report/formats", "stats", "tables")
+TABLE_MODULES = (
+    "architectures",
+    "edge/records",
+    "paper",
+    "records",
+    "report/formats",
+    "stats",
+    "tables",
+)
 """Modules that decide what a table says of given records."""
 REPORT_MODULES = ("audit", "claims", "deviations", "quotes", "verdicts")
 """Modules that, besides those of the tables and of ``report/``, decide what the report says."""
@@ -191,7 +201,7 @@ def pretraining(suite: Suite, size: str) -> str:
 
 def teachers(suite: Suite) -> list[str]:
     """Ids of the runs that teach another, in order."""
-    return sorted(config.teachers(suite.runs))
+    return sorted(runs.teachers(suite.runs))
 
 
 def gpus(suite: Suite) -> int:

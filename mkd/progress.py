@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mkd import pipeline
-from mkd.config import Run, Suite
+from mkd.config import Suite
+from mkd.runs import Run
 
 LINE = re.compile(r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?\btime: (\S+).*?\bloss: (\S+)")
 """A line of mmengine's LoggerHook: epoch, iteration in it and of it, seconds of one, total loss."""

@@ -1,16 +1,18 @@
-"""Where a number comes from: code digest, commit, library versions.
+"""Where a number comes from: digests of settings and code, commit, library versions.
 
 Torch is not imported here: the Snakefile asks for code digests at every start.
 """
 
 import ast
+import hashlib
+import json
 import subprocess
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from typing import Any
 
-from mkd.config import ROOT, digest
+from mkd import ROOT
 
 LIBRARIES = (
     "torch",
@@ -26,6 +28,7 @@ LIBRARIES = (
     "onnxruntime-gpu",
 )
 TRAINING = (
+    "architectures",
     "averaging",
     "detectors",
     "distillation",
@@ -39,6 +42,7 @@ TRAINING = (
 )
 """Modules that decide what a training produces, besides the losses of its method."""
 EVALUATION = (
+    "architectures",
     "detectors",
     "error_kinds",
     "evaluation",
@@ -47,6 +51,12 @@ EVALUATION = (
     "compat/ops",
 )
 """Modules that decide what an evaluation says of given weights."""
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def code_digest(modules: Iterable[str]) -> str:

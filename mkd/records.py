@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mkd import config
 from mkd.edge import records as edge_records
 from mkd.errors import UserError
+from mkd.schemas import validate
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def load_folder(root: Path, scale: str) -> Records:
         where = str(path.relative_to(root))
         try:
             record = json.loads(path.read_bytes())
-            config.validate(record, "record", where)
+            validate(record, "record", where)
             said = (record["scale"], record["run"], f"seed{record['seed']}")
             if said != (scale, path.parts[-3], path.parts[-2]):
                 raise UserError(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mkd import tables
-from mkd.config import ROOT, Suite
+from mkd import ROOT, tables
+from mkd.config import Suite
 from mkd.edge.records import KINDS
 from mkd.errors import UserError
 from mkd.files import write_atomic

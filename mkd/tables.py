@@ -8,8 +8,9 @@ from functools import cache
 from itertools import groupby
 
 from mkd import paper, stats
-from mkd.config import Run, has_masks, two_stage
+from mkd.architectures import has_masks, two_stage
 from mkd.records import Records, load_records
+from mkd.runs import Run
 
 __all__ = ["TABLES", "Cell", "Column", "Row", "Table", "build", "load_records", "measure"]
 

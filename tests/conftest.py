@@ -13,10 +13,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from mkd import config
-from mkd.config import Run, Suite
+from mkd import ROOT, config
+from mkd.config import Suite
 from mkd.data import badges
 from mkd.error_kinds import KINDS
+from mkd.runs import Run
 
 GAIN = {
     "baseline": 0.0,
@@ -174,7 +175,7 @@ def smoke_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_coco() -> Path:
     """A hundred images of the real COCO 2017; MKD_TINY_COCO names the folder."""
-    default = config.ROOT.parent / "shared/data/tiny_coco"
+    default = ROOT.parent / "shared/data/tiny_coco"
     root = Path(os.environ.get("MKD_TINY_COCO", default))
     if not root.is_dir():
         pytest.skip(f"no real COCO images at {root}: set MKD_TINY_COCO to their folder")

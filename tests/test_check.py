@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from mkd import cli, config, jobs, pipeline, provenance
+from mkd import cli, jobs, pipeline, provenance
 from mkd.check import check
 from mkd.config import Suite
 from mkd.errors import UserError
 from mkd.files import sha256_file
+from mkd.provenance import digest
 from mkd.report.render import render
 
 NAMES = ("tiny-baseline", "tiny-cwd", "s-baseline")
@@ -39,7 +40,7 @@ def sound(suite: Suite, fill: Callable[..., Path]) -> Suite:
     fill(*NAMES, seeds=(0,))
     for name in NAMES:
         digests = {
-            "config": config.digest(small.resolve(name, 0)),
+            "config": digest(small.resolve(name, 0)),
             "code": pipeline.train_code(small, name),
             "evaluation_code": provenance.code_digest(provenance.EVALUATION),
         }

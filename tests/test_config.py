@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mkd import claims, config
+from mkd import ROOT, claims, config
 from mkd.errors import UserError
+from mkd.provenance import digest
+from mkd.runs import read_runs
 
 HEAD = "run\tarch\tteacher\tmethod\toptions\ttables\n"
 BASE = "a\trtmdet-tiny\t-\tbaseline\t-\t1\nb\trtmdet-s\t-\tbaseline\t-\t1\n"
@@ -15,7 +17,7 @@ BASE = "a\trtmdet-tiny\t-\tbaseline\t-\t1\nb\trtmdet-s\t-\tbaseline\t-\t1\n"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    shutil.copytree(config.ROOT / "config", tmp_path / "config")
+    shutil.copytree(ROOT / "config", tmp_path / "config")
     (tmp_path / "config/runs.tsv").write_text(HEAD + BASE + "c\trtmdet-tiny\tb\tmkd\t-\t1\n")
     return tmp_path / "config"
 
@@ -93,14 +95,14 @@ def test_alpha_multiplies_every_terms_own_weight(folder: Path) -> None:
 
 def test_the_digest_covers_seed_and_teacher_but_not_other_runs(folder: Path) -> None:
     suite = load(folder)
-    before = config.digest(suite.resolve("c", 0))
-    assert before != config.digest(suite.resolve("c", 1))
+    before = digest(suite.resolve("c", 0))
+    assert before != digest(suite.resolve("c", 1))
     with open(folder / "runs.tsv", "a") as handle:
         handle.write("d\trtmdet-m\t-\tbaseline\t-\t1\n")
-    assert config.digest(load(folder).resolve("c", 0)) == before
+    assert digest(load(folder).resolve("c", 0)) == before
     text = (folder / "runs.tsv").read_text().replace("b\trtmdet-s", "b\trtmdet-m")
     (folder / "runs.tsv").write_text(text)
-    assert config.digest(load(folder).resolve("c", 0)) != before
+    assert digest(load(folder).resolve("c", 0)) != before
 
 
 def test_seeds_of_the_command_line_replace_the_scales(folder: Path) -> None:
@@ -124,7 +126,7 @@ def test_a_scale_whose_teachers_train_longer_keeps_them_apart_from_the_baselines
 
 def test_a_scales_own_table_gives_way_to_one_that_is_named(folder: Path) -> None:
     own = {run.id for run in load(folder, scale="smoke").runs.values()}
-    assert own == set(config.read_runs(folder / "smoke.tsv"))
+    assert own == set(read_runs(folder / "smoke.tsv"))
     assert set(load(folder, scale="smoke", runs="config/mask-rcnn.tsv").runs) == set(
-        config.read_runs(folder / "mask-rcnn.tsv")
+        read_runs(folder / "mask-rcnn.tsv")
     )

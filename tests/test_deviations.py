@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mkd import config, deviations, paper
+from mkd import ROOT, deviations, paper
 from mkd.errors import UserError
 
-SCALES = [path.stem for path in (config.ROOT / "config/scales").glob("*.yaml")]
+SCALES = [path.stem for path in (ROOT / "config/scales").glob("*.yaml")]
 
 
 def test_every_scale_named_is_a_scale_and_every_item_an_item() -> None:

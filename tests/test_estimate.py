@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mkd import cli, config, estimate, pipeline
-from mkd.config import ROOT, Run, Suite
+from mkd import ROOT, cli, config, estimate, pipeline
+from mkd.config import Suite
 from mkd.errors import UserError
+from mkd.runs import ARCHITECTURES, Run
+from mkd.schemas import validate
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_what_has_no_published_macs_is_named(paper: Suite) -> None:
 
 
 def test_every_rtmdet_has_its_macs() -> None:
-    wanted = {arch for arch in config.ARCHITECTURES if arch.startswith("rtmdet-")}
+    wanted = {arch for arch in ARCHITECTURES if arch.startswith("rtmdet-")}
     assert wanted <= set(estimate.published_macs())
 
 
@@ -74,9 +76,9 @@ def test_a_scale_without_an_assumption(suite: Suite, capsys: pytest.CaptureFixtu
 def test_an_assumption_needs_a_count_of_images_and_full_width(paper: Suite) -> None:
     settings = paper.settings
     with pytest.raises(UserError, match="'train_images' is a required property"):
-        config.validate({**settings, "estimate": {"gpu": "A100", "tflops": 20}}, "scale", "x")
+        validate({**settings, "estimate": {"gpu": "A100", "tflops": 20}}, "scale", "x")
     with pytest.raises(UserError, match="width: 1 was expected"):
-        config.validate({**settings, "width": 0.5}, "scale", "x")
+        validate({**settings, "width": 0.5}, "scale", "x")
 
 
 def test_a_dry_run_says_jobs_and_hours(tmp_path: Path) -> None:

@@ -10,10 +10,21 @@ import torch
 from mkd import detectors, training  # before mmdet
 
 # isort: split
-from mkd import config, distillation, evaluation, methods, paper, pipeline, pretraining, tables
+from mkd import (
+    ROOT,
+    config,
+    distillation,
+    evaluation,
+    methods,
+    paper,
+    pipeline,
+    pretraining,
+    tables,
+)
 from mkd import weights as weight_files
 from mkd.errors import UserError
 from mkd.records import load_records
+from mkd.runs import read_runs
 
 TABLE = "config/mask-rcnn.tsv"
 WIDTH = 0.125
@@ -44,7 +55,7 @@ def shortened(suite: config.Suite, run: str, **changes: Any) -> dict[str, Any]:
 
 
 def test_the_track_runs_at_paper_scale_alone_by_mmdets_recipe() -> None:
-    own = config.read_runs(config.ROOT / TABLE)
+    own = read_runs(ROOT / TABLE)
     for scale in ("smoke", "desk", "lab"):
         assert not own.keys() & config.load({"scale": scale}).runs.keys()
     whole = config.load({"scale": "paper"})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mkd import config, reference, tables
+from mkd import ROOT, config, reference, tables
 from mkd.compare import compare
 from mkd.config import Suite
 from mkd.errors import UserError
@@ -126,7 +126,7 @@ def test_update_keeps_and_shows_or_writes_nothing(
     assert reference.section(suite, records) in readme.read_text()
 
 
-KEPT = sorted(path.name for path in (config.ROOT / "results/reference").glob("*"))
+KEPT = sorted(path.name for path in (ROOT / "results/reference").glob("*"))
 
 
 @pytest.mark.parametrize("scale", KEPT or ["desk"])
@@ -137,7 +137,7 @@ def test_readme_tables_and_reference_agree(scale: str) -> None:
     suite = config.load({"scale": scale})
     records = load_folder(root, scale)
     assert records.problems == []
-    text = (config.ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text()
     assert reference.insert(text, scale, reference.section(suite, records)) == text
     for table in reference.built(suite, records):
         stem = root / f"tables/table{table.number}"

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from mkd.config import ROOT, Suite
+from mkd import ROOT
+from mkd.config import Suite
 from mkd.summary import reason, summary
 
 BLOCK = """[Tue Nov 24 12:29:53 2026]

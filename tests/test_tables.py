@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mkd import config, paper, stats, tables
-from mkd.config import Run
 from mkd.records import Records, load_records
+from mkd.runs import Run
 
 RUNS = {
     run.id: run

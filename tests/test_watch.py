@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from mkd import watch
-from mkd.config import ROOT, Suite
+from mkd import ROOT, watch
+from mkd.config import Suite
 
 
 def record(event: LogEvent | None, **said: Any) -> logging.LogRecord:

@@ -15,7 +15,7 @@ from mmengine.model import BaseModel
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mkd.config import has_masks, two_stage
+from mkd.architectures import has_masks, two_stage
 from mkd.edge.card import Card
 from mkd.edge.graph import INPUT, save, to_onnx
 from mkd.errors import UserError

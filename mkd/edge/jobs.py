@@ -13,7 +13,8 @@ from mmengine.model import BaseModel
 from numpy.typing import NDArray
 
 from mkd import detectors, pipeline, provenance, weights
-from mkd.config import Suite, digest, has_masks, validate
+from mkd.architectures import has_masks
+from mkd.config import Suite
 from mkd.data.splits import SPLITS, classes
 from mkd.edge import accuracy, export, graph, nms, quantize, zoo
 from mkd.edge import suite as edge
@@ -21,6 +22,7 @@ from mkd.edge.card import Card, precision_path
 from mkd.edge.frame import prepare
 from mkd.errors import UserError
 from mkd.files import sha256_file, write_json
+from mkd.schemas import validate
 
 CHECKED_IMAGES = 2
 """Val images on which an export is compared with torch."""
@@ -135,7 +137,7 @@ def export_run(
         "width": card.width,
         "input_px": card.input_px,
         "torch": json.loads((folder / "record.json").read_bytes())["metrics"]["box"],
-        "graph": digest(graph.signature(out)),
+        "graph": provenance.digest(graph.signature(out)),
         "files": scored,
         "onnx": {
             "opset": graph.OPSET,

@@ -15,13 +15,14 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mkd import detectors, evaluation, host, provenance, weights
-from mkd.config import Suite, validate
+from mkd.config import Suite
 from mkd.data.splits import SPLITS
 from mkd.edge import suite as edge
 from mkd.edge import zoo
 from mkd.edge.models import MODELS
 from mkd.errors import UserError
 from mkd.files import sha256_file, write_json
+from mkd.schemas import validate
 
 
 def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:

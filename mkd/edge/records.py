@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mkd import config
 from mkd.errors import UserError
+from mkd.schemas import validate
 
 KINDS = ("complexity", "exported", "latency", "published")
 SETTINGS = (("tensorrt", "fp16"), ("cuda", "fp16"), ("cpu", "fp32"))
@@ -125,7 +125,7 @@ def _each(
         where = str(path.relative_to(root))
         try:
             record = json.loads(path.read_bytes())
-            config.validate(record, kind, where)
+            validate(record, kind, where)
         except (ValueError, OSError) as error:
             problems.append((where, f"not readable as JSON: {error}"))
         except UserError as error:

@@ -12,9 +12,11 @@ from typing import Any
 
 import yaml
 
-from mkd.config import ROOT, Suite, validate
+from mkd import ROOT
+from mkd.config import Suite
 from mkd.edge import models
 from mkd.edge.card import PRECISIONS, precision_path
+from mkd.schemas import validate
 
 FILE = ROOT / "config" / "latency.yaml"
 PROVIDER_PRECISIONS = {
@@ -33,6 +35,7 @@ EXPORT_CODE = (
     "edge/models",
     "edge/quantize",
     "edge/zoo",
+    "architectures",
     "detectors",
 )
 """Modules that decide what an exported file is."""

@@ -107,7 +107,7 @@ def _latency(options: argparse.Namespace) -> None:
 def _validate(record: dict[str, Any]) -> None:
     """Against the schema, where a device has what that takes."""
     try:
-        from mkd.config import validate
+        from mkd.schemas import validate
     except ImportError:
         return
     validate(record, "latency", "the latency record")

@@ -6,10 +6,10 @@ Both are drawn only from records that carry them, under ``pr`` and ``errors``.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mkd.config import Run
 from mkd.records import Records
 from mkd.report.figures import Panel, plain, style
 from mkd.report.svg import Axis, Plot
+from mkd.runs import Run
 from mkd.stats import interval
 from mkd.tables import arch_name, method_name
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mkd.config import Run
 from mkd.records import Records
 from mkd.report.svg import Axis, Plot, legend, tag
+from mkd.runs import Run
 
 MOST = 160
 """Points of a curve that are drawn; longer ones are averaged in equal steps."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mkd.config import ROOT, Suite
+from mkd import ROOT
+from mkd.config import Suite
 from mkd.records import Problem, Records
 from mkd.report import attention_view, breakdown, curves, figures, pictures, spectrum
 from mkd.report.figures import Panel

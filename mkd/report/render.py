@@ -10,8 +10,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from mkd import __version__, audit, claims, deviations, paper, tables, verdicts
-from mkd.config import ROOT, Suite
+from mkd import ROOT, __version__, audit, claims, deviations, paper, tables, verdicts
+from mkd.config import Suite
 from mkd.files import write_atomic, write_json
 from mkd.records import Problem, Records, load_records
 from mkd.report import audit_view, formats, latency, verdict_view

@@ -8,10 +8,10 @@ from itertools import groupby
 from typing import Any
 
 from mkd import stats, verdicts
-from mkd.config import Run
 from mkd.records import Records
 from mkd.report.figures import plain
 from mkd.report.formats import half, number, signed
+from mkd.runs import Run
 from mkd.tables import arch_name
 from mkd.verdicts import Verdict
 

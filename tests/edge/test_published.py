@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from mkd import cli, config, tables
-from mkd.config import Suite, validate
+from mkd.config import Suite
 from mkd.edge import models
 from mkd.edge import suite as edge
 from mkd.files import sha256_file
 from mkd.records import load_folder
 from mkd.report import formats
+from mkd.schemas import validate
 
 NAME = Path(models.MODELS["yolov5-n"]).name
 FEW = 4

@@ -12,10 +12,11 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from mkd.config import ROOT, validate
+from mkd import ROOT
 from mkd.edge import run, timing
 from mkd.edge.timing import Settings
 from mkd.errors import UserError
+from mkd.schemas import validate
 
 QUICK = Settings(min_samples=4, min_seconds=0, restarts=1, gate=10)
 

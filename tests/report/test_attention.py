@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from mkd import pipeline
-from mkd.config import ROOT, load
+from mkd import ROOT, pipeline
+from mkd.config import load
 from mkd.errors import UserError
 from mkd.report import attention, attention_view, qualitative
 from mkd.report.attention import STRIDES, Watcher

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from mkd import tables
-from mkd.config import Run, Suite
+from mkd.config import Suite
 from mkd.records import Records, load_records
 from mkd.report import breakdown, curves, figures, spectrum
 from mkd.report.svg import Axis, Plot, tag, ticks
+from mkd.runs import Run
 
 
 @pytest.fixture

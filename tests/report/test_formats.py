@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mkd import tables
-from mkd.config import Run, Suite
+from mkd.config import Suite
 from mkd.report import formats
+from mkd.runs import Run
 from mkd.stats import interval
 
 

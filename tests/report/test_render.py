@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from mkd import stats
-from mkd.config import Run, Suite
+from mkd.config import Suite
 from mkd.records import load_records
 from mkd.report import formats
 from mkd.report.render import render, typeset
+from mkd.runs import Run
 
 
 class Page(HTMLParser):

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mkd.config import ROOT, load, validate
+from mkd import ROOT
+from mkd.config import load
 from mkd.edge import models
 from mkd.edge import suite as edge
+from mkd.schemas import validate
 
 
 def snakemake(folder: Path, *arguments: str, scale: str = "smoke", **config: str) -> str:

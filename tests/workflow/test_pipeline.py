@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from mkd import pipeline, provenance
-from mkd.config import ROOT, load, read_runs
+from mkd import ROOT, pipeline, provenance
+from mkd.config import load
 from mkd.edge import models
+from mkd.runs import read_runs
 
 RUNS = ROOT / "config/smoke.tsv"
 

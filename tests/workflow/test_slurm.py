@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mkd.config import ROOT
+from mkd import ROOT
 
 STUB = """#!/bin/sh
 echo "$(basename "$0") $*" >> {calls}

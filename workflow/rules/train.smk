@@ -13,7 +13,9 @@ rule pretrain:
     threads: 1
     params:
         settings=lambda wildcards: pipeline.pretraining(suite, wildcards.size),
-        code=provenance.code_digest(["pretraining", "detectors", "weights"]),
+        code=provenance.code_digest(
+            ["architectures", "detectors", "pretraining", "weights"]
+        ),
     shell:
         "python -m mkd pretrain --size {wildcards.size} --out {output}" " > {log} 2>&1"
 
