@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mkd import host, pipeline, provenance
+from mkd import host, names, pipeline, provenance
 from mkd.config import Suite
 from mkd.data import badges, coco
 from mkd.data.splits import SPLITS
@@ -154,30 +154,29 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
 def table(suite: Suite, number: int) -> None:
     """Write one of the paper's tables, paper against measured, as CSV, Markdown and LaTeX."""
     from mkd import tables
+    from mkd.records import load_records
     from mkd.report import formats
 
-    records = tables.load_records(suite.results.parent, suite.scale)
+    records = load_records(suite.results.parent, suite.scale)
     built = tables.build(records, suite.runs, number)
     formats.write_tables([built], suite.settings["summary"], suite.results / "tables")
 
 
 def pictures(suite: Suite, out: Path) -> None:
     """Lay the detections of a few runs on the same val images, for the report."""
-    from mkd import tables
     from mkd.report import qualitative
 
     annotations, images = SPLITS[suite.settings["data"]["kind"]]["val"]
     found = {}
     for name, path in pipeline.pictured(suite).items():
         run = suite.run(name)
-        method = tables.method_name(run)
-        found[f"{tables.arch_name(run.arch)}{method and f' with {method}'}"] = Path(path)
+        method = names.method_name(run)
+        found[f"{names.arch_name(run.arch)}{method and f' with {method}'}"] = Path(path)
     qualitative.make(suite.data_root / images, suite.data_root / annotations, found, out)
 
 
 def attention(suite: Suite, out: Path) -> None:
     """Map where a student looks before and after distillation, and its teacher, for the report."""
-    from mkd import tables
     from mkd.report import attention as maps
 
     annotations, images = SPLITS[suite.settings["data"]["kind"]]["val"]
@@ -185,10 +184,10 @@ def attention(suite: Suite, out: Path) -> None:
     *students, teacher = pipeline.attended(suite).items()
     for name, paths in students:
         run = suite.run(name)
-        method = tables.method_name(run)
+        method = names.method_name(run)
         when = f"after {method}" if method else "before"
-        runs[f"{tables.arch_name(run.arch)}, {when}"] = [Path(path) for path in paths]
-    arch = tables.arch_name(suite.run(teacher[0]).arch)
+        runs[f"{names.arch_name(run.arch)}, {when}"] = [Path(path) for path in paths]
+    arch = names.arch_name(suite.run(teacher[0]).arch)
     runs[f"{arch}, the teacher"] = [Path(path) for path in teacher[1]]
     with _readable_images(suite.data_root):
         maps.make(suite.data_root / images, suite.data_root / annotations, runs, out)

@@ -43,6 +43,7 @@ PICTURED = ("tiny-baseline", "tiny-cwd", "tiny-mkd")
 TABLE_MODULES = (
     "architectures",
     "edge/records",
+    "names",
     "paper",
     "records",
     "report/formats",

@@ -1,6 +1,5 @@
 """Records to tables: every row of the paper beside what was measured, or *not run*."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -9,13 +8,9 @@ from itertools import groupby
 
 from mkd import paper, stats
 from mkd.architectures import has_masks, two_stage
-from mkd.records import Records, load_records
+from mkd.names import arch_name, method_name, slug
+from mkd.records import Records
 from mkd.runs import Run
-
-__all__ = ["TABLES", "Cell", "Column", "Row", "Table", "build", "load_records", "measure"]
-
-ARCH_NAMES = {"rtmdet-ins": "RTMDet-Ins", "rtmdet": "RTMDet", "mask-rcnn": "Mask R-CNN"}
-METHOD_NAMES = {"baseline": "", "mkd": "MKD", "mkd-balanced": "MKD, balanced"}
 
 
 @dataclass(frozen=True)
@@ -288,24 +283,3 @@ def _paper_delta(draft: _Draft, drafts: Sequence[_Draft]) -> dict[str, Decimal]:
 
 
 _paper = cache(paper.load)
-
-
-def slug(text: str) -> str:
-    """Lower-case letters, digits and hyphens only, fit for an anchor."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def arch_name(arch: str) -> str:
-    """The architecture as the field writes it, e.g. ``RTMDet-Ins-tiny``, ``Mask R-CNN R50``."""
-    for family, name in ARCH_NAMES.items():
-        if arch.startswith(family):
-            size = arch.removeprefix(family)
-            return f"{name} {size[1:].upper()}" if two_stage(arch) else name + size
-    return arch
-
-
-def method_name(run: Run) -> str:
-    """The method with the options that set the run apart, e.g. ``MKD (alpha=0.1)``."""
-    name = METHOD_NAMES.get(run.method, run.method.upper())
-    options = ", ".join(f"{key}={value}" for key, value in run.options.items())
-    return f"{name} ({options})" if options else name

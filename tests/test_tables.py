@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mkd import config, paper, stats, tables
+from mkd.names import arch_name
 from mkd.records import Records, load_records
 from mkd.runs import Run
 
@@ -117,7 +118,7 @@ def test_groups_follow_the_sizes(records: Records) -> None:
     [("rtmdet-tiny", "RTMDet-tiny"), ("rtmdet-ins-s", "RTMDet-Ins-s"), ("yolov7", "yolov7")],
 )
 def test_architectures_are_written_as_the_field_does(arch: str, name: str) -> None:
-    assert tables.arch_name(arch) == name
+    assert arch_name(arch) == name
 
 
 @pytest.mark.parametrize("number", [1, 4, 5])

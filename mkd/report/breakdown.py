@@ -6,12 +6,12 @@ Both are drawn only from records that carry them, under ``pr`` and ``errors``.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mkd.names import arch_name, method_name
 from mkd.records import Records
 from mkd.report.figures import Panel, plain, style
 from mkd.report.svg import Axis, Plot
 from mkd.runs import Run
 from mkd.stats import interval
-from mkd.tables import arch_name, method_name
 
 COMPARED = ("baseline", "cwd", "mkd")
 IOUS = {"50": "IoU 0.50", "75": "IoU 0.75"}

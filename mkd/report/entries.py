@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from mkd import tables
+from mkd import names, tables
 from mkd.config import Suite
 from mkd.records import Records
 from mkd.report.formats import measured, number
@@ -19,8 +19,8 @@ def entries(records: Records, suite: Suite) -> list[dict[str, Any]]:
         options = first["options"] if first else row.options if row else {}
         words = "not in the table of runs"
         if row:
-            method = tables.METHOD_NAMES.get(row.method, row.method.upper())
-            words = f"{tables.arch_name(row.arch)}, {method or 'no distillation'}"
+            method = names.METHOD_NAMES.get(row.method, row.method.upper())
+            words = f"{names.arch_name(row.arch)}, {method or 'no distillation'}"
         made.append(
             {
                 "run": run,

@@ -6,12 +6,13 @@ from typing import Any
 from markupsafe import Markup
 
 from mkd.architectures import has_masks
+from mkd.names import arch_name, method_name
 from mkd.records import Records
 from mkd.report.formats import bounds, number, points, signed
 from mkd.report.svg import Axis, Plot, legend
 from mkd.runs import Run
 from mkd.stats import Interval
-from mkd.tables import Column, Row, Table, arch_name, baseline_of, measure, method_name
+from mkd.tables import Column, Row, Table, baseline_of, measure
 
 SHAPES = {
     "baseline": "circle",

@@ -8,11 +8,12 @@ from markupsafe import Markup
 from scipy.stats import spearmanr
 
 from mkd.edge.records import EdgeRecords
+from mkd.names import arch_name
 from mkd.records import Records
 from mkd.report.figures import Panel, style
 from mkd.report.formats import number
 from mkd.report.svg import Axis, Plot, legend
-from mkd.tables import Row, Table, arch_name
+from mkd.tables import Row, Table
 
 PRECISION_NAMES = {"fp32": "FP32", "fp16": "FP16", "int8": "INT8", "int8-symmetric": "INT8"}
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from mkd import ROOT, __version__, audit, claims, deviations, paper, tables, verdicts
 from mkd.config import Suite
 from mkd.files import write_atomic, write_json
+from mkd.names import slug
 from mkd.records import Problem, Records, load_records
 from mkd.report import audit_view, formats, latency, verdict_view
 from mkd.report.entries import coverage, entries
@@ -92,7 +93,7 @@ def _environment() -> jinja2.Environment:
         bounds=formats.bounds,
         points=formats.points,
         spread=formats.spread,
-        slug=tables.slug,
+        slug=slug,
         typeset=typeset,
         chips=verdict_view.chips,
     )

@@ -8,11 +8,11 @@ from itertools import groupby
 from typing import Any
 
 from mkd import stats, verdicts
+from mkd.names import arch_name
 from mkd.records import Records
 from mkd.report.figures import plain
 from mkd.report.formats import half, number, signed
 from mkd.runs import Run
-from mkd.tables import arch_name
 from mkd.verdicts import Verdict
 
 STYLES = {

@@ -8,6 +8,7 @@ import pytest
 
 from mkd import tables
 from mkd.config import Suite
+from mkd.records import load_records
 from mkd.report import formats
 from mkd.runs import Run
 from mkd.stats import interval
@@ -16,7 +17,7 @@ from mkd.stats import interval
 @pytest.fixture
 def table(suite: Suite, fill: Callable[..., Path]) -> tables.Table:
     fill("tiny-baseline", "tiny-mkd")
-    records = tables.load_records(suite.results.parent, "desk")
+    records = load_records(suite.results.parent, "desk")
     return tables.build(records, suite.runs, 4)
 
 
@@ -64,9 +65,7 @@ def test_tex_escapes(plain: str, escaped: str) -> None:
 
 def test_markdown_escapes_a_bar_in_a_label(suite: Suite) -> None:
     run = Run("tiny-odd", "rtmdet-tiny", "s-baseline", "mkd", {"x": "a|b"}, (1,))
-    table = tables.build(
-        tables.load_records(suite.results.parent, "desk"), {**suite.runs, run.id: run}, 1
-    )
+    table = tables.build(load_records(suite.results.parent, "desk"), {**suite.runs, run.id: run}, 1)
     assert r"x=a\|b" in formats.markdown(table, "narrow")
 
 
