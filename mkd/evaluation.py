@@ -1,6 +1,7 @@
 """Accuracy of a detector on the val set: mmdet detects, faster-coco-eval scores."""
 
 import json
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mkd import error_kinds
@@ -42,38 +44,63 @@ def detect(model: BaseModel, resolved: dict[str, Any], data_root: Path) -> dict[
     kind = resolved["data"]["kind"]
     metric = ["bbox", "segm"] if has_masks(resolved["arch"]) else ["bbox"]
     detectors.keep_at_most(model, resolved["evaluate"]["max_per_image"])
-    with TemporaryDirectory() as folder:
+    loader = {
+        "batch_size": resolved["evaluate"]["batch_size"],
+        "num_workers": resolved["train"]["workers"],
+        "sampler": {"type": "DefaultSampler", "shuffle": False},
+        "dataset": splits.dataset_config(
+            resolved["data"],
+            data_root,
+            "val",
+            splits.classes(data_root, kind),
+            detectors.test_pipeline(resolved["arch"], resolved["input_px"]),
+        ),
+    }
+    return coco_results(
+        model, ConfigDict(loader), data_root / splits.SPLITS[kind]["val"][0], metric
+    )
+
+
+def coco_results(
+    model: BaseModel,
+    loader: ConfigDict,
+    annotations: Path,
+    metric: Sequence[str] = ("bbox",),
+    scope: str = "mmdet",
+) -> dict[str, list[Any]]:
+    """Run a detector over the images of a loader.
+
+    Args:
+        model: The detector, in evaluation mode.
+        loader: mmengine's configuration of a test loader.
+        annotations: The annotations of its images.
+        metric: ``bbox``, and ``segm`` for masks.
+        scope: Whose registry names the loader's parts, ``mmdet`` or ``mmyolo``.
+
+    Returns:
+        COCO results by metric, as :func:`detect` gives them.
+    """
+    # mmengine's last scope stays in force: afterwards it is mmdet's again.
+    with TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope(scope):
         prefix = Path(folder, "val")
         runner = Runner(
             model=model,
-            **ConfigDict(
-                work_dir=folder,
-                default_scope="mmdet",
-                log_level="WARNING",
-                experiment_name=f"evaluate-{resolved['run']}-{resolved['seed']}",
-                test_dataloader={
-                    "batch_size": resolved["evaluate"]["batch_size"],
-                    "num_workers": resolved["train"]["workers"],
-                    "sampler": {"type": "DefaultSampler", "shuffle": False},
-                    "dataset": splits.dataset_config(
-                        resolved["data"],
-                        data_root,
-                        "val",
-                        splits.classes(data_root, kind),
-                        detectors.test_pipeline(resolved["arch"], resolved["input_px"]),
-                    ),
-                },
-                test_cfg={},
-                test_evaluator={
-                    "type": "CocoMetric",
-                    "ann_file": str(data_root / splits.SPLITS[kind]["val"][0]),
-                    "metric": metric,
-                    "format_only": True,
-                    "outfile_prefix": str(prefix),
-                },
-                default_hooks={"logger": None, "checkpoint": None, "runtime_info": None},
-                visualizer={"type": "Visualizer", "vis_backends": []},
-            ),
+            work_dir=folder,
+            default_scope=scope,
+            log_level="WARNING",
+            # mmengine gives a name's second Runner the scope of its first.
+            experiment_name=prefix.parent.name,
+            test_dataloader=loader,
+            test_cfg={},
+            test_evaluator={
+                "type": "mmdet.CocoMetric",
+                "ann_file": str(annotations),
+                "metric": list(metric),
+                "format_only": True,
+                "outfile_prefix": str(prefix),
+            },
+            default_hooks={"logger": None, "checkpoint": None, "runtime_info": None},
+            visualizer={"type": "Visualizer", "vis_backends": []},
         )
         runner.test()
         return {

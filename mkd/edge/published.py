@@ -5,14 +5,11 @@ import pickle
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 
 from mkd import detectors, evaluation, host, provenance, weights
 from mkd.config import Suite
@@ -59,9 +56,10 @@ def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
     with torch.serialization.safe_globals(_harmless()):
         weights.load(detector, file)
     zoo.deploy(detector)
-    annotations = SPLITS[kind]["val"][0]
-    found = _detect(detector.eval(), config, suite.data_root, annotations)
-    scored = evaluation.score(suite.data_root / annotations, found)
+    loader, annotations = config.test_dataloader, suite.data_root / SPLITS[kind]["val"][0]
+    loader.dataset.data_root = str(suite.data_root)
+    found = evaluation.coco_results(detector.eval(), loader, annotations, scope="mmyolo")
+    scored = evaluation.score(annotations, found)
     record = {
         "kind": "published",
         "schema": 1,
@@ -81,35 +79,6 @@ def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
     }
     validate(record, "published", f"the record of the published {model}")
     write_json(out, record)
-
-
-def _detect(detector: Any, config: Any, data_root: Path, annotations: str) -> dict[str, list[Any]]:
-    """COCO results of the val set: the configuration's own loader on this data folder."""
-    loader = config.test_dataloader
-    loader.dataset.data_root = str(data_root)
-    # The scope goes back to mmdet's afterwards.
-    with TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope("mmyolo"):
-        prefix = Path(folder, "val")
-        runner = Runner(
-            model=detector,
-            work_dir=folder,
-            default_scope="mmyolo",
-            log_level="WARNING",
-            experiment_name="published",
-            test_dataloader=loader,
-            test_cfg={},
-            test_evaluator={
-                "type": "mmdet.CocoMetric",
-                "ann_file": str(data_root / annotations),
-                "metric": "bbox",
-                "format_only": True,
-                "outfile_prefix": str(prefix),
-            },
-            default_hooks={"logger": None, "checkpoint": None, "runtime_info": None},
-            visualizer={"type": "Visualizer", "vis_backends": []},
-        )
-        runner.test()
-        return {"bbox": json.loads(prefix.with_suffix(".bbox.json").read_bytes())}
 
 
 def _harmless() -> list[Any]:

@@ -109,7 +109,7 @@ def test_labels_and_images_are_cocos_own_and_the_loader_mmyolos(
     from mmengine.structures import InstanceData
 
     from mkd import evaluation
-    from mkd.edge import published, zoo
+    from mkd.edge import zoo
 
     whole = zoo.mmyolo_config("yolov5-n")
     detector = zoo.mmyolo_build(whole.model).eval()
@@ -130,7 +130,9 @@ def test_labels_and_images_are_cocos_own_and_the_loader_mmyolos(
         return data_samples
 
     monkeypatch.setattr(type(detector), "forward", answer)
-    found = published._detect(detector, whole, coco.data_root, "annotations/instances_val2017.json")
+    loader = whole.test_dataloader
+    loader.dataset.data_root = str(coco.data_root)
+    found = evaluation.coco_results(detector, loader, annotations, scope="mmyolo")
     assert len({item["image_id"] for item in found["bbox"]}) == FEW
     assert evaluation.score(annotations, found)["metrics"]["box"]["AP"] > 95
     assert {max(size) for size in sizes} == {672}  # MMYOLO's rectangles, half a stride around
