@@ -74,19 +74,20 @@ def build(name: str) -> nn.Module:
     return module
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_one_factor_of_the_whole_term(name, maps):
-    module = build(name)
+@pytest.fixture(params=ALL)
+def module(request):
+    return build(request.param)
+
+
+def test_one_factor_of_the_whole_term(module, maps):
     assert module.loss_weight == 1
     plain = run(module, *maps(2, CHANNELS, 6, 5))
     module.loss_weight = 3.0
     torch.testing.assert_close(run(module, *maps(2, CHANNELS, 6, 5)), 3 * plain)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_two_backward_passes_agree(name, maps):
+def test_two_backward_passes_agree(module, maps):
     """Gradient norms are measured on the graph that is then back-propagated."""
-    module = build(name)
     student, teacher = maps(2, CHANNELS, 6, 5)
     value = run(module, student.requires_grad_(), teacher)
     (first,) = torch.autograd.grad(value, student, retain_graph=True)
@@ -99,10 +100,9 @@ def test_registered_under_its_name(name):
     assert MODELS.get(name) is getattr(mkd.losses, name)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_gradcheck(name, maps):
-    module = build(name).double()
-    if name == "fkd":
+def test_gradcheck(module, maps):
+    module.double()
+    if isinstance(module, FKD):
         # Its attention is a constant to the gradient: a flat one is so to differences, too.
         module.student.spatial_T = 1e12
     student, teacher = (x.double() for x in maps(2, CHANNELS, 3, 4))
@@ -110,9 +110,9 @@ def test_gradcheck(name, maps):
     assert torch.autograd.gradcheck(lambda s: run(module, s, teacher), student)
 
 
-@pytest.mark.parametrize("name", LEARNED)
-def test_gradients_of_parameters(name, maps):
-    module = build(name).double()
+@pytest.mark.parametrize("module", LEARNED, indirect=True)
+def test_gradients_of_parameters(module, maps):
+    module.double()
     student, teacher = (x.double() for x in maps(2, CHANNELS, 3, 4))
     parameters = list(module.parameters())
     value = run(module, student, teacher)
@@ -132,23 +132,18 @@ def test_gradients_of_parameters(name, maps):
     assert all(g.any() for g in slopes[-2:])
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_gradients_stop_at_the_teacher(name, maps):
-    module = build(name)
+def test_gradients_stop_at_the_teacher(module, maps):
     student, teacher = (x.requires_grad_() for x in maps(2, CHANNELS, 6, 5))
     run(module, student, teacher).backward()
     assert teacher.grad is None
     assert student.grad.any()
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_takes_a_teacher_born_in_inference_mode(name, maps):
-    module = build(name)
+def test_takes_a_teacher_born_in_inference_mode(module, maps):
     student, teacher = maps(2, CHANNELS, 6, 5)
-    student.requires_grad_()
     with torch.inference_mode():
         inferred = teacher.clone()
-    value = run(module, student, inferred)
+    value = run(module, student.requires_grad_(), inferred)
     value.backward()
     assert torch.equal(value, run(module, student, teacher))
 
@@ -164,22 +159,21 @@ def test_adapter_where_channels_differ(name, maps):
     assert align.weight.grad.any()
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_weight_zero_gives_gradient_zero(name, maps):
-    module = build(name)
+def test_weight_zero_gives_gradient_zero(module, maps):
     module.loss_weight = 0.0
     student, teacher = maps(2, CHANNELS, 6, 5)
-    student.requires_grad_()
-    value = run(module, student, teacher)
+    value = run(module, student.requires_grad_(), teacher)
     value.backward()
     assert value == 0
     assert not student.grad.any()
 
 
-@pytest.mark.parametrize("name", [k for k in ALL if not k.startswith(("frequency", "mgd"))])
-def test_permutation_of_the_batch(name, maps):
+@pytest.mark.parametrize(
+    "module", [k for k in ALL if not k.startswith(("frequency", "mgd"))], indirect=True
+)
+def test_permutation_of_the_batch(module, maps):
     """Losses without random masks do not see the order of samples."""
-    module = build(name).double()
+    module.double()
     student, teacher = (x.double() for x in maps(3, CHANNELS, 6, 5))
     order = [2, 0, 1]
     torch.testing.assert_close(
@@ -187,9 +181,8 @@ def test_permutation_of_the_batch(name, maps):
     )
 
 
-@pytest.mark.parametrize("name", [k for k in ALL if k.startswith("frequency")])
-def test_permutation_of_the_batch_under_one_mask(name, maps):
-    module = build(name)
+@pytest.mark.parametrize("module", [k for k in ALL if k.startswith("frequency")], indirect=True)
+def test_permutation_of_the_batch_under_one_mask(module, maps):
     module.mask_scope = "batch"
     student, teacher = maps(3, CHANNELS, 6, 5)
     order = [2, 0, 1]
@@ -199,9 +192,8 @@ def test_permutation_of_the_batch_under_one_mask(name, maps):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("name", PLAIN)
-def test_half_precision_is_computed_in_float32(name, dtype, maps):
-    module = build(name)
+@pytest.mark.parametrize("module", PLAIN, indirect=True)
+def test_half_precision_is_computed_in_float32(module, dtype, maps):
     student, teacher = (x.to(dtype) for x in maps(2, CHANNELS, 20, 10))
     expected = run(module, student.float(), teacher.float())
     assert torch.equal(run(module, student, teacher), expected)
@@ -211,9 +203,8 @@ def test_half_precision_is_computed_in_float32(name, dtype, maps):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("name", LEARNED)
-def test_learned_losses_under_autocast(name, dtype, maps):
-    module = build(name)
+@pytest.mark.parametrize("module", LEARNED, indirect=True)
+def test_learned_losses_under_autocast(module, dtype, maps):
     student, teacher = (x.to(dtype) for x in maps(2, CHANNELS, 20, 10))
     student.requires_grad_()
     with torch.autocast("cpu", dtype=dtype):
@@ -233,22 +224,14 @@ def test_never_waits_for_the_device(name):
         warnings.simplefilter("ignore")
         module = ALL[name]()
         student = torch.empty(2, CHANNELS, 6, 5, requires_grad=True)
-        value = module_value(module, student)
+        boxes = (torch.empty(7, 5), torch.empty(2, 2)) if isinstance(module, FGD) else ()
+        value = module(student, torch.empty(2, CHANNELS, 6, 5), *boxes)
         value.backward()
         assert value.shape == ()
         assert student.grad.shape == student.shape
 
 
-def module_value(module: nn.Module, student: Tensor) -> Tensor:
-    teacher = torch.empty(2, CHANNELS, 6, 5)
-    if isinstance(module, FGD):
-        return module(student, teacher, torch.empty(7, 5), torch.empty(2, 2))
-    return module(student, teacher)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_rejects_maps_of_two_shapes(name, maps):
-    module = build(name)
+def test_rejects_maps_of_two_shapes(module, maps):
     with pytest.raises(ValueError, match=r"compares maps of one shape.*put an adapter before"):
         run(module, maps(2, CHANNELS, 6, 5)[0], maps(2, CHANNELS, 6, 4)[0])
 
