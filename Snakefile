@@ -73,6 +73,10 @@ rule reproduce:
 
 onstart:
     print(f"scale {suite.scale}: {suite.settings['summary']}", file=sys.stderr)
+    try:
+        pipeline.restore_data(suite, workflow.dag.needrun_jobs())
+    except UserError as error:
+        sys.exit(f"mkd: {error}")
     screen.start(logger)
 
 

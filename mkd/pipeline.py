@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,32 @@ def tell_jobs(suite: Suite, workflow: Any) -> None:
     if all(method.name != "CONDA" for method in workflow.deployment_settings.deployment_method):
         path = [str(Path(sys.executable).parent), os.environ["PATH"]]
         os.environ["PATH"] = os.pathsep.join(path)
+
+
+def restore_data(suite: Suite, jobs: Iterable[Any]) -> None:
+    """Make the embedded data set again where its folder was deleted and jobs are about to read it.
+
+    The data rule cannot: once it runs, all that was trained is older than its output and is
+    trained again, on the very same images.
+
+    Args:
+        suite: The scale; data of its user's own are left alone.
+        jobs: Snakemake's jobs that are about to run.
+
+    Raises:
+        UserError: The folder holds something else, or the disk is full.
+    """
+    data, record = suite.settings["data"], f"{suite.results.as_posix()}/data.json"
+    planned = list(jobs)
+    if (
+        data["kind"] == "badges"
+        and any(record in job.input for job in planned)
+        and not any(record in job.output for job in planned)
+    ):
+        # It draws with OpenCV, which the Snakefile does without at every other start.
+        from mkd.data import badges
+
+        badges.generate(suite.data_root, data["train_images"], data["val_images"])
 
 
 def config_arguments(suite: Suite) -> str:

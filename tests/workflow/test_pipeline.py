@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -127,6 +128,48 @@ def test_killed_three_times_it_ends_with_the_same_figures(whole: Path, tmp_path:
     done = snakemake(tmp_path, "reproduce")
     assert done.returncode == 0, done.stderr[-3000:]
     assert metrics(tmp_path) == metrics(whole)
+
+
+@pytest.mark.slow
+def test_deleted_data_are_made_again_when_a_job_reads_them(tmp_path: Path) -> None:
+    record = tmp_path / "results/smoke/data.json"
+    assert snakemake(tmp_path, str(record)).returncode == 0
+    written = record.stat().st_mtime_ns
+    shutil.rmtree(tmp_path / "data")
+    assert "Nothing to be done" in snakemake(tmp_path, str(record)).stderr
+    assert not (tmp_path / "data").exists()
+    done = snakemake(tmp_path, str(tmp_path / "results/smoke/pretrained/tiny.pth"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert record.stat().st_mtime_ns == written
+    (folder,) = (tmp_path / "data").iterdir()
+    shutil.rmtree(folder / "annotations")
+    (folder / "badges.json").unlink()
+    done = snakemake(tmp_path, str(tmp_path / "results/smoke/pretrained/s.pth"))
+    assert done.returncode != 0
+    assert f"mkd: {folder} holds files that are not the embedded data set" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("scale", "made", "read", "restored"),
+    [
+        ("smoke", [], ["data.json"], True),
+        ("smoke", ["data.json"], ["data.json"], False),
+        ("smoke", [], ["other.json"], False),
+        ("lab", [], ["data.json"], False),
+    ],
+)
+def test_only_embedded_data_that_are_read_and_not_about_to_be_made_are_restored(
+    tmp_path: Path, scale: str, made: list[str], read: list[str], restored: bool
+) -> None:
+    folders = {"badges": str(tmp_path / "data"), "coco": str(tmp_path / "data")}
+    suite = load({"scale": scale, "results": str(tmp_path / "results"), "data": folders})
+    jobs = [
+        SimpleNamespace(input=[], output=[f"{suite.results}/{name}" for name in made]),
+        SimpleNamespace(input=[f"{suite.results}/{name}" for name in read], output=[]),
+    ]
+    pipeline.restore_data(suite, iter(jobs))
+    assert (suite.data_root / "badges.json").exists() == restored
 
 
 def test_paper_scale_builds_the_whole_graph() -> None:
