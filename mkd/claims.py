@@ -5,11 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mkd import ROOT
 from mkd.errors import UserError
-from mkd.schemas import validate
+from mkd.schemas import read_yaml, validate
 
 FILE = ROOT / "config" / "claims.yaml"
 
@@ -84,11 +82,9 @@ def load(path: Path = FILE) -> list[Claim]:
         UserError: The file is missing, malformed, or names a claim twice.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = read_yaml(path)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: it holds the claims to judge") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     validate(document, "claims", str(path))
     claims: dict[str, Claim] = {}
     for claim in _expand(document, path):

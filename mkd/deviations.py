@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from mkd import ROOT
 from mkd.errors import UserError
-from mkd.schemas import validate
+from mkd.schemas import read_yaml, validate
 
 FILE = ROOT / "config" / "deviations.yaml"
 
@@ -44,11 +42,9 @@ def load(scale: str, path: Path = FILE) -> list[Deviation]:
         UserError: The file is missing, malformed, or has an id twice.
     """
     try:
-        entries = yaml.safe_load(path.read_text())
+        entries = read_yaml(path)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: it says where scales and paper differ") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     validate(entries, "deviations", str(path))
     found: dict[str, Deviation] = {}
     for entry in entries:

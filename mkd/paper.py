@@ -11,10 +11,9 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
-import yaml
-
 from mkd import ROOT
 from mkd.errors import UserError
+from mkd.schemas import read_yaml
 
 FOLDER = ROOT / "config" / "paper"
 TABLES = (1, 2, 3, 4, 5)
@@ -270,11 +269,9 @@ T = TypeVar("T", Statement, Note)
 def _items(path: Path, kind: type[T]) -> Iterator[T]:
     """Entries of a YAML list as dataclasses; lists become tuples."""
     try:
-        entries: Any = yaml.safe_load(path.read_text())
+        entries: Any = read_yaml(path)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: it holds a part of the audit") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     types: dict[str, Any] = {f.name: get_origin(f.type) or f.type for f in fields(kind)}
     seen: set[Any] = set()
     for entry in entries or ():

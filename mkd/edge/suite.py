@@ -10,13 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mkd import ROOT
 from mkd.config import Suite
 from mkd.edge import models
 from mkd.edge.card import PRECISIONS, precision_path
-from mkd.schemas import validate
+from mkd.schemas import read_yaml, validate
 
 FILE = ROOT / "config" / "latency.yaml"
 PROVIDER_PRECISIONS = {
@@ -49,7 +47,7 @@ PUBLISHED_CODE = ("edge/models", "edge/published", "edge/zoo", "evaluation", "we
 
 @cache
 def _read() -> dict[str, Any]:
-    settings: dict[str, Any] = yaml.safe_load(FILE.read_text())
+    settings: dict[str, Any] = read_yaml(FILE)
     validate(settings, "latency-settings", str(FILE))
     return settings
 
