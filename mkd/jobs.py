@@ -21,7 +21,7 @@ from mkd.config import Suite
 from mkd.data import badges, coco
 from mkd.data.splits import SPLITS
 from mkd.errors import UserError
-from mkd.files import sha256_file, write_json
+from mkd.files import sha256_file, write_atomic, write_json
 from mkd.schemas import validate
 
 
@@ -147,7 +147,8 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "log": log,
     }
     validate(record, "record", f"the record of {run}, seed {seed}")
-    write_json(folder / "detections.json", found)
+    # A million numbers nobody reads by eye: unindented, json writes them ten times as fast.
+    write_atomic(folder / "detections.json", json.dumps(found, allow_nan=False))
     write_json(folder / "record.json", record)
 
 

@@ -117,7 +117,7 @@ def test_the_table_has_every_claims_runs() -> None:
 def test_a_scale_whose_teachers_train_longer_keeps_them_apart_from_the_baselines() -> None:
     suite = config.load({"scale": "desk"})
     assert suite.run("tiny-mkd").teacher == "s-teacher"
-    assert suite.epochs("s-teacher") == 2 * suite.epochs("s-baseline") == 2 * suite.epochs("s-mkd")
+    assert suite.epochs("s-teacher") > suite.epochs("s-baseline") == suite.epochs("s-mkd")
     # It stands in no table: nothing else needs it.
     assert suite.run("l-mkd").teacher == "x-baseline"
     assert suite.epochs("x-baseline") == suite.epochs("s-teacher")

@@ -12,7 +12,7 @@ from mkd import cli, config, pipeline, progress
 from mkd.config import Suite
 
 LINE = (
-    "11/24 12:47:52 - mmengine - INFO - Epoch(train) [{epoch}][{at:3d}/250]  base_lr: 1.0201e-03 "
+    "11/24 12:47:52 - mmengine - INFO - Epoch(train) [{epoch}][{at:3d}/225]  base_lr: 1.0201e-03 "
     "lr: 1.0201e-03  eta: 1 day, 0:04:05  time: {seconds}  data_time: 0.0094  memory: 812  "
     "loss: {loss}  student.loss_cls: 0.4081  distill.grad_fad_0: 0.0319  distill.loss_fad_0: 0.9657"
 )
@@ -55,11 +55,11 @@ def test_done_running_and_left(few: Suite) -> None:
     assert [training.state for training in trainings] == ["done", *["waiting"] * 2, "running"] + [
         "waiting"
     ] * 3
-    # Two and three of the tiny ones at 0.1 s, four epochs of 250; s teaches: 1400 of 2000 left.
-    assert progress.seconds_left(trainings) == pytest.approx(5 * 1000 * 0.1 + 1400 * 0.2)
+    # Two and three of the tiny ones at 0.1 s, four epochs of 225; s teaches: 800 of 1350 left.
+    assert progress.seconds_left(trainings) == pytest.approx(5 * 900 * 0.1 + 800 * 0.2)
     assert progress.describe(few, trainings) == [
-        "1 of 7 trainings done, 1 running, ~13 min of training left",
-        "  s-baseline seed 0: epoch 3 of 8, iteration 600 of 2000, loss 1.5",
+        "1 of 7 trainings done, 1 running, ~10 min of training left",
+        "  s-baseline seed 0: epoch 3 of 6, iteration 550 of 1350, loss 1.5",
     ]
 
 
@@ -67,11 +67,11 @@ def test_two_at_once_take_half_but_never_less_than_the_longest(few: Suite) -> No
     two = replace(few, runs={name: few.runs[name] for name in ("tiny-baseline", "s-baseline")})
     finish(two, "tiny-baseline", 0)
     write(two, "tiny-baseline-seed1", line(1, 20), running=True)
-    write(two, "s-baseline-seed0", line(3, 250), running=True)
+    write(two, "s-baseline-seed0", line(3, 225), running=True)
     left = progress.seconds_left(progress.look(two))
-    assert left == pytest.approx((980 * 0.1 + 1000 * 0.1 + 250 * 0.1) / 2)
+    assert left == pytest.approx((880 * 0.1 + 900 * 0.1 + 225 * 0.1) / 2)
     finish(two, "tiny-baseline", 2)
-    assert progress.seconds_left(progress.look(two)) == pytest.approx(980 * 0.1)
+    assert progress.seconds_left(progress.look(two)) == pytest.approx(880 * 0.1)
 
 
 def test_only_a_log_that_is_being_written_is_running(few: Suite) -> None:
@@ -108,7 +108,7 @@ def test_a_result_of_other_code_or_half_a_file_is_not_done(few: Suite) -> None:
 def test_a_log_with_two_runs_tells_of_the_last(few: Suite) -> None:
     resumed = line(4, 200) + "Environment again\n" + line(3, 20, 0.3, "nan")
     found = progress.read_log(write(few, "tiny-mkd-seed0", resumed))
-    assert found == progress.Logged(3, 520, 250, pytest.approx(0.2), "nan")
+    assert found == progress.Logged(3, 470, 225, pytest.approx(0.2), "nan")
 
 
 def test_a_long_log_is_read_from_its_end(few: Suite) -> None:
@@ -143,4 +143,4 @@ def test_the_verb(few: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     loaded = config.load()
     count = sum(len(loaded.seeds(run)) for run in loaded.runs)
     assert said[0].startswith(f"scale desk: 0 of {count} trainings done, 1 running, ~")
-    assert said[1:] == ["  tiny-cwd seed 0: epoch 2 of 4, iteration 270 of 1000, loss 4.3432"]
+    assert said[1:] == ["  tiny-cwd seed 0: epoch 2 of 4, iteration 245 of 900, loss 4.3432"]
