@@ -58,7 +58,10 @@ def _suite(options: argparse.Namespace) -> "Suite":
         key, equals, value = pair.partition("=")
         if not equals:
             raise UserError(f"--config takes key=value, not '{pair}'")
-        replace[key] = yaml.safe_load(value)
+        try:
+            replace[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--config {pair}: the value is not valid YAML") from error
     return config.load(replace)
 
 

@@ -189,11 +189,14 @@ def plan(run: str, method: str, options: dict[str, Any], two_stage: bool = False
     for key, choices in CHOICES.items():
         if key in where and where[key] not in choices:
             raise UserError(f"run '{run}': {key}={where[key]} is not one of {', '.join(choices)}")
+    stop = where.get("stop_epoch")
+    if stop is not None and (not isinstance(stop, int) or stop < 1):
+        raise UserError(f"run '{run}': stop_epoch={stop} is not a positive whole number")
     if "adapter" in where and entry.features == "raw":
         raise UserError(f"run '{run}': '{method}' brings its own adapter, remove the option")
     for key, value in options.items():
         name, dot, argument = key.partition(".")
-        if not dot or name not in losses:
+        if not dot or name not in losses or argument == "type":
             raise UserError(
                 f"run '{run}': option '{key}' is not 'alpha', 'terms', 'layers', 'adapter', "
                 "'stop_epoch' or '<term>.<argument>' of a term that is on "

@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ TABLE_MODULES = (
     "paper",
     "records",
     "report/formats",
+    "runs",
     "stats",
     "tables",
 )
@@ -155,11 +157,10 @@ def training_digests(suite: Suite, run: str, seed: int) -> dict[str, str]:
 
 
 def records(suite: Suite, table: int | None = None) -> list[str]:
-    """Record files of the runs of one table, or of all runs."""
+    """Record files of the runs one table shows, or of all runs."""
     return [
         run_path(suite, run.id, seed, "record.json")
-        for run in suite.runs.values()
-        if table is None or table in run.tables
+        for run in (suite.runs.values() if table is None else runs.rows_of(table, suite.runs))
         for seed in suite.seeds(run.id)
     ]
 
@@ -181,11 +182,17 @@ def attended(suite: Suite) -> dict[str, list[str]]:
     after = suite.runs.get(PICTURED[-1])
     if after is None or after.teacher is None:
         return {}
-    students = [run for run in PICTURED if run in suite.runs]
+    students = [run for run in PICTURED if run in suite.runs and run != after.teacher]
     return {
         run: [run_path(suite, run, seed, "weights.pth") for seed in suite.seeds(run)]
         for run in students
     } | {after.teacher: teacher_weights(suite, after.id)}
+
+
+def shown(suite: Suite) -> str:
+    """Digest of all that decides, besides code and records, what tables and report show: the
+    scale and its table of runs."""
+    return digest([suite.settings, [asdict(run) for run in suite.runs.values()]])
 
 
 def table_code() -> str:

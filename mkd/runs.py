@@ -1,6 +1,7 @@
 """The table of runs: its rows, read and checked."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,16 +46,47 @@ def teachers(runs: dict[str, Run]) -> set[str]:
     return {run.teacher for run in runs.values() if run.teacher is not None}
 
 
+def baseline_of(run: str | None, runs: Mapping[str, Run]) -> str | None:
+    """Id of the undistilled run of the same architecture, one that stands in a table where there
+    is one; None without any."""
+    if run is None or run not in runs:
+        return None
+    found = [r for r in runs.values() if r.arch == runs[run].arch and r.method == "baseline"]
+    return min(found, key=lambda r: not r.tables).id if found else None
+
+
+def rows_of(number: int, runs: Mapping[str, Run]) -> list[Run]:
+    """The runs that one table of the paper is made of: its own, and of each of their
+    architectures the undistilled detector and the CWD control."""
+    archs = {run.arch for run in runs.values() if number in run.tables}
+    return [
+        run
+        for run in runs.values()
+        if number in run.tables
+        or (run.arch in archs
+        and (run.id == baseline_of(run.id, runs) or (run.method == "cwd" and not run.options)))
+    ]
+
+
 def with_own_teachers(runs: dict[str, Run]) -> dict[str, Run]:
     """The runs, with one more for each teacher that is also a table's baseline.
 
     A scale whose teachers train longer than their students cannot have one run for both roles.
+
+    Raises:
+        UserError: The name of such a run is taken.
     """
     names = {
         name: f"{name.removesuffix('-baseline')}-teacher"
         for name in runs
         if name in teachers(runs) and runs[name].tables
     }
+    for name, new in names.items():
+        if new in runs:
+            raise UserError(
+                f"the table of runs has a run '{new}', as this scale calls '{name}' where it "
+                "teaches: give it another name"
+            )
     students = {
         run.id: replace(run, teacher=names.get(run.teacher or "", run.teacher))
         for run in runs.values()
@@ -73,6 +105,8 @@ def read_runs(path: Path) -> dict[str, Run]:
             rows = list(csv.DictReader(handle, delimiter="\t"))
     except FileNotFoundError as error:
         raise UserError(f"the table of runs {path} does not exist") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"the table of runs {path} cannot be read: {error}") from error
     validate(rows, "runs", str(path))
     runs: dict[str, Run] = {}
     for row in rows:
@@ -107,7 +141,16 @@ def read_runs(path: Path) -> dict[str, Run]:
                 f"{path}: the teacher '{run.teacher}' of run '{run.id}' is not a baseline run "
                 "of the table: add its row"
             )
+        if run.teacher is not None and _family(runs[run.teacher]) != _family(run):
+            raise UserError(
+                f"{path}: run '{run.id}' is {run.arch} and its teacher {runs[run.teacher].arch}: "
+                "both must be of one family"
+            )
     return runs
+
+
+def _family(run: Run) -> str:
+    return run.arch.rsplit("-", 1)[0]
 
 
 def _options(path: Path, run: str, text: str) -> dict[str, Any]:
@@ -118,7 +161,12 @@ def _options(path: Path, run: str, text: str) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UserError(f"{path}: run '{run}': option '{pair}' is not written key=value")
-        options[key] = _value(value)
+        try:
+            options[key] = _value(value)
+        except yaml.YAMLError as error:
+            raise UserError(
+                f"{path}: run '{run}': the value of option '{pair}' is not valid YAML"
+            ) from error
     return options
 
 

@@ -10,7 +10,7 @@ from mkd import paper, stats
 from mkd.architectures import has_masks, two_stage
 from mkd.names import arch_name, method_name, slug
 from mkd.records import Records
-from mkd.runs import Run
+from mkd.runs import Run, baseline_of, rows_of
 
 
 @dataclass(frozen=True)
@@ -196,14 +196,6 @@ def _costs(records: Records, arch: str, columns: Sequence[Column]) -> dict[str, 
     }
 
 
-def baseline_of(run: str | None, runs: Mapping[str, Run]) -> str | None:
-    """Id of the undistilled run of the same architecture, or None."""
-    if run is None or run not in runs:
-        return None
-    arch = runs[run].arch
-    return next((r.id for r in runs.values() if r.arch == arch and r.method == "baseline"), None)
-
-
 @dataclass(frozen=True)
 class _Draft:
     label: str
@@ -226,21 +218,11 @@ def _order(number: int, runs: Mapping[str, Run]) -> list[_Draft]:
         _Draft(row.label, row.arch, row.method, row.run or None, "paper", row.cells)
         for row in _paper().table(number)
     ]
-    shown = {draft.run for draft in printed}
+    shown, own = {draft.run for draft in printed}, rows_of(number, runs)
     drafts: list[_Draft] = []
     for arch, rows in groupby(printed, key=lambda draft: draft.arch):
         block = list(rows)
-        here = [
-            _own(run)
-            for run in runs.values()
-            if run.arch == arch
-            and run.id not in shown
-            and (
-                number in run.tables
-                or run.id == baseline_of(run.id, runs)
-                or (run.method == "cwd" and not run.options)
-            )
-        ]
+        here = [_own(run) for run in own if run.arch == arch and run.id not in shown]
         controlled = any(draft.role == "control" for draft in here)
         if any(draft.method == "mkd" for draft in block) and not controlled:
             here.insert(0, _Draft(f"{arch_name(arch)}+CWD", arch, "cwd", None, "control", {}))
@@ -248,8 +230,7 @@ def _order(number: int, runs: Mapping[str, Run]) -> list[_Draft]:
         undistilled = sum(draft.role == "baseline" for draft in here)
         drafts += here[:undistilled] + block + here[undistilled:]
         shown |= {draft.run for draft in here}
-    left = [run for run in runs.values() if number in run.tables and run.id not in shown]
-    return drafts + [_own(run) for run in left]
+    return drafts + [_own(run) for run in own if run.id not in shown]
 
 
 def _own(run: Run) -> _Draft:

@@ -44,6 +44,7 @@ def test_unknown_scale_run_and_method(
     _, settings = here
     assert "unknown scale 'dekc'" in said(capsys, "report", "--config", "scale=dekc")
     assert "unknown run 'huge'" in said(capsys, "train", "--run", "huge", "--seed", "0", *settings)
+    assert "seeds=[0: the value is not valid" in said(capsys, "report", "--config", "seeds=[0")
     assert "takes key=value" in said(capsys, "report", "--config", "scale")
 
 

@@ -64,6 +64,10 @@ def test_unknown_run(folder: Path) -> None:
         ("d\trtmdet-tiny\tb\tkd\t-\t1", "unknown method 'kd'"),
         ("d\trtmdet-tiny\tb\tmkd\talpha\t1", "option 'alpha' is not written key=value"),
         ("d\trtmdet-tiny\tb\tmkd\talpha=much\t1", "alpha=much is not a number"),
+        ("d\trtmdet-tiny\tb\tmkd\tfad.a=[1,2\t1", r"value of option 'fad.a=\[1,2' is not valid"),
+        ("d\trtmdet-tiny\tb\tmkd\tstop_epoch=foo\t1", "stop_epoch=foo is not a positive whole"),
+        ("d\trtmdet-tiny\tb\tmkd\tfad.type=CWD\t1", "option 'fad.type' is not 'alpha'"),
+        ("d\trtmdet-ins-s\tb\tmkd\t-\t1", "is rtmdet-ins-s and its teacher rtmdet-"),
         ("d\trtmdet-tiny\tb\tmkd\tbeta=1\t1", "option 'beta' is not 'alpha'"),
         ("d\trtmdet-tiny\tb\tmkd\tterms=fad,fda\t1", "has no term 'fda'"),
         ("d\trtmdet-tiny\tb\tmkd\tterms=fad fdmd.mask_ratio=0\t1", "of a term that is on"),
@@ -80,6 +84,19 @@ def test_a_wrong_row_is_named(folder: Path, row: str, sentence: str) -> None:
         handle.write(row + "\n")
     with pytest.raises(UserError, match=sentence):
         load(folder)
+
+
+def test_a_table_that_cannot_be_read_is_one_sentence(folder: Path) -> None:
+    (folder / "runs.tsv").write_bytes("größe".encode("latin-1"))
+    with pytest.raises(UserError, match="runs.tsv cannot be read"):
+        load(folder)
+
+
+def test_a_run_of_the_name_of_a_longer_trained_teacher_is_not_replaced(folder: Path) -> None:
+    table = (ROOT / "config/runs.tsv").read_text()
+    (folder / "own.tsv").write_text(table + "s-teacher\trtmdet-s\t-\tbaseline\t-\t-\n")
+    with pytest.raises(UserError, match="has a run 's-teacher'.*give it another name"):
+        config.load({"scale": "desk", "runs": str(folder / "own.tsv")})
 
 
 def test_alpha_multiplies_every_terms_own_weight(folder: Path) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mkd import config, paper, stats, tables
+from mkd import config, paper, pipeline, stats, tables
 from mkd.names import arch_name
 from mkd.records import Records, load_records
-from mkd.runs import Run
+from mkd.runs import Run, baseline_of
 
 RUNS = {
     run.id: run
@@ -26,6 +26,22 @@ AP = {
     "tiny-cwd": {0: 30.0, 1: 31.5, 2: 31.0},
     "tiny-mkd": {1: 33.0, 2: 31.0, 5: 90.0},
 }
+
+
+@pytest.mark.parametrize("scale", ["smoke", "desk", "paper"])
+def test_a_table_waits_for_every_run_it_shows(scale: str) -> None:
+    suite = config.load({"scale": scale})
+    for number in tables.TABLES:
+        rows = tables.build(Records(scale, {}, []), suite.runs, number).rows
+        waits = set(pipeline.records(suite, number))
+        for run in {row.run for row in rows} & suite.runs.keys():
+            for seed in suite.seeds(run):
+                assert pipeline.run_path(suite, run, seed, "record.json") in waits, (number, run)
+
+
+def test_the_baseline_is_the_one_in_a_table() -> None:
+    longer = Run("s-long", "rtmdet-s", None, "baseline", {}, ())
+    assert baseline_of("s-baseline", {"s-long": longer, **RUNS}) == "s-baseline"
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from mkd.names import arch_name, method_name
 from mkd.records import Records
 from mkd.report.formats import bounds, number, points, signed
 from mkd.report.svg import Axis, Plot, legend
-from mkd.runs import Run
+from mkd.runs import Run, baseline_of
 from mkd.stats import Interval
-from mkd.tables import Column, Row, Table, baseline_of, measure
+from mkd.tables import Column, Row, Table, measure
 
 SHAPES = {
     "baseline": "circle",

@@ -21,7 +21,7 @@ rule report:
         "../../envs/environment.yaml"
     params:
         code=pipeline.report_code(),
-        settings=digest(suite.settings),
+        shown=pipeline.shown(suite),
     shell:
         "python -m mkd report > {log} 2>&1"
 

@@ -18,7 +18,7 @@ rule table:
         "../../envs/environment.yaml"
     params:
         code=pipeline.table_code(),
-        settings=digest(suite.settings),
+        shown=pipeline.shown(suite),
     shell:
         "python -m mkd table --table {wildcards.table} > {log} 2>&1"
 
