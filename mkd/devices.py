@@ -65,7 +65,9 @@ def run(count: int, command: list[str]) -> int:
 
 
 def _lock(gpu: str, held: ExitStack) -> bool:
-    folder = Path(tempfile.gettempdir(), f"mkd-gpus-{os.getuid()}")
+    # A batch system gives a job GPUs of its own and may number each job's from 0.
+    job = os.environ.get("SLURM_JOB_ID", "")
+    folder = Path(tempfile.gettempdir(), f"mkd-gpus-{os.getuid()}{job and '-' + job}")
     folder.mkdir(exist_ok=True)
     handle = held.enter_context((folder / gpu.replace("/", "_")).open("w"))
     try:

@@ -49,6 +49,7 @@ def prepare_data(suite: Suite, out: Path) -> None:
 
 def pretrain(suite: Suite, size: str, out: Path) -> None:
     """Pretrain the backbone of one size on crops of the train set."""
+    _hide_gpus(suite)
     from mkd import pretraining, weights
 
     run = suite.run(pipeline.backbones(suite)[size])
@@ -73,6 +74,7 @@ def train(
     teacher_weights: Path | None,
 ) -> None:
     """Train one run with one seed; write ``weights.pth`` and ``train.json``."""
+    _hide_gpus(suite)
     from mkd import training, weights
 
     launcher = "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
@@ -103,6 +105,7 @@ def train(
 
 def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     """Score a trained run on the val set; write ``detections.json`` and ``record.json``."""
+    _hide_gpus(suite)
     from mkd import detectors, evaluation, weights
 
     began = time.monotonic()
@@ -208,6 +211,12 @@ def report(suite: Suite) -> None:
     render.render(suite, suite.results / "report")
 
 
+def _hide_gpus(suite: Suite) -> None:
+    """Before torch looks: mmengine takes whatever GPU it sees, also for a scale that has none."""
+    if suite.settings["train"]["device"] == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @contextmanager
 def _alone(work_dir: Path) -> Iterator[None]:
     """Hold a work folder: a training may outlive the Snakemake that started it."""
@@ -220,6 +229,9 @@ def _alone(work_dir: Path) -> Iterator[None]:
             raise UserError(
                 f"another process is training in {work_dir}: wait until it ends, or stop it"
             ) from error
+        except OSError:
+            # A network file system that locks nothing.
+            pass
         yield
         path.unlink()
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mkd import devices
+from mkd import config, devices, jobs
 from mkd.errors import UserError
 
 
@@ -13,6 +13,7 @@ from mkd.errors import UserError
 def machine(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,GPU-8f2c")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr(devices.tempfile, "tempdir", None)
 
 
@@ -37,6 +38,19 @@ def test_a_device_held_by_a_process_that_was_killed_is_free() -> None:
         pass
 
 
+def test_jobs_of_a_batch_system_that_numbers_each_ones_devices_from_0_do_not_meet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    with devices.take(3):
+        monkeypatch.setenv("SLURM_JOB_ID", "4712")
+        with devices.take(3):
+            pass
+        monkeypatch.setenv("SLURM_JOB_ID", "4711")
+        with pytest.raises(UserError, match="0 of 3 are free"), devices.take(1):
+            pass
+
+
 def test_too_few() -> None:
     with pytest.raises(UserError, match="wants 4 GPUs and this machine shows 3"), devices.take(4):
         pass
@@ -45,3 +59,10 @@ def test_too_few() -> None:
 def test_the_command_sees_its_devices_and_its_exit_code_comes_back() -> None:
     code = "import os, sys; sys.exit(os.environ['CUDA_VISIBLE_DEVICES'] == '3,5')"
     assert devices.run(2, [sys.executable, "-c", code]) == 1
+
+
+def test_a_job_of_a_cpu_scale_sees_no_gpu_and_one_of_a_gpu_scale_keeps_its_own() -> None:
+    jobs._hide_gpus(config.load({"scale": "paper"}))
+    assert devices.visible() == ["3", "5", "GPU-8f2c"]
+    jobs._hide_gpus(config.load({"scale": "desk"}))
+    assert devices.visible() == []

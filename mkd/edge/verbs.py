@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,8 @@ def add(verb: Callable[..., argparse.ArgumentParser], suite: Callable[..., Any])
 
 
 def _export(suite: Any, options: argparse.Namespace) -> None:
+    # Files are exported and scored on the CPU; mmengine would take a GPU that it sees.
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
     from mkd.edge import jobs
 
     if options.out.suffix != ".onnx":

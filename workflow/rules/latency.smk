@@ -99,10 +99,13 @@ rule published:
     conda:
         "../../envs/environment.yaml"
     threads: 1
+    resources:
+        gpu=min(1, pipeline.gpus(suite)),
     params:
+        python=pipeline.launcher(suite, at_most=1),
         code=provenance.code_digest(edge.PUBLISHED_CODE),
     shell:
-        "python -m mkd published --model {wildcards.model} --data {input.data}"
+        "{params.python} -m mkd published --model {wildcards.model} --data {input.data}"
         " --out {output} > {log} 2>&1"
 
 
