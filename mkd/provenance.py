@@ -7,6 +7,7 @@ import ast
 import hashlib
 import json
 import subprocess
+import sys
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
@@ -85,7 +86,9 @@ def _syntax(module: str) -> str:
                 for item in body
                 if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))
             ]
-    return ast.dump(tree)
+    # As Python 3.11 writes it: 3.12 adds a field, 3.13 leaves out empty ones.
+    complete = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+    return ast.dump(tree, **complete).replace(", type_params=[]", "")
 
 
 def commit() -> dict[str, Any]:

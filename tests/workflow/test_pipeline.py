@@ -208,6 +208,20 @@ def test_an_unknown_scale_is_one_sentence() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_another_python_has_the_same_digests() -> None:
+    """Of any Python 3.12 or newer on PATH: their syntax trees are written otherwise than 3.11's."""
+    code = "from mkd import provenance as p; print(p.code_digest([*p.TRAINING, *p.EVALUATION]))"
+    others = [shutil.which(f"python3.{minor}") for minor in range(11, 16)]
+    found = {}
+    for python in {sys.executable, *filter(None, others)}:
+        done = subprocess.run([python, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        if done.returncode == 0:
+            found[python] = done.stdout
+    if len(found) < 2:
+        pytest.skip("no other Python here")
+    assert len(set(found.values())) == 1, found
+
+
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the package whose code the digests are taken from."""
