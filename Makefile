@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 PINS := envs/requirements.txt envs/constraints.txt pyproject.toml
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SCALE ?=
-WORKFLOW_REPORT ?= results/$(or $(SCALE),desk)/report/workflow.html
+RESULTS = $(shell $(BIN)/python -c "from mkd import config; print(config.load($(if $(SCALE),{'scale': '$(SCALE)'})).results)")
+WORKFLOW_REPORT ?= $(RESULTS)/report/workflow.html
 # Behind the target: Snakemake takes all that follows --config for it.
 CONFIG = $(if $(SCALE),--config scale=$(SCALE))
 

@@ -32,6 +32,7 @@ report: "report/captions/workflow.rst"
 
 try:
     suite = mkd_config.load(dict(config))
+    edge.settings(suite)
 except UserError as error:
     sys.exit(f"mkd: {error}")
 

@@ -90,7 +90,8 @@ def is_done(suite: Suite, run: str, seed: int) -> bool:
         digests = json.loads(path.read_bytes())["digests"]
     except (OSError, ValueError, KeyError):
         return False
-    return bool(digests == pipeline.training_digests(suite, run, seed))
+    weights = path.with_name("weights.pth")
+    return bool(weights.exists() and digests == pipeline.training_digests(suite, run, seed))
 
 
 def read_log(log: Path) -> Logged | None:

@@ -14,6 +14,7 @@ from mkd import ROOT
 from mkd.config import Suite
 from mkd.edge import models
 from mkd.edge.card import PRECISIONS, precision_path
+from mkd.errors import UserError
 from mkd.schemas import read_yaml, validate
 
 FILE = ROOT / "config" / "latency.yaml"
@@ -49,6 +50,14 @@ PUBLISHED_CODE = ("edge/models", "edge/published", "edge/zoo", "evaluation", "we
 def _read() -> dict[str, Any]:
     settings: dict[str, Any] = read_yaml(FILE)
     validate(settings, "latency-settings", str(FILE))
+    for scale, section in settings.items():
+        chosen = section["models"]
+        unknown = [] if chosen == "all" else sorted(set(chosen) - models.MODELS.keys())
+        if unknown:
+            raise UserError(
+                f"{FILE}: {scale}: unknown model '{unknown[0]}'; there are "
+                f"{', '.join(models.MODELS)}"
+            )
     return settings
 
 
@@ -57,7 +66,8 @@ def settings(suite: Suite) -> dict[str, Any]:
     desk's.
 
     Raises:
-        UserError: The file does not fit ``workflow/schemas/latency-settings.schema.yaml``.
+        UserError: The file does not fit ``workflow/schemas/latency-settings.schema.yaml``, or names
+            a model that Table 1 has not.
     """
     sections = _read()
     return dict(sections.get(suite.scale, sections["desk"]))
