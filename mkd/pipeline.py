@@ -160,7 +160,7 @@ def records(suite: Suite, table: int | None = None) -> list[str]:
     """Record files of the runs one table shows, or of all runs."""
     return [
         run_path(suite, run.id, seed, "record.json")
-        for run in (suite.runs.values() if table is None else runs.rows_of(table, suite.runs))
+        for run in _shown_runs(suite, table)
         for seed in suite.seeds(run.id)
     ]
 
@@ -189,10 +189,14 @@ def attended(suite: Suite) -> dict[str, list[str]]:
     } | {after.teacher: teacher_weights(suite, after.id)}
 
 
-def shown(suite: Suite) -> str:
-    """Digest of all that decides, besides code and records, what tables and report show: the
-    scale and its table of runs."""
-    return digest([suite.settings, [asdict(run) for run in suite.runs.values()]])
+def shown(suite: Suite, table: int | None = None) -> str:
+    """Digest of all that decides, besides code and records, what a table or the report shows: the
+    scale and the rows of the table of runs."""
+    return digest([suite.settings, [asdict(run) for run in _shown_runs(suite, table)]])
+
+
+def _shown_runs(suite: Suite, table: int | None) -> list[runs.Run]:
+    return list(suite.runs.values()) if table is None else runs.rows_of(table, suite.runs)
 
 
 def table_code() -> str:

@@ -63,8 +63,10 @@ def rows_of(number: int, runs: Mapping[str, Run]) -> list[Run]:
         run
         for run in runs.values()
         if number in run.tables
-        or (run.arch in archs
-        and (run.id == baseline_of(run.id, runs) or (run.method == "cwd" and not run.options)))
+        or (
+            run.arch in archs
+            and (run.id == baseline_of(run.id, runs) or (run.method == "cwd" and not run.options))
+        )
     ]
 
 

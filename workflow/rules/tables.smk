@@ -18,7 +18,7 @@ rule table:
         "../../envs/environment.yaml"
     params:
         code=pipeline.table_code(),
-        shown=pipeline.shown(suite),
+        shown=lambda wildcards: pipeline.shown(suite, int(wildcards.table)),
     shell:
         "python -m mkd table --table {wildcards.table} > {log} 2>&1"
 
