@@ -64,6 +64,7 @@ def test_what_is_done_costs_no_more(paper: Suite) -> None:
     path = Path(pipeline.run_path(paper, "tiny-mkd", 0, "train.json"))
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"digests": pipeline.training_digests(paper, "tiny-mkd", 0)}))
+    path.with_name("weights.pth").touch()
     assert estimate.text(paper).startswith("scale paper: 3 of 4 trainings to do, about ")
 
 

@@ -37,6 +37,7 @@ def finish(suite: Suite, run: str, seed: int) -> Path:
     path = Path(pipeline.run_path(suite, run, seed, "train.json"))
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"digests": pipeline.training_digests(suite, run, seed)}))
+    path.with_name("weights.pth").touch()
     return path
 
 
@@ -102,6 +103,12 @@ def test_a_result_of_other_code_or_half_a_file_is_not_done(few: Suite) -> None:
     path.write_text(path.read_text().replace('"code": "', '"code": "0'))
     assert not progress.is_done(few, "tiny-mkd", 0)
     path.write_text(path.read_text()[:30])
+    assert not progress.is_done(few, "tiny-mkd", 0)
+
+
+def test_a_training_whose_weights_were_deleted_is_not_done(few: Suite) -> None:
+    path = finish(few, "tiny-mkd", 0)
+    path.with_name("weights.pth").unlink()
     assert not progress.is_done(few, "tiny-mkd", 0)
 
 
