@@ -6,11 +6,11 @@ imported: the choice must stand before it is.
 
 import fcntl
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from mkd import host
 from mkd.errors import UserError
@@ -53,15 +53,18 @@ def take(count: int) -> Iterator[list[str]]:
         yield taken
 
 
-def run(count: int, command: list[str]) -> int:
-    """Run a command on GPUs of its own and return its exit code.
+def run(count: int, command: list[str]) -> NoReturn:
+    """Become a command on GPUs of its own.
+
+    It takes this process's place, so that a signal meant for the job reaches it, and it keeps the
+    locks, as what it starts does: the GPUs are free when the last of them has ended.
 
     Raises:
         UserError: There are too few GPUs.
     """
     with take(count) as gpus:
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
-        return subprocess.run(command, env=environment, check=False).returncode
+        os.execvpe(command[0], command, environment)
 
 
 def _lock(gpu: str, held: ExitStack) -> bool:
@@ -74,4 +77,5 @@ def _lock(gpu: str, held: ExitStack) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    os.set_inheritable(handle.fileno(), True)
     return True

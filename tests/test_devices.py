@@ -8,6 +8,8 @@ import pytest
 from mkd import config, devices, jobs
 from mkd.errors import UserError
 
+ON_GPUS = (sys.executable, "-m", "mkd", "on-gpus")
+
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +60,34 @@ def test_too_few() -> None:
 
 def test_the_command_sees_its_devices_and_its_exit_code_comes_back() -> None:
     code = "import os, sys; sys.exit(os.environ['CUDA_VISIBLE_DEVICES'] == '3,5')"
-    assert devices.run(2, [sys.executable, "-c", code]) == 1
+    assert subprocess.run([*ON_GPUS, "2", sys.executable, "-c", code]).returncode == 1
+
+
+def test_devices_are_held_until_the_last_process_of_a_job_has_ended() -> None:
+    left_behind = "input()"
+    code = (
+        "import subprocess, sys; "
+        f"subprocess.Popen([sys.executable, '-c', {left_behind!r}], close_fds=False)"
+    )
+    with subprocess.Popen(
+        [*ON_GPUS, "3", sys.executable, "-c", code], stdin=subprocess.PIPE
+    ) as process:
+        # The job itself ends, what it started waits for a line.
+        process.wait()
+        with pytest.raises(UserError, match="0 of 3 are free"), devices.take(1):
+            pass
+
+
+def test_a_signal_reaches_the_job() -> None:
+    code = (
+        "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); "
+        "print(flush=True); signal.pause()"
+    )
+    command = [*ON_GPUS, "1", sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.terminate()
+        assert process.wait() == 7
 
 
 def test_a_job_of_a_cpu_scale_sees_no_gpu_and_one_of_a_gpu_scale_keeps_its_own() -> None:
