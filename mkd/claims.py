@@ -1,6 +1,6 @@
 """The paper's quantitative claims and the rules that judge them, from ``config/claims.yaml``."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,18 +92,6 @@ def load(path: Path = FILE) -> list[Claim]:
             raise UserError(f"{path}: claim '{claim.id}' stands there twice")
         claims[claim.id] = claim
     return list(claims.values())
-
-
-def check_runs(claims: Sequence[Claim], runs: Collection[str]) -> None:
-    """Check that every claim speaks of runs the suite has.
-
-    Raises:
-        UserError: The first claim that does not.
-    """
-    for claim in claims:
-        for run in (*claim.left, *claim.right):
-            if run not in runs:
-                raise UserError(f"claim '{claim.id}' needs the run '{run}': add its row")
 
 
 def _expand(document: Mapping[str, Any], path: Path) -> Iterator[Claim]:

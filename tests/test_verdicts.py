@@ -191,13 +191,6 @@ def test_open_questions_claim_no_figure_of_the_paper():
     assert all(claim.delta is None for claim in open_questions)
 
 
-def test_claims_name_known_runs_only():
-    some = [CLAIMS["mkd-over-cwd-tiny"]]
-    claims.check_runs(some, {"tiny-mkd", "tiny-cwd"})
-    with pytest.raises(UserError, match="'mkd-over-cwd-tiny' needs the run 'tiny-cwd'"):
-        claims.check_runs(some, {"tiny-mkd"})
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
