@@ -67,10 +67,17 @@ def _digests(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
     for run, seed, record in _each(records):
         where, said = f"{run} seed {seed}", record["digests"]
         if run in suite.runs:
-            if said["config"] != provenance.digest(suite.resolve(run, seed)):
+            if said["config"] != pipeline.config_digest(suite, run, seed):
                 yield Problem(where, "was trained with another configuration than config/ has now")
             if said["code"] != pipeline.train_code(suite, run):
                 yield Problem(where, "was trained by other code than this checkout's")
+            if said.get("evaluation_config") != pipeline.evaluation_config(suite, run):
+                yield Problem(where, "was scored with other settings than config/ has now")
+            teacher = suite.run(run).teacher
+            teachers = records.by_run.get(teacher or "", {})
+            taught_by = teachers.get(suite.teacher_seed(teacher)) if teacher else None
+            if taught_by and said.get("teacher") != taught_by["digests"]["weights"]:
+                yield Problem(where, f"was taught by other weights than the record of {teacher}")
         if said["evaluation_code"] != evaluation:
             yield Problem(where, "was scored by other code than this checkout's")
         if record["dirty"]:

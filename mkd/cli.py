@@ -15,6 +15,7 @@ from mkd.errors import UserError
 
 if TYPE_CHECKING:
     from mkd.config import Suite
+    from mkd.records import Problem
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -84,6 +85,7 @@ def _train(options: argparse.Namespace) -> None:
         _suite(options),
         options.run,
         options.seed,
+        options.data,
         options.backbone,
         options.teacher,
     )
@@ -92,7 +94,7 @@ def _train(options: argparse.Namespace) -> None:
 def _on_gpus(options: argparse.Namespace) -> None:
     from mkd import devices
 
-    sys.exit(devices.run(options.count, options.command))
+    devices.run(options.count, options.command)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -148,14 +150,18 @@ def _check(options: argparse.Namespace) -> None:
 
     suite = _suite(options)
     count, problems = check(suite, options.folder or suite.results)
+    lines = _by_sentence(problems)
+    print("\n".join(lines), end="\n" if lines else "")
+    print(f"{count} sound records, {len(lines) or 'nothing'} to look at", file=sys.stderr)
+    if problems:
+        sys.exit(1)
+
+
+def _by_sentence(problems: "list[Problem]") -> list[str]:
     where: dict[str, list[str]] = {}
     for problem in problems:
         where.setdefault(problem.what, []).append(problem.where)
-    for what, places in where.items():
-        print(f"{', '.join(places)}: {what}")
-    print(f"{count} sound records, {len(where) or 'nothing'} to look at", file=sys.stderr)
-    if problems:
-        sys.exit(1)
+    return [f"{', '.join(places)}: {what}" for what, places in where.items()]
 
 
 def _compare(options: argparse.Namespace) -> None:
@@ -166,9 +172,15 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _reference(options: argparse.Namespace) -> None:
     from mkd import reference
+    from mkd.check import check
 
     suite = _suite(options)
-    reference.update(suite, options.folder or suite.results)
+    source = options.folder or suite.results
+    _, problems = check(suite, source)
+    reference.update(suite, source)
+    # An older run's records may be wanted all the same, but not without a word.
+    for line in _by_sentence(problems):
+        print(f"kept as it is: {line}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -197,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     train = verb("train", _train, "train one run with one seed")
     train.add_argument("--run", required=True, help="an id of config/runs.tsv")
     train.add_argument("--seed", type=int, required=True)
+    train.add_argument("--data", type=Path, required=True, help="what `mkd data` wrote")
     train.add_argument("--backbone", type=Path, help="weights the backbone starts from")
     train.add_argument("--teacher", type=Path, help="the teacher's weights.pth")
 

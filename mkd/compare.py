@@ -17,6 +17,7 @@ PARTS = {
     "data": "data",
     "code": "training code",
     "evaluation_code": "scoring code",
+    "evaluation_config": "scoring settings",
 }
 """Digest → what it is of."""
 

@@ -73,12 +73,12 @@ class Suite:
 
     def epochs(self, run: str) -> int:
         """Length of a run in epochs of the train set."""
-        train = self._section("train", run)
+        train = self.section("train", run)
         if "teacher_epochs" in train and run in teachers(self.runs):
             return int(train["teacher_epochs"])
         return int(_per_run(train["epochs"], self.run(run)))
 
-    def _section(self, name: str, run: str) -> dict[str, Any]:
+    def section(self, name: str, run: str) -> dict[str, Any]:
         """A section of the scale with what the scale replaces in it for Mask R-CNN."""
         other = self.settings.get("mask_rcnn", {}) if two_stage(self.run(run).arch) else {}
         return {**self.settings[name], **other.get(name, {})}
@@ -92,9 +92,12 @@ class Suite:
         return self.run(run).arch.rsplit("-", 1)[1]
 
     def resolve(self, run: str, seed: int) -> dict[str, Any]:
-        """All that decides a run's weights: its row, its seed, the scale, its teacher's same."""
+        """A run in full: its row, its seed, the scale, its teacher's same.
+
+        What of it decides the weights is what :func:`mkd.pipeline.config_digest` is of.
+        """
         row = self.run(run)
-        train = {**self._section("train", run), "epochs": self.epochs(run)}
+        train = {**self.section("train", run), "epochs": self.epochs(run)}
         train.pop("teacher_epochs", None)
         plan = methods.plan(row.id, row.method, row.options, two_stage(row.arch))
         return {
@@ -110,6 +113,7 @@ class Suite:
                     plan, self.width(row.teacher or run), self.settings["input_px"]
                 ),
             },
+            "definition": methods.definition(plan),
             "seed": seed,
             "scale": self.scale,
             "data": self.settings["data"],
@@ -117,7 +121,7 @@ class Suite:
             "input_px": self.settings["input_px"],
             "train": train,
             "pretrain": self.settings.get("pretrain"),
-            "evaluate": self._section("evaluate", run),
+            "evaluate": self.section("evaluate", run),
             "teacher": self.resolve(row.teacher, self.teacher_seed(row.teacher))
             if row.teacher
             else None,

@@ -70,10 +70,20 @@ def train(
     suite: Suite,
     run: str,
     seed: int,
+    data: Path,
     backbone_weights: Path | None,
     teacher_weights: Path | None,
 ) -> None:
-    """Train one run with one seed; write ``weights.pth`` and ``train.json``."""
+    """Train one run with one seed; write ``weights.pth`` and ``train.json``.
+
+    Args:
+        suite: The scale and its table of runs.
+        run: The run's id.
+        seed: Its seed.
+        data: What :func:`prepare_data` wrote.
+        backbone_weights: Weights the backbone starts from, where the scale makes its own.
+        teacher_weights: The teacher's weights file, where the run has a teacher.
+    """
     _hide_gpus(suite)
     from mkd import training, weights
 
@@ -82,8 +92,15 @@ def train(
     resolved = suite.resolve(run, seed)
     backbone_weights = backbone_weights or pipeline.imagenet_weights(suite, run)
     digests = pipeline.training_digests(suite, run, seed)
-    # Neither another configuration nor other code may go on from this run's checkpoints.
-    work_dir = suite.results / "work" / f"{run}-seed{seed}-{provenance.digest(digests)[:12]}"
+    start = {"backbone": backbone_weights, "teacher": teacher_weights}
+    inputs = {
+        "data": _data_digest(data),
+        **{name: sha256_file(path) for name, path in start.items() if path is not None},
+    }
+    # Neither another configuration nor other code, data or teacher may go on from this run's
+    # checkpoints.
+    key = provenance.digest([digests, inputs])[:12]
+    work_dir = suite.results / "work" / f"{run}-seed{seed}-{key}"
     first = os.environ.get("RANK", "0") == "0"
     with _alone(work_dir) if first else nullcontext(), _readable_images(suite.data_root):
         student, summary = training.train(
@@ -96,6 +113,7 @@ def train(
         report = {
             "config": resolved,
             "digests": digests,
+            "inputs": inputs,
             "started": started.isoformat(timespec="seconds"),
             "train": summary,
         }
@@ -111,7 +129,8 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     began = time.monotonic()
     folder, row = Path(pipeline.run_path(suite, run, seed, "")), suite.run(run)
     trained = json.loads((folder / "train.json").read_text())
-    resolved = trained["config"]
+    # The weights' own configuration; how they are scored is today's.
+    resolved = {**trained["config"], "evaluate": suite.section("evaluate", run)}
     kind = resolved["data"]["kind"]
     annotations = suite.data_root / SPLITS[kind]["val"][0]
     config = detectors.model_config(
@@ -138,8 +157,10 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "train": trained["train"],
         "digests": {
             **trained["digests"],
-            "data": json.loads(data.read_text())["digest"],
+            **trained["inputs"],
+            "data": _data_digest(data),
             "evaluation_code": provenance.code_digest(provenance.EVALUATION),
+            "evaluation_config": pipeline.evaluation_config(suite, run),
             "weights": sha256_file(folder / "weights.pth"),
         },
         **provenance.commit(),
@@ -225,13 +246,17 @@ def _alone(work_dir: Path) -> Iterator[None]:
     with path.open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another process is training in {work_dir}: wait until it ends, or stop it"
-            ) from error
+            # Whoever held it a moment ago may have ended, and removed the file that was opened.
+            held = path.exists() and os.path.samestat(os.fstat(handle.fileno()), path.stat())
+        except BlockingIOError:
+            held = False
         except OSError:
             # A network file system that locks nothing.
-            pass
+            held = True
+        if not held:
+            raise UserError(
+                f"another process is training in {work_dir}: wait until it ends, or stop it"
+            )
         yield
         path.unlink()
 
@@ -248,6 +273,10 @@ def _readable_images(root: Path) -> Iterator[None]:
         raise UserError(
             f"the image {found[1]} of the data set {root} cannot be decoded: fetch it again"
         ) from error
+
+
+def _data_digest(data: Path) -> str:
+    return str(json.loads(data.read_bytes())["digest"])
 
 
 def _categories(annotations: Path) -> list[dict[str, Any]]:

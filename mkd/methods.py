@@ -209,6 +209,16 @@ def plan(run: str, method: str, options: dict[str, Any], two_stage: bool = False
     return Plan(entry, losses, **where)
 
 
+def definition(plan: Plan) -> dict[str, Any]:
+    """What a method's entry decides besides the losses: a run's weights depend on it too."""
+    strides = {name: plan.method.terms[name].strides for name in plan.losses}
+    return {
+        "features": plan.method.features,
+        "balanced": plan.method.balanced,
+        "strides": {name: found for name, found in strides.items() if found},
+    }
+
+
 def size_weights(plan: Plan, width: float, input_px: int) -> dict[str, float]:
     """Factors that keep a summed loss as strong as its published weight makes it at full size.
 

@@ -17,8 +17,9 @@ from mkd.config import Suite, default_config
 from mkd.files import sha256_file
 from mkd.provenance import digest
 
-DATA_MODULES = ("data/badges", "data/scenes", "data/coco", "data/splits")
-"""Modules that decide what the data set is."""
+DATA_MODULES = ("data/badges", "data/scenes", "data/splits")
+"""Modules that decide what the data set is. ``data/coco``, which checks it, is none of them: where
+the data rule runs again, all that was trained does."""
 
 IMAGENET = {
     "tiny": "cspnext-tiny_imagenet_600e",
@@ -153,7 +154,26 @@ def train_code(suite: Suite, run: str) -> str:
 
 def training_digests(suite: Suite, run: str, seed: int) -> dict[str, str]:
     """What a training's result depends on beside the data: its resolved configuration, its code."""
-    return {"config": digest(suite.resolve(run, seed)), "code": train_code(suite, run)}
+    return {"config": config_digest(suite, run, seed), "code": train_code(suite, run)}
+
+
+def config_digest(suite: Suite, run: str, seed: int) -> str:
+    """Digest of what of a resolved run decides its weights: not how it is scored, nor how often it
+    is kept on the way."""
+    return digest(_decisive(suite.resolve(run, seed)))
+
+
+def _decisive(resolved: dict[str, Any]) -> dict[str, Any]:
+    decisive = {key: value for key, value in resolved.items() if key != "evaluate"}
+    decisive["train"] = {k: v for k, v in resolved["train"].items() if k != "checkpoint_epochs"}
+    if resolved["teacher"] is not None:
+        decisive["teacher"] = _decisive(resolved["teacher"])
+    return decisive
+
+
+def evaluation_config(suite: Suite, run: str) -> str:
+    """Digest of the settings a run is scored with."""
+    return digest(suite.section("evaluate", run))
 
 
 def records(suite: Suite, table: int | None = None) -> list[str]:
@@ -234,8 +254,7 @@ def backbones(suite: Suite) -> dict[str, str]:
 
 def pretraining(suite: Suite, size: str) -> str:
     """Digest of what decides the pretrained backbone of one size."""
-    run = suite.run(backbones(suite)[size])
-    return digest([suite.settings.get("pretrain"), run.arch, suite.width(run.id)])
+    return digest([suite.settings.get("pretrain"), size, suite.width(backbones(suite)[size])])
 
 
 def teachers(suite: Suite) -> list[str]:

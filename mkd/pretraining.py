@@ -122,6 +122,8 @@ def pretrain(
     config.backbone.update(frozen_stages=-1, norm_eval=False)
     detector = detectors.build(config)
     detectors.init_weights(detector)
+    # One backbone serves detectors of several architectures, whatever else they drew.
+    set_random_seed(SEED)
     model = BackboneClassifier(detector, dataset.classes, settings["crop_px"])
     model.to(memory_format=torch.channels_last)
     steps = len(dataset) // settings["batch_size"] * settings["epochs"]

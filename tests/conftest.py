@@ -98,6 +98,7 @@ def made_up(run: Run, seed: int, scale: str = "desk") -> dict[str, Any]:
             "data": "d" * 64,
             "code": "c" * 64,
             "evaluation_code": "e" * 64,
+            "evaluation_config": "f" * 64,
             "weights": tag[::-1],
         },
         "commit": "0123456789abcdef0123456789abcdef01234567",

@@ -13,7 +13,6 @@ from mkd.check import check
 from mkd.config import Suite
 from mkd.errors import UserError
 from mkd.files import sha256_file
-from mkd.provenance import digest
 from mkd.report.render import render
 
 NAMES = ("tiny-baseline", "tiny-cwd", "s-baseline")
@@ -40,10 +39,14 @@ def sound(suite: Suite, fill: Callable[..., Path]) -> Suite:
     fill(*NAMES, seeds=(0,))
     for name in NAMES:
         digests = {
-            "config": digest(small.resolve(name, 0)),
+            "config": pipeline.config_digest(small, name, 0),
             "code": pipeline.train_code(small, name),
             "evaluation_code": provenance.code_digest(provenance.EVALUATION),
+            "evaluation_config": pipeline.evaluation_config(small, name),
         }
+        if teacher := small.run(name).teacher:
+            taught_by = json.loads(record(small, teacher).read_text())["digests"]["weights"]
+            digests["teacher"] = taught_by
         change(record(small, name), lambda r, d=digests: r["digests"].update(d))
     jobs.table(small, 1)
     render(small, small.results / "report")
@@ -75,6 +78,8 @@ def test_a_missing_seed_a_surplus_seed_and_an_unknown_run(sound: Suite) -> None:
         (lambda r: r["digests"].update(config="0" * 64), "another configuration"),
         (lambda r: r["digests"].update(code="0" * 64), "trained by other code"),
         (lambda r: r["digests"].update(evaluation_code="0" * 64), "scored by other code"),
+        (lambda r: r["digests"].update(evaluation_config="0" * 64), "scored with other settings"),
+        (lambda r: r["digests"].update(teacher="0" * 64), "taught by other weights"),
         (lambda r: r.update(dirty=True), "uncommitted changes"),
     ],
 )

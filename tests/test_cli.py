@@ -33,6 +33,13 @@ def here(tmp_path: Path, smoke_data: Path) -> tuple[Path, list[str]]:
     return tmp_path, ["--config", *settings, f"weights={tmp_path / 'weights'}"]
 
 
+def training(folder: Path, *settings: str) -> list[str]:
+    """The options of a training beside its run."""
+    data = folder / "data.json"
+    write_json(data, {"digest": "d" * 64})
+    return ["--seed", "0", "--data", str(data), *settings]
+
+
 def left(folder: Path) -> list[str]:
     """Outputs of a run, working files aside."""
     return [path.name for path in folder.glob("results/smoke/runs/*/*/*")]
@@ -41,9 +48,9 @@ def left(folder: Path) -> list[str]:
 def test_unknown_scale_run_and_method(
     capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]
 ) -> None:
-    _, settings = here
+    options = training(here[0], *here[1])
     assert "unknown scale 'dekc'" in said(capsys, "report", "--config", "scale=dekc")
-    assert "unknown run 'huge'" in said(capsys, "train", "--run", "huge", "--seed", "0", *settings)
+    assert "unknown run 'huge'" in said(capsys, "train", "--run", "huge", *options)
     assert "seeds=[0: the value is not valid" in said(capsys, "report", "--config", "seeds=[0")
     assert "takes key=value" in said(capsys, "report", "--config", "scale")
 
@@ -73,7 +80,8 @@ def test_a_corrupt_image(capsys: pytest.CaptureFixture[str], here: tuple[Path, l
     folder, settings = here
     image = folder / "data/48-24/train/000007.bmp"
     image.write_bytes(image.read_bytes()[:40])
-    sentence = said(capsys, "train", "--run", "tiny-baseline", "--seed", "0", *settings)
+    options = training(folder, *settings)
+    sentence = said(capsys, "train", "--run", "tiny-baseline", *options)
     assert "000007.bmp" in sentence
     assert "cannot be decoded: fetch it again" in sentence
     assert left(folder) == []
@@ -88,8 +96,8 @@ def test_a_teacher_of_other_channels(
     weights.save(tiny, folder / "tiny.pth", {})
     sentence = said(
         capsys,
-        *("train", "--run", "tiny-mkd", "--seed", "0"),
-        *("--teacher", str(folder / "tiny.pth"), *settings),
+        *("train", "--run", "tiny-mkd", "--teacher", str(folder / "tiny.pth")),
+        *training(folder, *settings),
     )
     assert "does not fit: 'backbone.stem.0.conv.weight' wants (8, 3, 3, 3)" in sentence
     assert left(folder) == []

@@ -1,14 +1,15 @@
 """The configuration: every mistake is one sentence, and a digest covers what decides a run."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from mkd import ROOT, claims, config
+from mkd import ROOT, claims, config, methods
 from mkd.errors import UserError
-from mkd.provenance import digest
+from mkd.pipeline import config_digest, pretraining
 from mkd.runs import read_runs
 
 HEAD = "run\tarch\tteacher\tmethod\toptions\ttables\n"
@@ -112,14 +113,45 @@ def test_alpha_multiplies_every_terms_own_weight(folder: Path) -> None:
 
 def test_the_digest_covers_seed_and_teacher_but_not_other_runs(folder: Path) -> None:
     suite = load(folder)
-    before = digest(suite.resolve("c", 0))
-    assert before != digest(suite.resolve("c", 1))
+    before = config_digest(suite, "c", 0)
+    assert before != config_digest(suite, "c", 1)
     with open(folder / "runs.tsv", "a") as handle:
         handle.write("d\trtmdet-m\t-\tbaseline\t-\t1\n")
-    assert digest(load(folder).resolve("c", 0)) == before
+    assert config_digest(load(folder), "c", 0) == before
     text = (folder / "runs.tsv").read_text().replace("b\trtmdet-s", "b\trtmdet-m")
     (folder / "runs.tsv").write_text(text)
-    assert digest(load(folder).resolve("c", 0)) != before
+    assert config_digest(load(folder), "c", 0) != before
+
+
+def test_a_method_entry_is_part_of_the_digest(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = load(folder)
+    before = config_digest(suite, "c", 0)
+    entry = methods.METHODS["mkd"]
+    for change in ({"features": "raw"}, {"balanced": True}):
+        monkeypatch.setitem(methods.METHODS, "mkd", replace(entry, **change))
+        assert config_digest(suite, "c", 0) != before
+
+
+def test_scoring_and_checkpoints_retrain_nothing(folder: Path) -> None:
+    before = config_digest(load(folder), "c", 0)
+    path = folder / "scales/desk.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["evaluate"]["max_per_image"] += 1
+    settings["train"]["checkpoint_epochs"] += 1
+    path.write_text(yaml.safe_dump(settings))
+    assert config_digest(load(folder), "c", 0) == before
+    settings["train"]["lr"] *= 2
+    path.write_text(yaml.safe_dump(settings))
+    assert config_digest(load(folder), "c", 0) != before
+
+
+def test_a_backbone_is_the_same_for_every_table_of_runs(folder: Path) -> None:
+    before = pretraining(load(folder), "tiny")
+    table = folder / "runs.tsv"
+    table.write_text(table.read_text().replace("a\trtmdet-tiny", "a\trtmdet-ins-tiny"))
+    assert pretraining(load(folder), "tiny") == before
 
 
 def test_seeds_of_the_command_line_replace_the_scales(folder: Path) -> None:
@@ -128,7 +160,8 @@ def test_seeds_of_the_command_line_replace_the_scales(folder: Path) -> None:
 
 
 def test_the_table_has_every_claims_runs() -> None:
-    claims.check_runs(claims.load(), config.load().runs)
+    named = {run for claim in claims.load() for run in (*claim.left, *claim.right)}
+    assert named <= config.load().runs.keys()
 
 
 def test_a_scale_whose_teachers_train_longer_keeps_them_apart_from_the_baselines() -> None:

@@ -96,9 +96,10 @@ def export_run(
             "have no AP there; export it without --record"
         )
     try:
-        resolved = json.loads((folder / "train.json").read_bytes())["config"]
+        trained = json.loads((folder / "train.json").read_bytes())["config"]
     except FileNotFoundError as error:
         raise UserError(f"{folder / 'train.json'} does not exist: train the run first") from error
+    resolved = {**trained, "evaluate": suite.section("evaluate", run)}
     names = classes(suite.data_root, resolved["data"]["kind"])
     config = detectors.model_config(resolved["arch"], len(names), resolved["width"])
     detector = detectors.build(config)

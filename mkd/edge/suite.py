@@ -15,6 +15,7 @@ from mkd.config import Suite
 from mkd.edge import models
 from mkd.edge.card import PRECISIONS, precision_path
 from mkd.errors import UserError
+from mkd.provenance import EVALUATION
 from mkd.schemas import read_yaml, validate
 
 FILE = ROOT / "config" / "latency.yaml"
@@ -36,13 +37,16 @@ EXPORT_CODE = (
     "edge/zoo",
     "architectures",
     "detectors",
+    "weights",
+    "data/splits",
+    "compat/ops",
 )
 """Modules that decide what an exported file is."""
 TIMING_CODE = ("edge/card", "edge/frame", "edge/run", "edge/timing")
 """Modules that decide what a latency is."""
-ACCURACY_CODE = ("edge/accuracy", "evaluation")
+ACCURACY_CODE = ("edge/accuracy", *EVALUATION)
 """Modules that decide, with the exporting ones, what the AP of an exported file is."""
-PUBLISHED_CODE = ("edge/models", "edge/published", "edge/zoo", "evaluation", "weights")
+PUBLISHED_CODE = ("edge/models", "edge/published", "edge/zoo", *EVALUATION)
 """Modules that decide what the AP of a published checkpoint is."""
 
 

@@ -59,7 +59,7 @@ def metrics(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every kind of job once, unbroken."""
-    folder = tmp_path_factory.mktemp("whole")
+    folder = tmp_path_factory.mktemp("a folder with spaces")
     done = snakemake(folder, "reproduce")
     assert done.returncode == 0, done.stderr[-3000:]
     return folder

@@ -11,5 +11,5 @@ rule data:
         data=digest([suite.settings["data"], str(suite.data_root)]),
         code=provenance.code_digest(pipeline.DATA_MODULES),
     shell:
-        "python -m mkd data --out {output} 2>&1 | tee {log} >&2;"
+        "python -m mkd data --out {output:q} 2>&1 | tee {log:q} >&2;"
         " exit ${{PIPESTATUS[0]}}"

@@ -17,8 +17,9 @@ rule evaluate:
         gpu=min(1, pipeline.gpus(suite)),
     params:
         python=pipeline.launcher(suite, at_most=1),
+        config=lambda wildcards: pipeline.evaluation_config(suite, wildcards.run),
         code=provenance.code_digest(provenance.EVALUATION),
         trained=f"{RESULTS}/logs/train/{{run}}-seed{{seed}}.log",
     shell:
         "{params.python} -m mkd evaluate --run {wildcards.run} --seed {wildcards.seed}"
-        " --data {input.data} --log {params.trained} > {log} 2>&1"
+        " --data {input.data:q} --log {params.trained:q} > {log:q} 2>&1"

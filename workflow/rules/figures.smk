@@ -13,7 +13,7 @@ rule pictures:
     params:
         code=provenance.code_digest(["report/qualitative"]),
     shell:
-        "python -m mkd pictures --out {output} > {log} 2>&1"
+        "python -m mkd pictures --out {output:q} > {log:q} 2>&1"
 
 
 rule attention:
@@ -31,7 +31,7 @@ rule attention:
     params:
         code=provenance.code_digest(pipeline.ATTENTION_MODULES),
     shell:
-        "python -m mkd attention --out {output} > {log} 2>&1"
+        "python -m mkd attention --out {output:q} > {log:q} 2>&1"
 
 
 rule masks:
@@ -46,4 +46,4 @@ rule masks:
     params:
         code=provenance.code_digest(pipeline.MASK_MODULES),
     shell:
-        "python -m mkd masks --out {output} > {log} 2>&1"
+        "python -m mkd masks --out {output:q} > {log:q} 2>&1"

@@ -20,9 +20,9 @@ rule export_model:
         ),
         code=provenance.code_digest(edge.EXPORT_CODE),
     shell:
-        "python -m mkd export --model {wildcards.model} --out {output.files[0]}"
-        " --precisions {params.precisions} --record {output.complexity}"
-        " > {log} 2>&1"
+        "python -m mkd export --model {wildcards.model} --out {output.files[0]:q}"
+        " --precisions {params.precisions} --record {output.complexity:q}"
+        " > {log:q} 2>&1"
 
 
 rule export_student:
@@ -48,9 +48,9 @@ rule export_student:
         settings=edge.settings(suite)["calibration_images"],
         code=provenance.code_digest([*edge.EXPORT_CODE, *edge.ACCURACY_CODE]),
     shell:
-        "python -m mkd export --run {wildcards.run} --out {output.files[0]}"
-        " --precisions {params.precisions} --record {output.exported}"
-        " > {log} 2>&1"
+        "python -m mkd export --run {wildcards.run} --out {output.files[0]:q}"
+        " --precisions {params.precisions} --record {output.exported:q}"
+        " > {log:q} 2>&1"
 
 
 rule time_file:
@@ -81,8 +81,8 @@ rule time_file:
         used=lambda wildcards, threads: edge.timing_threads(threads),
         code=provenance.code_digest(edge.TIMING_CODE),
     shell:
-        "python -m mkd latency {input.file} --provider {wildcards.provider}"
-        " --threads {params.used} {params.options} --out {output} > {log} 2>&1"
+        "python -m mkd latency {input.file:q} --provider {wildcards.provider}"
+        " --threads {params.used} {params.options} --out {output:q} > {log:q} 2>&1"
 
 
 rule published:
@@ -105,8 +105,8 @@ rule published:
         python=pipeline.launcher(suite, at_most=1),
         code=provenance.code_digest(edge.PUBLISHED_CODE),
     shell:
-        "{params.python} -m mkd published --model {wildcards.model} --data {input.data}"
-        " --out {output} > {log} 2>&1"
+        "{params.python} -m mkd published --model {wildcards.model} --data {input.data:q}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule latency:

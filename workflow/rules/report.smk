@@ -23,7 +23,7 @@ rule report:
         code=pipeline.report_code(),
         shown=pipeline.shown(suite),
     shell:
-        "python -m mkd report > {log} 2>&1"
+        "python -m mkd report > {log:q} 2>&1"
 
 
 rule report_partial:
@@ -34,4 +34,4 @@ rule report_partial:
     conda:
         "../../envs/environment.yaml"
     shell:
-        "python -m mkd report > {log} 2>&1"
+        "python -m mkd report > {log:q} 2>&1"

@@ -20,7 +20,7 @@ rule table:
         code=pipeline.table_code(),
         shown=lambda wildcards: pipeline.shown(suite, int(wildcards.table)),
     shell:
-        "python -m mkd table --table {wildcards.table} > {log} 2>&1"
+        "python -m mkd table --table {wildcards.table} > {log:q} 2>&1"
 
 
 for number in range(1, 6):

@@ -14,10 +14,10 @@ rule pretrain:
     params:
         settings=lambda wildcards: pipeline.pretraining(suite, wildcards.size),
         code=provenance.code_digest(
-            ["architectures", "detectors", "pretraining", "weights"]
+            ["architectures", "detectors", "pretraining", "weights", "compat/ops"]
         ),
     shell:
-        "python -m mkd pretrain --size {wildcards.size} --out {output}" " > {log} 2>&1"
+        "python -m mkd pretrain --size {wildcards.size} --out {output:q} > {log:q} 2>&1"
 
 
 rule train:
@@ -40,18 +40,19 @@ rule train:
         gpu=pipeline.gpus(suite),
     params:
         python=pipeline.launcher(suite),
-        resolved=lambda wildcards: digest(
-            suite.resolve(wildcards.run, int(wildcards.seed))
+        config=lambda wildcards: pipeline.config_digest(
+            suite, wildcards.run, int(wildcards.seed)
         ),
         code=lambda wildcards: pipeline.train_code(suite, wildcards.run),
-        start=lambda wildcards, input: " ".join(
-            f"--{name} {input[name]}"
+        start=lambda wildcards, input: [
+            word
             for name in ("backbone", "teacher")
             if input[name]
-        ),
+            for word in (f"--{name}", str(input[name]))
+        ],
     shell:
         "{params.python} -m mkd train --run {wildcards.run} --seed {wildcards.seed}"
-        " {params.start} > {log} 2>&1"
+        " --data {input.data:q} {params.start:q} > {log:q} 2>&1"
 
 
 use rule train as train_teacher with:
