@@ -121,9 +121,9 @@ def pretrain(
     # mmdet freezes the norms and first stages of a ResNet, which come pretrained there.
     config.backbone.update(frozen_stages=-1, norm_eval=False)
     detector = detectors.build(config)
-    detectors.init_weights(detector)
-    # One backbone serves detectors of several architectures, whatever else they drew.
+    # One backbone serves several architectures, whatever the rest of them has drawn.
     set_random_seed(SEED)
+    detectors.init_weights(detector.backbone)
     model = BackboneClassifier(detector, dataset.classes, settings["crop_px"])
     model.to(memory_format=torch.channels_last)
     steps = len(dataset) // settings["batch_size"] * settings["epochs"]
