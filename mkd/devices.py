@@ -57,7 +57,7 @@ def run(count: int, command: list[str]) -> NoReturn:
     """Become a command on GPUs of its own.
 
     It takes this process's place, so that a signal meant for the job reaches it, and it keeps the
-    locks, as what it starts does: the GPUs are free when the last of them has ended.
+    locks, which a process it forks keeps as well.
 
     Raises:
         UserError: There are too few GPUs.

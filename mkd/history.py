@@ -25,7 +25,8 @@ def summary(runner: Runner, wall_s: float, resumed: int = 0) -> dict[str, Any]:
     Returns:
         Iterations, epochs, images a second, ``wall_s``, ``step_s`` (seconds of it inside training
         steps, data loading left out), ``curve``, and where something was distilled
-        ``gradient_norms`` (one value for the first step of each epoch, a list a term and level)
+        ``gradient_norms`` (a list a term and level: a value for the first step of each epoch, of
+        ``mkd-balanced`` one for each step its weights rest on, too)
         and ``term_weights``.
     """
     logged = MessageHub.get_current_instance().log_scalars

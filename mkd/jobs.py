@@ -85,8 +85,9 @@ def train(
         teacher_weights: The teacher's weights file, where the run has a teacher.
     """
     _hide_gpus(suite)
-    from mkd import training, weights
+    from mkd import detectors, training, weights
 
+    made_by = {**provenance.commit(), "versions": provenance.versions()}
     launcher = "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
     started = datetime.now(UTC)
     resolved = suite.resolve(run, seed)
@@ -116,6 +117,8 @@ def train(
             "inputs": inputs,
             "started": started.isoformat(timespec="seconds"),
             "train": summary,
+            **made_by,
+            "host": host.describe(detectors.gpus(resolved["train"]["device"])),
         }
         write_json(folder / "train.json", report)
         shutil.rmtree(work_dir)
@@ -127,6 +130,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     from mkd import detectors, evaluation, weights
 
     began = time.monotonic()
+    scored = {**provenance.commit(), "versions": provenance.versions()}
     folder, row = Path(pipeline.run_path(suite, run, seed, "")), suite.run(run)
     trained = json.loads((folder / "train.json").read_text())
     # The weights' own configuration; how they are scored is today's.
@@ -163,10 +167,10 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
             "evaluation_config": pipeline.evaluation_config(suite, run),
             "weights": sha256_file(folder / "weights.pth"),
         },
-        **provenance.commit(),
-        "versions": provenance.versions(),
-        "host": host.describe(detectors.gpus(resolved["train"]["device"])),
-        "started": trained["started"],
+        # Of the training: weights may be scored anew long after, elsewhere.
+        **{key: trained[key] for key in ("commit", "versions", "host", "started")},
+        "scored": scored,
+        "dirty": trained["dirty"] or scored["dirty"],
         "wall_s": round(trained["train"]["wall_s"] + time.monotonic() - began, 2),
         "log": log,
     }

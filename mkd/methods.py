@@ -18,10 +18,12 @@ class Term:
         type: Registered name of the loss class in mmrazor's ``MODELS``.
         module: The file ``mkd/losses/<module>.py`` that defines it; a change of its code
             reruns the runs that use the term, and no other.
+        uses: Other such files that it takes a loss from.
     """
 
     type: str
     module: str
+    uses: tuple[str, ...] = ()
     strides: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Arguments of the loss that its authors set apart at a level, by the level's stride."""
     two_stage: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +58,7 @@ class Method:
 
 
 _MKD_TERMS = {
-    "fea": Term("FeatureLoss", "feature"),
+    "fea": Term("FeatureLoss", "feature", uses=("pkd",)),
     "multiscale": Term("MultiscaleLoss", "multiscale"),
     "fdmd": Term("FrequencyMaskLoss", "frequency_mask"),
     "fad": Term("FeatureAlignmentLoss", "feature_alignment"),
@@ -110,7 +112,7 @@ METHODS: dict[str, Method] = {
         },
         "raw",
     ),
-    "pkd": Method({"pkd": Term("PKD", "pkd")}),
+    "pkd": Method({"pkd": Term("PKD", "pkd", two_stage={"distance_weight": 6.0})}),
     "mkd": Method(_MKD_TERMS, default=_MKD_DEFAULT),
     "mkd-balanced": Method(_MKD_TERMS, default=_MKD_DEFAULT, balanced=True),
 }
@@ -236,5 +238,6 @@ def size_weights(plan: Plan, width: float, input_px: int) -> dict[str, float]:
 
 def loss_modules(plan: Plan) -> list[str]:
     """Paths below ``mkd/`` of the files that define a plan's losses."""
-    used = {f"losses/{plan.method.terms[name].module}" for name in plan.losses}
+    terms = [plan.method.terms[name] for name in plan.losses]
+    used = {f"losses/{module}" for term in terms for module in (term.module, *term.uses)}
     return sorted({*used, "losses/common"}) if used else []

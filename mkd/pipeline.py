@@ -224,6 +224,11 @@ def table_code() -> str:
     return digest([provenance.code_digest(TABLE_MODULES), _files("config/paper")])
 
 
+def paper_figures() -> str:
+    """Digest of the paper's figures as they are kept, and of the code that reads them."""
+    return digest([provenance.code_digest(["paper"]), _files("config/paper")])
+
+
 def report_code() -> str:
     """Digest of all that decides what the report says of given records, and how it looks."""
     modules = [f"report/{path.stem}" for path in (ROOT / "mkd/report").glob("*.py")]

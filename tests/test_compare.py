@@ -37,6 +37,16 @@ def test_the_same_is_the_same(pair: tuple[Path, Path]) -> None:
     assert lines[2:] == ["the same to the last digit in both: tiny-baseline, tiny-cwd, tiny-mkd"]
 
 
+def test_a_record_of_an_earlier_version_says_less(pair: tuple[Path, Path]) -> None:
+    for path in pair[0].glob("runs/*/seed*/record.json"):
+        record = json.loads(path.read_text())
+        del record["digests"]["evaluation_config"]
+        path.write_text(json.dumps(record))
+    assert compare(*pair)[2:] == [
+        "the same to the last digit in both: tiny-baseline, tiny-cwd, tiny-mkd"
+    ]
+
+
 def test_a_changed_figure_is_paired_by_seed_and_the_verdicts_follow(
     pair: tuple[Path, Path],
 ) -> None:

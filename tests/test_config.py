@@ -134,6 +134,11 @@ def test_a_method_entry_is_part_of_the_digest(
         assert config_digest(suite, "c", 0) != before
 
 
+def test_a_loss_within_a_loss_counts_as_code() -> None:
+    plan = methods.plan("c", "mkd", {"terms": "fea", "fea.kind": "pkd"})
+    assert {"losses/feature", "losses/pkd"} < set(methods.loss_modules(plan))
+
+
 def test_scoring_and_checkpoints_retrain_nothing(folder: Path) -> None:
     before = config_digest(load(folder), "c", 0)
     path = folder / "scales/desk.yaml"

@@ -110,6 +110,30 @@ def test_one_more_seed_leaves_what_is_trained_alone(whole: Path) -> None:
 
 
 @pytest.mark.slow
+def test_weights_scored_anew_keep_the_provenance_of_their_training(
+    whole: Path, tmp_path: Path
+) -> None:
+    results, run = tmp_path / "results", "smoke/runs/tiny-baseline/seed0"
+    shutil.copytree(whole / "results" / run, results / run)
+    path = results / run / "train.json"
+    trained = json.loads(path.read_text())
+    earlier = {"commit": "0" * 40, "dirty": True, "versions": {"torch": "0"}}
+    path.write_text(json.dumps(trained | earlier))
+    data = json.dumps({"badges": str(whole / "data"), "coco": "coco"})
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "mkd", "evaluate", "--run", "tiny-baseline", "--seed", "0"),
+            *("--data", str(whole / "results/smoke/data.json"), "--config", "scale=smoke"),
+            *(f"runs={RUNS}", f"results={results}", f"data={data}"),
+        ],
+        check=True,
+    )
+    record = json.loads((results / run / "record.json").read_text())
+    assert {key: record[key] for key in earlier} == earlier
+    assert record["scored"]["commit"] == provenance.commit()["commit"]
+
+
+@pytest.mark.slow
 def test_killed_three_times_it_ends_with_the_same_figures(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole / "data", tmp_path / "data")
     chance = random.Random(0)

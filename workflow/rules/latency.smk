@@ -19,6 +19,7 @@ rule export_model:
             [edge.settings(suite)[key] for key in ("input_px", "calibration_images")]
         ),
         code=provenance.code_digest(edge.EXPORT_CODE),
+        paper=pipeline.paper_figures(),
     shell:
         "python -m mkd export --model {wildcards.model} --out {output.files[0]:q}"
         " --precisions {params.precisions} --record {output.complexity:q}"
