@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PINS := envs/requirements.txt envs/constraints.txt pyproject.toml
+PINS := envs/requirements.txt envs/yolo.txt envs/constraints.txt pyproject.toml
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SCALE ?=
 RESULTS = $(shell $(BIN)/python -c "from mkd import config; print(config.load($(if $(SCALE),{'scale': '$(SCALE)'})).results)")
@@ -50,10 +50,10 @@ $(VENV)/.installed: $(PINS)
 	  "mkd: Python 3.11 or newer is needed, $(PYTHON) is %s.%s: make PYTHON=python3.11 …" % sys.version_info[:2])'
 	@echo "making $(VENV) from the pins in envs/ (about 7 GB with CUDA wheels) …"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) -r envs/requirements.txt -c envs/constraints.txt
+	@$(PIP) -r envs/requirements.txt -r envs/yolo.txt -c envs/constraints.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed envs/dev.txt envs/yolo.txt
-	@$(PIP) -r envs/dev.txt -r envs/yolo.txt -c envs/constraints.txt
+$(VENV)/.installed-dev: $(VENV)/.installed envs/dev.txt
+	@$(PIP) -r envs/dev.txt -c envs/constraints.txt
 	@touch $@

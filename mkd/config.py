@@ -14,6 +14,9 @@ from mkd.errors import UserError
 from mkd.runs import Run, read_runs, teachers, with_own_teachers
 from mkd.schemas import read_yaml, validate
 
+DEFAULT_RUNS = "config/runs.tsv"
+"""The suite's own table of runs, which a scale may replace or add to."""
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -164,7 +167,7 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     validate(settings, "scale", str(scale_file))
     root, table = path.parent.parent, config["runs"]
     # Whoever names another table wants its rows and no more.
-    default = table == default_config(path)["runs"]
+    default = table == DEFAULT_RUNS
     runs = read_runs(root / (settings.get("runs", table) if default else table))
     if default and "mask_rcnn" in settings:
         runs |= read_runs(root / settings["mask_rcnn"]["runs"])

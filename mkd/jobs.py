@@ -95,7 +95,7 @@ def train(
     digests = pipeline.training_digests(suite, run, seed)
     start = {"backbone": backbone_weights, "teacher": teacher_weights}
     inputs = {
-        "data": _data_digest(data),
+        "data": coco.recorded_digest(data),
         **{name: sha256_file(path) for name, path in start.items() if path is not None},
     }
     # Neither another configuration nor other code, data or teacher may go on from this run's
@@ -132,7 +132,11 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     began = time.monotonic()
     scored = {**provenance.commit(), "versions": provenance.versions()}
     folder, row = Path(pipeline.run_path(suite, run, seed, "")), suite.run(run)
-    trained = json.loads((folder / "train.json").read_text())
+    try:
+        trained = json.loads((folder / "train.json").read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{folder / 'train.json'} does not exist: train the run first") from error
+    data_digest = coco.recorded_digest(data)
     # The weights' own configuration; how they are scored is today's.
     resolved = {**trained["config"], "evaluate": suite.section("evaluate", run)}
     kind = resolved["data"]["kind"]
@@ -162,7 +166,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "digests": {
             **trained["digests"],
             **trained["inputs"],
-            "data": _data_digest(data),
+            "data": data_digest,
             "evaluation_code": provenance.code_digest(provenance.EVALUATION),
             "evaluation_config": pipeline.evaluation_config(suite, run),
             "weights": sha256_file(folder / "weights.pth"),
@@ -210,7 +214,13 @@ def attention(suite: Suite, out: Path) -> None:
 
     annotations, images = SPLITS[suite.settings["data"]["kind"]]["val"]
     runs = {}
-    *students, teacher = pipeline.attended(suite).items()
+    attended = pipeline.attended(suite)
+    if not attended:
+        raise UserError(
+            f"{suite.config['runs']} has no distilled run '{pipeline.PICTURED[-1]}': there is "
+            "nothing to show before and after"
+        )
+    *students, teacher = attended.items()
     for name, paths in students:
         run = suite.run(name)
         method = names.method_name(run)
@@ -277,10 +287,6 @@ def _readable_images(root: Path) -> Iterator[None]:
         raise UserError(
             f"the image {found[1]} of the data set {root} cannot be decoded: fetch it again"
         ) from error
-
-
-def _data_digest(data: Path) -> str:
-    return str(json.loads(data.read_bytes())["digest"])
 
 
 def _categories(annotations: Path) -> list[dict[str, Any]]:

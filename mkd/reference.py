@@ -1,7 +1,6 @@
 """The committed reference: records and tables of a full run, and the README that shows them."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,10 +73,12 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
     }
     for path in (file for kind in KINDS for file in source.glob(f"{kind}/**/*.json")):
         kept[path.relative_to(source).as_posix()] = fewer_samples(json.loads(path.read_bytes()))
-    for part in ("runs", *KINDS):
-        shutil.rmtree(out / part, ignore_errors=True)
     for name, record in kept.items():
         write_atomic(out / name, json.dumps(record, separators=(",", ":")) + "\n")
+    # Last: until the new ones lie there the old ones stay.
+    for path in (file for part in ("runs", *KINDS) for file in out.glob(f"{part}/**/*")):
+        if path.is_file() and path.relative_to(out).as_posix() not in kept:
+            path.unlink()
     formats.write_tables(built(suite, records), suite.settings["summary"], out / "tables")
     return records
 

@@ -109,6 +109,8 @@ class Row:
     paper_delta: dict[str, Decimal] = field(default_factory=dict)
     published: Decimal | None = None
     published_source: str = ""
+    unsteady: bool = False
+    """Its latency was timed, and never steadily enough to be shown."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def build(records: Records, runs: Mapping[str, Run], number: int) -> Table:
         none.
     """
     title, columns = TABLES[number]
-    drafts = _order(number, runs)
+    drafts, unsteady = _order(number, runs), records.edge.unsteady()
     rows: list[Row] = []
     for draft in drafts:
         published, source = _published(draft.arch, draft.method)
@@ -158,9 +160,11 @@ def build(records: Records, runs: Mapping[str, Run], number: int) -> Table:
                 published=published,
                 published_source=source,
                 measured={
-                    **measure(records, runs, draft.run, columns),
+                    # What a run costs at its own width does not belong beside the paper's.
+                    **measure(records, runs, draft.run, [c for c in columns if c.better == "↑"]),
                     **_costs(records, draft.arch, columns),
                 },
+                unsteady=draft.arch in unsteady,
             )
         )
     note = records.edge.note() if number == 1 else ""

@@ -134,6 +134,14 @@ def test_a_method_entry_is_part_of_the_digest(
         assert config_digest(suite, "c", 0) != before
 
 
+def test_another_table_is_another_table_also_where_the_file_names_it(folder: Path) -> None:
+    shutil.copy(folder / "runs.tsv", folder / "mine.tsv")
+    path = folder / "config.yaml"
+    path.write_text(path.read_text().replace("runs: config/runs.tsv", "runs: config/mine.tsv"))
+    for scale in ("smoke", "paper"):
+        assert list(load(folder, scale=scale).runs) == ["a", "b", "c"]
+
+
 def test_a_loss_within_a_loss_counts_as_code() -> None:
     plan = methods.plan("c", "mkd", {"terms": "fea", "fea.kind": "pkd"})
     assert {"losses/feature", "losses/pkd"} < set(methods.loss_modules(plan))

@@ -1,13 +1,16 @@
 """Tables: the paper's rows in order, what was measured beside them, deltas paired by seed."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from mkd import config, paper, pipeline, stats, tables
+from mkd.edge.records import EdgeRecords
 from mkd.names import arch_name
 from mkd.records import Records, load_records
+from mkd.report import formats
 from mkd.runs import Run, baseline_of
 
 RUNS = {
@@ -77,10 +80,38 @@ def test_delta_is_the_one_of_stats_over_the_seeds_both_have(records: Records) ->
     assert cell.delta.points == (11.0, 10.0)
 
 
-def test_a_baseline_and_a_cost_have_no_delta(records: Records) -> None:
+def test_a_baseline_has_no_delta(records: Records) -> None:
     table = tables.build(records, RUNS, 1)
     assert row(table, "tiny-baseline").measured["AP"].delta is None
-    assert row(table, "tiny-mkd").measured["params_m"].delta is None
+
+
+def test_costs_are_never_those_of_a_narrow_run(records: Records) -> None:
+    assert (
+        not {"params_m", "flops_g"}
+        & row(tables.build(records, RUNS, 1), "tiny-mkd").measured.keys()
+    )
+    full = {"params_m": 4.88, "macs_g": 8.03, "input_px": 640}
+    known = replace(records, edge=EdgeRecords(complexity={"rtmdet-tiny": full}))
+    cell = row(tables.build(known, RUNS, 1), "tiny-mkd").measured["params_m"]
+    assert (cell.value.mean, cell.delta) == (4.88, None)
+
+
+def test_a_latency_that_was_never_steady_says_so(records: Records) -> None:
+    timed = {
+        "scale": "desk",
+        "model": "rtmdet-tiny",
+        "arch": "rtmdet-tiny",
+        "provider": "cpu",
+        "precision": "fp32",
+        "graph": {"passed": False},
+    }
+    shaky = row(
+        tables.build(replace(records, edge=EdgeRecords(latency=[timed])), RUNS, 1), "tiny-mkd"
+    )
+    latency = next(c for c in tables.TABLES[1][1] if c.key == "latency_ms")
+    assert formats.absent(shaky, latency) == "unsteady"
+    never = row(tables.build(records, RUNS, 1), "tiny-mkd")
+    assert formats.absent(never, latency) == "not run"
 
 
 def test_what_was_not_run_has_no_cell(records: Records) -> None:

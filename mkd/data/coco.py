@@ -121,6 +121,20 @@ def digest(root: Path, *splits: tuple[str | Path, str | Path]) -> str:
     return total.hexdigest()
 
 
+def recorded_digest(record: Path) -> str:
+    """The digest as ``mkd data`` wrote it.
+
+    Raises:
+        UserError: The file is missing or something else.
+    """
+    try:
+        return str(json.loads(record.read_bytes())["digest"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{record} is not what `mkd data` writes: run `mkd data --out {record}` first"
+        ) from error
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()

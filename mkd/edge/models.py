@@ -22,7 +22,7 @@ MODELS = {
 
 
 def mmyolo_installed() -> bool:
-    """Whether the optional extra of ``envs/yolo.txt`` is there."""
+    """Whether MMYOLO of ``envs/yolo.txt`` is there."""
     return find_spec("mmyolo") is not None
 
 

@@ -1,6 +1,5 @@
 """AP of a detector's published checkpoint: MMYOLO's own test pipeline, COCO's own val set."""
 
-import json
 import pickle
 import time
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from mmengine.logging import HistoryBuffer
 
 from mkd import detectors, evaluation, host, provenance, weights
 from mkd.config import Suite
+from mkd.data import coco
 from mkd.data.splits import SPLITS
 from mkd.edge import suite as edge
 from mkd.edge import zoo
@@ -52,6 +52,7 @@ def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
             f"{suite.config['weights']} holds no checkpoint of {model}: put MMYOLO's release "
             f"{Path(MODELS[model]).name}_….pth there"
         )
+    data_digest = coco.recorded_digest(data)
     detector = zoo.mmyolo_build(config.model)
     with torch.serialization.safe_globals(_harmless()):
         weights.load(detector, file)
@@ -69,7 +70,7 @@ def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
         "checkpoint": file.name,
         "digests": {
             "weights": sha256_file(file),
-            "data": json.loads(data.read_bytes())["digest"],
+            "data": data_digest,
         },
         **provenance.commit(),
         "versions": provenance.versions(),

@@ -46,6 +46,11 @@ class EdgeRecords:
                 return found
         return []
 
+    def unsteady(self) -> set[str]:
+        """Models of Table 1 that were timed at this scale and never steadily enough."""
+        tried = {record["model"] for record in self.latency if record["scale"] is not None}
+        return tried - {record["model"] for record in self.column()}
+
     def costs(self) -> dict[str, dict[str, float]]:
         """Model of Table 1 → ``params_m``, ``macs_g``; where it was timed ``latency_ms``, where its
         published checkpoint was scored ``box.AP`` and ``box.AP50``."""
@@ -78,7 +83,8 @@ class EdgeRecords:
         )
         column = self.column()
         if not column:
-            return f"{words}; latency was not run. "
+            said = "has no steady figure" if self.unsteady() else "was not run"
+            return f"{words}; latency {said}. "
         first = column[0]
         threads = first["settings"]["threads"]
         chip = ", ".join(first["host"]["gpu"]) or first["host"]["cpu"]

@@ -1,7 +1,7 @@
 """The fourteen detectors of the paper's Table 1, in deploy form and with weights fit for timing.
 
-RTMDet comes from mmdet. The YOLO family and PPYOLOE come from MMYOLO, which is GPL-3.0 and an
-optional extra (``envs/yolo.txt``): it is imported here and nowhere else.
+RTMDet comes from mmdet. The YOLO family and PPYOLOE come from MMYOLO, which is GPL-3.0 and
+stands in a file of its own (``envs/yolo.txt``): it is imported here and nowhere else.
 """
 
 from collections.abc import Sequence

@@ -63,15 +63,17 @@ def precision_recall(
             if len(drawn) < 2:
                 continue
             plot = Plot(Axis(0, 1, "recall"), Axis(0, 1, "precision"), width=340, height=260)
+            said = []
             for run in drawn:
                 curve = _mean(records, run.id, "pr", key)
                 name, (series, shape) = method_name(run) or "no distillation", style(run.method)
                 points = [(i / (len(curve) - 1), value) for i, value in enumerate(curve)]
                 title = f"{name}, {words}: AP {100 * sum(curve) / len(curve):.1f}"
+                said.append(title)
                 plot.line(points, series, title)
                 for recall, precision in points[10::20]:
                     plot.mark(recall, precision, series, shape=shape, title=title)
-            described = f"Precision against recall of {arch_name(arch)} at {words}"
+            described = f"Precision against recall of {arch_name(arch)}: {'; '.join(said)}"
             panels.append(
                 {
                     "title": f"{arch_name(arch)}, {words}",

@@ -53,7 +53,10 @@ def _average(part: list[tuple[float, float]]) -> tuple[float, float]:
 def panels(records: Records, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
     """A panel for each run with a curve: its run and its SVG with a legend."""
     made = []
-    for run in [*(r for r in runs if r in records.by_run), *(set(records.by_run) - set(runs))]:
+    for run in [
+        *(r for r in runs if r in records.by_run),
+        *sorted(records.by_run.keys() - runs.keys()),
+    ]:
         curves = mean_curve(records, run)
         if curves:
             made.append(

@@ -235,12 +235,14 @@ def weights(table: Table, runs: Mapping[str, Run]) -> list[Panel]:
             for row in table.rows
             if row.arch == arch and row.run in runs and row.method == "mkd"
         }
-        placed = sorted(
+        weighted = [
             (float(runs[run].options.get("alpha", 1.0)), row)
             for run, row in rows.items()
             if run
             if set(runs[run].options) <= {"alpha"}
-        )
+        ]
+        # Nothing distilled has no place on an axis of powers.
+        placed = sorted(((a, row) for a, row in weighted if a > 0), key=lambda pair: pair[0])
         if sum(_delta(row) is not None for _, row in placed) < 2:
             continue
         control = next(

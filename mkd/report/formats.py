@@ -11,6 +11,8 @@ from mkd.stats import Interval
 from mkd.tables import Cell, Column, Row, Table
 
 NOT_RUN = "not run"
+UNSTEADY = "unsteady"
+"""In the cell of a latency that was timed, and never steadily enough."""
 QUOTED = "quoted"
 """In the measured AP of a detector outside the suite; the figure stands in the paper's column."""
 _LATEX = {
@@ -70,6 +72,8 @@ def points(cell: Cell, digits: int = 2) -> str:
 
 def absent(row: Row, column: Column) -> str:
     """What stands in a measured cell without a figure."""
+    if column.key == "latency_ms" and row.unsteady:
+        return UNSTEADY
     if row.method or column.better != "↑":
         return NOT_RUN
     return QUOTED if column.key in row.paper else "–"

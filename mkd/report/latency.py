@@ -11,11 +11,16 @@ from mkd.edge.records import EdgeRecords
 from mkd.names import arch_name
 from mkd.records import Records
 from mkd.report.figures import Panel, style
-from mkd.report.formats import number
+from mkd.report.formats import NOT_RUN, UNSTEADY, number
 from mkd.report.svg import Axis, Plot, legend
 from mkd.tables import Row, Table
 
-PRECISION_NAMES = {"fp32": "FP32", "fp16": "FP16", "int8": "INT8", "int8-symmetric": "INT8"}
+PRECISION_NAMES = {
+    "fp32": "FP32",
+    "fp16": "FP16",
+    "int8": "INT8",
+    "int8-symmetric": "INT8, symmetric",
+}
 
 
 def view(records: Records, table: Table) -> dict[str, Any]:
@@ -53,7 +58,7 @@ def view(records: Records, table: Table) -> dict[str, Any]:
                 ("other", "circle", "another detector, FP32"),
             ]
         )
-        + Markup('<p class="small">Hollow marks are INT8.</p>'),
+        + Markup('<p class="small">Hollow marks are not FP32.</p>'),
         "rank": _rank(edge, rows),
     }
 
@@ -99,36 +104,48 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _exported(edge: EdgeRecords) -> list[dict[str, Any]]:
-    """Each student and precision: AP of the file, its distance to torch's, its latency."""
+    """Each student and precision: AP of the file, its distance to torch's, its latency on each
+    provider beside the FP32 file's on the same."""
     timed = _timed(edge)
     rows = []
     for run, record in edge.exported.items():
         for precision, file in record["files"].items():
-            latency = timed.get((run, precision))
-            first = timed.get((run, "fp32"))
-            rows.append(
-                {
-                    "run": run,
-                    "precision": PRECISION_NAMES[precision],
-                    "torch": record["torch"]["AP"],
-                    "AP": file["metrics"]["AP"],
-                    "delta": file["metrics"]["AP"] - record["torch"]["AP"],
-                    "megabytes": file["bytes"] / 1e6,
-                    "input_px": record["input_px"],
-                    "latency_ms": latency,
-                    "speedup": first / latency if first and latency else None,
-                }
-            )
+            for provider in timed.get((run, precision), {"": None}):
+                known = provider in timed.get((run, precision), {})
+                latency, first = (
+                    timed.get((run, kind), {}).get(provider) for kind in (precision, "fp32")
+                )
+                rows.append(
+                    {
+                        "run": run,
+                        "provider": provider.upper() or "–",
+                        "precision": PRECISION_NAMES[precision],
+                        "torch": record["torch"]["AP"],
+                        "AP": file["metrics"]["AP"],
+                        "delta": file["metrics"]["AP"] - record["torch"]["AP"],
+                        "megabytes": file["bytes"] / 1e6,
+                        "input_px": record["input_px"],
+                        "latency": number(latency, 2)
+                        if latency
+                        else UNSTEADY
+                        if known
+                        else NOT_RUN,
+                        "speedup": first / latency if first and latency else None,
+                    }
+                )
     return rows
 
 
-def _timed(edge: EdgeRecords) -> dict[tuple[str, str], float]:
-    """Run and precision → latency of this scale's students, on the first provider that has it."""
-    return {
-        (record["model"], record["precision"]): record["latency_ms"]
-        for record in reversed(edge.latency)
-        if record["scale"] is not None and record["graph"]["passed"]
-    }
+def _timed(edge: EdgeRecords) -> dict[tuple[str, str], dict[str, float | None]]:
+    """Run and precision of this scale → provider → latency, None where it was never steady."""
+    timed: dict[tuple[str, str], dict[str, float | None]] = {}
+    for record in edge.latency:
+        if record["scale"] is not None:
+            steady = record["latency_ms"] if record["graph"]["passed"] else None
+            timed.setdefault((record["model"], record["precision"]), {})[record["provider"]] = (
+                steady
+            )
+    return timed
 
 
 def _paper_panel(table: Table) -> list[Panel]:
@@ -161,14 +178,15 @@ def _measured_panel(edge: EdgeRecords, records: Records) -> list[Panel]:
         seeds = records.by_run.get(run, {})
         method = next((r["method"] for r in seeds.values()), "baseline")
         for precision, file in record["files"].items():
-            if (run, precision) not in timed:
-                continue
-            latency, ap = timed[run, precision], file["metrics"]["AP"]
-            words = (
-                f"{run}, {PRECISION_NAMES[precision]}, {records.scale} scale at "
-                f"{record['input_px']} px: AP {number(ap)} at {latency:.2f} ms"
-            )
-            points.append((latency, ap, method, words, precision != "fp32"))
+            ap = file["metrics"]["AP"]
+            for provider, latency in timed.get((run, precision), {}).items():
+                if latency is None:
+                    continue
+                words = (
+                    f"{run}, {PRECISION_NAMES[precision]}, {provider.upper()}, {records.scale} "
+                    f"scale at {record['input_px']} px: AP {number(ap)} at {latency:.2f} ms"
+                )
+                points.append((latency, ap, method, words, precision != "fp32"))
     if not points:
         return []
     labels = ("ms, measured", f"AP, {records.scale} scale")

@@ -1,7 +1,8 @@
 """Small inline SVG panels whose colors and type come from the page's style sheet.
 
 Nothing here knows a color: every mark carries a class, so that one figure reads in light, dark
-and print, and every value sits in a ``<title>`` that a pointer or a screen reader can reach.
+and print, every value sits in a ``<title>`` for a pointer, and a panel's name, which a screen
+reader reads, says them all.
 """
 
 import math

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from mkd import stats, verdicts
+from mkd.architectures import has_masks
 from mkd.names import arch_name
 from mkd.records import Records
 from mkd.report.figures import plain
@@ -111,17 +112,19 @@ def tally(judged: Sequence[Verdict], scale: str) -> list[dict[str, Any]]:
 
 
 def headlines(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -> list[str]:
-    """For each size with MKD and its baseline: AP of both and of the control, in one sentence."""
+    """For each size with MKD and its baseline: AP of both and of the control, in one sentence;
+    mask AP where there are masks, as in Table 2."""
     said = []
     for arch in archs:
-        points = {run.method: records.points(run.id, "box.AP") for run in plain(runs, arch)}
+        kind = "mask" if has_masks(arch) else "box"
+        points = {run.method: records.points(run.id, f"{kind}.AP") for run in plain(runs, arch)}
         none, cwd, mkd = (points.get(method, {}) for method in ("baseline", "cwd", "mkd"))
         gain, beyond = stats.paired_delta(mkd, none), stats.paired_delta(mkd, cwd)
         if gain is None:
             continue
         words = (
-            f"{arch_name(arch)}: AP {_mean(none)} without distillation; {_mean(mkd)} with MKD, "
-            f"Δ {signed(gain.mean)} {half(gain)}"
+            f"{arch_name(arch)}: {'mask AP' if kind == 'mask' else 'AP'} {_mean(none)} without "
+            f"distillation; {_mean(mkd)} with MKD, Δ {signed(gain.mean)} {half(gain)}"
         )
         if beyond:
             words += (

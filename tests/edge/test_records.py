@@ -185,7 +185,7 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
     ]
     assert shown["hosts"][1]["title"].startswith("Board")
     int8 = next(row for row in shown["exported"] if row["precision"] == "INT8")
-    assert (int8["delta"], int8["latency_ms"], int8["speedup"]) == (-0.5, 4.0, 2.0)
+    assert (int8["delta"], int8["latency"], int8["speedup"]) == (-0.5, "4.00", 2.0)
     titles = [panel["title"] for panel in shown["panels"]]
     assert titles == ["Paper: AP against latency", "Measured, desk scale: AP against latency"]
     measured = str(shown["panels"][1]["body"])
