@@ -189,7 +189,7 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
     titles = [panel["title"] for panel in shown["panels"]]
     assert titles == ["Paper: AP against latency", "Measured, desk scale: AP against latency"]
     measured = str(shown["panels"][1]["body"])
-    assert "tiny-mkd, INT8, desk scale at 128 px: AP 39.5 at 4.00 ms" in measured
+    assert "tiny-mkd, INT8, CPU, desk scale at 128 px: AP 39.5 at 4.00 ms" in measured
     assert "paper" not in measured
 
 
