@@ -1,8 +1,13 @@
-"""A killed Snakemake's lock told from a living one's, so that one may simply start it again."""
+"""One at a time: a killed Snakemake's lock told from a living one's, and a training's own."""
 
 import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from mkd.errors import UserError
 
 _held: list[IO[str]] = []
 
@@ -38,3 +43,33 @@ def clear_stale_locks(folder: Path) -> bool:
     else:
         fcntl.flock(handle, fcntl.LOCK_SH)
     return bool(stale)
+
+
+@contextmanager
+def hold(work_dir: Path) -> Iterator[None]:
+    """Hold a training's work folder: it may outlive the Snakemake that started it.
+
+    Args:
+        work_dir: The folder; beside it lies the lock, removed at the end.
+
+    Raises:
+        UserError: Another process holds it.
+    """
+    work_dir.parent.mkdir(parents=True, exist_ok=True)
+    path = work_dir.parent / f"{work_dir.name}.lock"
+    with path.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it a moment ago may have ended, and removed the file that was opened.
+            held = path.exists() and os.path.samestat(os.fstat(handle.fileno()), path.stat())
+        except BlockingIOError:
+            held = False
+        except OSError:
+            # A network file system that locks nothing.
+            held = True
+        if not held:
+            raise UserError(
+                f"another process is training in {work_dir}: wait until it ends, or stop it"
+            )
+        yield
+        path.unlink()

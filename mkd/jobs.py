@@ -3,7 +3,6 @@
 One function a verb of the command line; heavy imports are made by the job that needs them.
 """
 
-import fcntl
 import json
 import os
 import re
@@ -16,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mkd import host, names, pipeline, provenance
+from mkd import alone, host, names, pipeline, provenance
 from mkd.config import Suite
 from mkd.data import badges, coco
 from mkd.data.splits import SPLITS
@@ -103,7 +102,7 @@ def train(
     key = provenance.digest([digests, inputs])[:12]
     work_dir = suite.results / "work" / f"{run}-seed{seed}-{key}"
     first = os.environ.get("RANK", "0") == "0"
-    with _alone(work_dir) if first else nullcontext(), _readable_images(suite.data_root):
+    with alone.hold(work_dir) if first else nullcontext(), _readable_images(suite.data_root):
         student, summary = training.train(
             resolved, suite.data_root, work_dir, backbone_weights, teacher_weights, launcher
         )
@@ -124,6 +123,21 @@ def train(
         shutil.rmtree(work_dir)
 
 
+def read_trained(suite: Suite, run: str, seed: int) -> dict[str, Any]:
+    """A finished training's ``train.json``: its weights' own configuration, scored as today.
+
+    Raises:
+        UserError: The run is not trained.
+    """
+    path = Path(pipeline.run_path(suite, run, seed, "train.json"))
+    try:
+        trained: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist: train the run first") from error
+    trained["config"]["evaluate"] = suite.section("evaluate", run)
+    return trained
+
+
 def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     """Score a trained run on the val set; write ``detections.json`` and ``record.json``."""
     _hide_gpus(suite)
@@ -132,13 +146,8 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     began = time.monotonic()
     scored = {**provenance.commit(), "versions": provenance.versions()}
     folder, row = Path(pipeline.run_path(suite, run, seed, "")), suite.run(run)
-    try:
-        trained = json.loads((folder / "train.json").read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{folder / 'train.json'} does not exist: train the run first") from error
-    data_digest = coco.recorded_digest(data)
-    # The weights' own configuration; how they are scored is today's.
-    resolved = {**trained["config"], "evaluate": suite.section("evaluate", run)}
+    trained, data_digest = read_trained(suite, run, seed), coco.recorded_digest(data)
+    resolved = trained["config"]
     kind = resolved["data"]["kind"]
     annotations = suite.data_root / SPLITS[kind]["val"][0]
     config = detectors.model_config(
@@ -250,29 +259,6 @@ def _hide_gpus(suite: Suite) -> None:
     """Before torch looks: mmengine takes whatever GPU it sees, also for a scale that has none."""
     if suite.settings["train"]["device"] == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-
-
-@contextmanager
-def _alone(work_dir: Path) -> Iterator[None]:
-    """Hold a work folder: a training may outlive the Snakemake that started it."""
-    work_dir.parent.mkdir(parents=True, exist_ok=True)
-    path = work_dir.parent / f"{work_dir.name}.lock"
-    with path.open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it a moment ago may have ended, and removed the file that was opened.
-            held = path.exists() and os.path.samestat(os.fstat(handle.fileno()), path.stat())
-        except BlockingIOError:
-            held = False
-        except OSError:
-            # A network file system that locks nothing.
-            held = True
-        if not held:
-            raise UserError(
-                f"another process is training in {work_dir}: wait until it ends, or stop it"
-            )
-        yield
-        path.unlink()
 
 
 @contextmanager

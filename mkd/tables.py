@@ -184,8 +184,7 @@ def measure(
         if not points:
             continue
         reference = records.points(baseline, column.record)
-        compared = baseline != run and column.better == "↑"
-        delta = stats.paired_delta(points, reference) if compared else None
+        delta = stats.paired_delta(points, reference) if baseline != run else None
         cells[column.key] = Cell(points, stats.interval(points.values()), delta)
     return cells
 

@@ -4,10 +4,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mkd import jobs
+from mkd import alone
 from mkd.errors import UserError
 
 HOLD = """
@@ -58,8 +59,8 @@ def test_a_lock_goes_only_when_no_holder_lives(tmp_path: Path) -> None:
 
 
 def test_a_training_that_outlived_its_snakemake_keeps_its_work_folder(tmp_path: Path) -> None:
-    hold = "import sys\nfrom pathlib import Path\nfrom mkd import jobs\n"
-    hold += "with jobs._alone(Path(sys.argv[1])):\n    print('held', flush=True)\n"
+    hold = "import sys\nfrom pathlib import Path\nfrom mkd import alone\n"
+    hold += "with alone.hold(Path(sys.argv[1])):\n    print('held', flush=True)\n"
     hold += "    sys.stdin.read()\n"
     work = tmp_path / "work" / "tiny-seed0-0123456789ab"
     orphan = subprocess.Popen(
@@ -72,10 +73,24 @@ def test_a_training_that_outlived_its_snakemake_keeps_its_work_folder(tmp_path: 
         assert orphan.stdout is not None
         assert orphan.stdout.readline() == "held\n"
         with pytest.raises(UserError, match="another process is training in .*0123456789ab"):
-            jobs._alone(work).__enter__()
+            alone.hold(work).__enter__()
     finally:
         orphan.kill()
         orphan.wait()
-    with jobs._alone(work):
+    with alone.hold(work):
         pass
     assert not any(work.parent.iterdir())
+
+
+def test_a_lock_that_its_last_holder_took_away_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = alone.fcntl.flock
+
+    def late(*arguments: Any) -> None:
+        (tmp_path / "run.lock").unlink()
+        flock(*arguments)
+
+    monkeypatch.setattr(alone.fcntl, "flock", late)
+    with pytest.raises(UserError, match="another process is training"):
+        alone.hold(tmp_path / "run").__enter__()

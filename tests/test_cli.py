@@ -55,6 +55,25 @@ def test_unknown_scale_run_and_method(
     assert "takes key=value" in said(capsys, "report", "--config", "scale")
 
 
+def test_what_comes_before_its_time_or_has_nothing_to_show(
+    capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]
+) -> None:
+    folder, settings = here
+    options = training(folder, *settings)
+    sentence = said(capsys, "evaluate", "--run", "tiny-baseline", *options)
+    assert "train.json does not exist: train the run first" in sentence
+    (folder / "data.json").write_text("{}")
+    sentence = said(capsys, "train", "--run", "tiny-baseline", *options)
+    assert "data.json is not what `mkd data` writes" in sentence
+    table = folder / "mine.tsv"
+    head = "run\tarch\tteacher\tmethod\toptions\ttables\n"
+    table.write_text(head + "a\trtmdet-tiny\t-\tbaseline\t-\t1\n")
+    out = folder / "attention.json"
+    sentence = said(capsys, "attention", "--out", str(out), *settings, f"runs={table}")
+    assert "no distilled run 'tiny-mkd'" in sentence
+    assert not out.exists()
+
+
 def test_a_missing_coco_folder(
     capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]
 ) -> None:

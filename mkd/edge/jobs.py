@@ -22,6 +22,7 @@ from mkd.edge.card import Card, precision_path
 from mkd.edge.frame import prepare
 from mkd.errors import UserError
 from mkd.files import sha256_file, write_json
+from mkd.jobs import read_trained
 from mkd.schemas import validate
 
 CHECKED_IMAGES = 2
@@ -95,11 +96,7 @@ def export_run(
             f"{run} is {suite.run(run).arch}: its masks are not decoded in the exported graph and "
             "have no AP there; export it without --record"
         )
-    try:
-        trained = json.loads((folder / "train.json").read_bytes())["config"]
-    except FileNotFoundError as error:
-        raise UserError(f"{folder / 'train.json'} does not exist: train the run first") from error
-    resolved = {**trained, "evaluate": suite.section("evaluate", run)}
+    resolved = read_trained(suite, run, seed)["config"]
     names = classes(suite.data_root, resolved["data"]["kind"])
     config = detectors.model_config(resolved["arch"], len(names), resolved["width"])
     detector = detectors.build(config)

@@ -1,6 +1,7 @@
 """The figures that compare runs by their difference to the undistilled baseline."""
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from markupsafe import Markup
@@ -230,19 +231,14 @@ def weights(table: Table, runs: Mapping[str, Run]) -> list[Panel]:
     """
     panels = []
     for arch in dict.fromkeys(row.arch for row in table.rows):
-        rows = {
-            row.run: row
-            for row in table.rows
-            if row.arch == arch and row.run in runs and row.method == "mkd"
+        rows = {row.run: row for row in table.rows if (row.arch, row.method) == (arch, "mkd")}
+        alphas = {
+            run: float(runs[run].options.get("alpha", 1.0))
+            for run in rows
+            if run and run in runs and set(runs[run].options) <= {"alpha"}
         }
-        weighted = [
-            (float(runs[run].options.get("alpha", 1.0)), row)
-            for run, row in rows.items()
-            if run
-            if set(runs[run].options) <= {"alpha"}
-        ]
-        # Nothing distilled has no place on an axis of powers.
-        placed = sorted(((a, row) for a, row in weighted if a > 0), key=lambda pair: pair[0])
+        # Zero has no place on an axis of powers.
+        placed = sorted(((a, rows[r]) for r, a in alphas.items() if a > 0), key=itemgetter(0))
         if sum(_delta(row) is not None for _, row in placed) < 2:
             continue
         control = next(

@@ -110,11 +110,9 @@ def _exported(edge: EdgeRecords) -> list[dict[str, Any]]:
     rows = []
     for run, record in edge.exported.items():
         for precision, file in record["files"].items():
-            for provider in timed.get((run, precision), {"": None}):
-                known = provider in timed.get((run, precision), {})
-                latency, first = (
-                    timed.get((run, kind), {}).get(provider) for kind in (precision, "fp32")
-                )
+            for provider, latency in timed.get((run, precision), {"": None}).items():
+                first = timed.get((run, "fp32"), {}).get(provider)
+                absent = UNSTEADY if provider else NOT_RUN
                 rows.append(
                     {
                         "run": run,
@@ -125,11 +123,7 @@ def _exported(edge: EdgeRecords) -> list[dict[str, Any]]:
                         "delta": file["metrics"]["AP"] - record["torch"]["AP"],
                         "megabytes": file["bytes"] / 1e6,
                         "input_px": record["input_px"],
-                        "latency": number(latency, 2)
-                        if latency
-                        else UNSTEADY
-                        if known
-                        else NOT_RUN,
+                        "latency": number(latency, 2) if latency else absent,
                         "speedup": first / latency if first and latency else None,
                     }
                 )
@@ -141,10 +135,9 @@ def _timed(edge: EdgeRecords) -> dict[tuple[str, str], dict[str, float | None]]:
     timed: dict[tuple[str, str], dict[str, float | None]] = {}
     for record in edge.latency:
         if record["scale"] is not None:
-            steady = record["latency_ms"] if record["graph"]["passed"] else None
-            timed.setdefault((record["model"], record["precision"]), {})[record["provider"]] = (
-                steady
-            )
+            providers = timed.setdefault((record["model"], record["precision"]), {})
+            steady = record["graph"]["passed"]
+            providers[record["provider"]] = record["latency_ms"] if steady else None
     return timed
 
 

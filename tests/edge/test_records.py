@@ -168,6 +168,30 @@ def test_the_claim_on_the_graph_reads_the_exported_records(tmp_path: Path) -> No
     assert records.points("tiny-baseline", "graph") == {}
 
 
+def test_speeds_are_compared_on_one_provider(tmp_path: Path, timed: dict[str, Any]) -> None:
+    exported = exported_record("tiny-mkd", "a")
+    exported["files"]["fp16"] = exported["files"]["fp32"]
+    put(tmp_path, "exported/tiny-mkd.json", exported)
+    for name, provider, precision, milliseconds in (
+        ("1", "cpu", "fp32", 80.0),
+        ("2", "cuda", "fp32", 8.0),
+        ("3", "cuda", "fp16", 4.0),
+    ):
+        changes = {"provider": provider, "precision": precision, "latency_ms": milliseconds}
+        put(tmp_path, f"latency/{name}.json", told(timed, "tiny-mkd", **changes))
+    shaky = {**timed["graph"], "passed": False}
+    put(tmp_path, "latency/4.json", told(timed, "tiny-mkd", precision="int8", graph=shaky))
+    records = load_folder(tmp_path, "desk")
+    table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
+    rows = latency.view(records, table)["exported"]
+    assert [(r["precision"], r["provider"], r["latency"], r["speedup"]) for r in rows] == [
+        ("FP32", "CPU", "80.00", 1.0),
+        ("FP32", "CUDA", "8.00", 1.0),
+        ("INT8", "CPU", "unsteady", None),
+        ("FP16", "CUDA", "4.00", 2.0),
+    ]
+
+
 def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict[str, Any]) -> None:
     board = {**timed["host"], "cpu": "Board"}
     put(tmp_path, "complexity/yolov7.json", COMPLEXITY)

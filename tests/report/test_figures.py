@@ -105,6 +105,16 @@ def test_weights_are_placed_by_alpha_with_the_full_run_at_one(
     assert "CWD control" in str(panel["body"])
 
 
+def test_weights_leave_zero_out_and_show_two_runs_of_one_alpha(
+    suite: Suite, records: Records
+) -> None:
+    names = {"tiny-mkd-alpha0.1": {"alpha": 0}, "tiny-mkd-alpha5": {"alpha": 1.0}}
+    runs = suite.runs | {n: replace(suite.runs[n], options=given) for n, given in names.items()}
+    (panel,) = figures.weights(tables.build(records, runs, 5), runs)
+    assert len(places(str(panel["body"]), "α = 1: ")) == 2
+    assert "α = 0: " not in panel["body"]
+
+
 def test_curves_are_means_over_seeds_of_every_term(suite: Suite, records: Records) -> None:
     found = curves.mean_curve(records, "tiny-mkd")
     assert list(found) == ["loss_cls", "loss_bbox", "loss_multiscale", "loss_fdmd", "loss_fad"]

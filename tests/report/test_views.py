@@ -71,6 +71,16 @@ def test_the_headline_says_mkd_against_baseline_and_control(suite: Suite, record
     assert f"MKD − CWD = {beyond.mean:+.1f} ± {beyond.half_width:.1f}" in line
 
 
+def test_the_headline_of_detectors_with_masks_is_mask_ap(
+    suite: Suite, fill: Callable[..., Path]
+) -> None:
+    records = load_records(fill("ins-tiny-baseline", "ins-tiny-mkd"), "desk")
+    (line,) = verdict_view.headlines(records, suite.runs, ["rtmdet-ins-tiny"])
+    points = records.points("ins-tiny-mkd", "mask.AP")
+    assert f"{sum(points.values()) / len(points):.1f} with MKD" in line
+    assert "mask AP" in line
+
+
 def test_every_finding_stands_under_an_item() -> None:
     printed = paper.load()
     found = audit.findings(printed)
