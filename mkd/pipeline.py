@@ -60,12 +60,15 @@ REPORT_MODULES = ("audit", "claims", "deviations", "quotes", "verdicts")
 
 
 def tell_jobs(suite: Suite, workflow: Any) -> None:
-    """Put into the jobs' environment what the command line replaced, and the Python that runs now.
+    """Put into the jobs' environment what the command line replaced, and how they shall run.
 
-    Neither is a parameter of a rule: with more seeds, or in another environment, what is done
-    stays done. Conda environments, where Snakemake was told to deploy them, bring their own Python.
+    That is no parameter of a rule: with more seeds, or in another environment, what is done stays
+    done. Of Python it is the one that runs now; conda environments, where Snakemake was told to
+    deploy them, bring their own.
     """
     os.environ["MKD_CONFIG"] = json.dumps(_replaced(suite))
+    # glibc takes huge pages for its heap: large tensors of every step fault far fewer of them in.
+    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
     if all(method.name != "CONDA" for method in workflow.deployment_settings.deployment_method):
         path = [str(Path(sys.executable).parent), os.environ["PATH"]]
         os.environ["PATH"] = os.pathsep.join(path)

@@ -124,6 +124,9 @@ def line(record: dict[str, Any]) -> str:
 def _process(path: Path, settings: Settings, cpus: list[int]) -> dict[str, Any]:
     request = json.dumps({"path": str(path), "settings": asdict(settings)})
 
+    # What the workflow sets for its trainings; a device's own process has nothing of it.
+    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+
     def pin() -> None:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, cpus)
@@ -133,7 +136,7 @@ def _process(path: Path, settings: Settings, cpus: list[int]) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, "-m", "mkd.edge.timing", request, str(answer)],
             preexec_fn=pin,
-            env={**os.environ, "PYTHONPATH": _python_path()},
+            env={**environment, "PYTHONPATH": _python_path()},
             capture_output=True,
             text=True,
         )
