@@ -95,6 +95,10 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
                         **record,
                         "name": _name(record["model"]),
                         "precision_name": PRECISION_NAMES[record["precision"]],
+                        # Of fewer samples it is no more than the slowest one.
+                        "p99_ms": record["graph"]["p99_ms"]
+                        if record["graph"]["samples"] >= 100
+                        else None,
                     }
                     for record in sorted(group, key=place)
                 ],

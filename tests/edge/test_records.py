@@ -196,7 +196,8 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
     board = {**timed["host"], "cpu": "Board"}
     put(tmp_path, "complexity/yolov7.json", COMPLEXITY)
     put(tmp_path, "exported/tiny-mkd.json", exported_record("tiny-mkd", "a"))
-    put(tmp_path, "latency/own.json", told(timed, "yolov7"))
+    many = {**timed["graph"], "samples": 100, "p99_ms": 9.0}
+    put(tmp_path, "latency/own.json", told(timed, "yolov7", graph=many))
     put(tmp_path, "latency/1.json", told(timed, "tiny-mkd", arch="rtmdet-tiny", latency_ms=8.0))
     put(tmp_path, "latency/2.json", told(timed, "tiny-mkd", latency_ms=4.0, precision="int8"))
     put(tmp_path, "latency/carried.json", told(timed, "tiny-mkd", scale=None, host=board))
@@ -208,6 +209,10 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
         (True, 1),
     ]
     assert shown["hosts"][1]["title"].startswith("Board")
+    assert {row["model"]: row["p99_ms"] for row in shown["hosts"][0]["rows"]} == {
+        "yolov7": 9.0,
+        "tiny-mkd": None,
+    }
     int8 = next(row for row in shown["exported"] if row["precision"] == "INT8")
     assert (int8["delta"], int8["latency"], int8["speedup"]) == (-0.5, "4.00", 2.0)
     titles = [panel["title"] for panel in shown["panels"]]
