@@ -152,3 +152,15 @@ def test_a_provider_this_onnxruntime_lacks_is_named(
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(UserError, match="has no CUDAExecutionProvider"):
         timing.open_session(exported.path, Settings(provider="cuda"))
+
+
+def test_a_timed_process_has_nothing_of_the_trainings_heap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("""#!/bin/sh\nprintf '{"error": "%s"}' "${GLIBC_TUNABLES:-plain}" > "$4"\n""")
+    python.chmod(0o755)
+    monkeypatch.setattr(run.sys, "executable", str(python))
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+    with pytest.raises(UserError, match="^plain$"):
+        run.measure(tmp_path / "any.onnx", Settings(restarts=1))
