@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -133,8 +132,9 @@ def score(annotations: Path, detections: dict[str, list[Any]]) -> dict[str, dict
         if not detections[kind]:
             metrics[name] = dict.fromkeys(STATS, 0.0)
             continue
-        # A copy: scoring turns the text of an RLE into bytes, which JSON has not.
-        loaded = truth.loadRes(deepcopy(detections[kind]))
+        # A copy, as scoring turns the text of an RLE into bytes; by way of JSON at a fifth of
+        # the time of deepcopy.
+        loaded = truth.loadRes(json.loads(json.dumps(detections[kind])))
         evaluation = COCOeval_faster(truth, loaded, iouType=kind, print_function=lambda *_: None)
         evaluation.run()
         metrics[name] = {

@@ -28,7 +28,8 @@ from mkd.schemas import validate
 CHECKED_IMAGES = 2
 """Val images on which an export is compared with torch."""
 SETTLED_IMAGES, SETTLED_PX = 4, 320
-"""Train images, and their size, from which a random model takes its batch norm statistics."""
+"""Train images, and their size, from which a random model takes its batch norm statistics; its
+INT8 file, which is timed and never scored, takes its ranges from the same images."""
 
 
 def export_model(
@@ -52,7 +53,7 @@ def export_model(
     complexity = zoo.complexity(detector, model, card.input_px)
     few = replace(card, input_px=min(SETTLED_PX, card.input_px))
     zoo.settle(detector, read_frames(suite, "train", SETTLED_IMAGES), few)
-    difference = _export(suite, detector, card, out, precisions)
+    difference = _export(suite, detector, card, out, precisions, SETTLED_IMAGES)
     if record is not None:
         found = {
             **complexity,
@@ -111,7 +112,8 @@ def export_run(
         weights="trained",
         input_px=resolved["input_px"],
     )
-    difference = _export(suite, detector, card, out, precisions)
+    calibration_images = edge.settings(suite)["calibration_images"]
+    difference = _export(suite, detector, card, out, precisions, calibration_images)
     if record is None:
         return difference
     annotations = suite.data_root / SPLITS[resolved["data"]["kind"]]["val"][0]
@@ -142,7 +144,7 @@ def export_run(
             "tolerance": export.TOLERANCE,
             "relative_difference": difference,
         },
-        "calibration_images": edge.settings(suite)["calibration_images"],
+        "calibration_images": calibration_images,
         "digests": {"weights": sha256_file(folder / "weights.pth")},
         **provenance.commit(),
         "versions": provenance.versions(),
@@ -180,7 +182,12 @@ def read_frames(suite: Suite, split: str, count: int) -> list[NDArray[np.uint8]]
 
 
 def _export(
-    suite: Suite, detector: BaseModel, card: Card, out: Path, precisions: Sequence[str]
+    suite: Suite,
+    detector: BaseModel,
+    card: Card,
+    out: Path,
+    precisions: Sequence[str],
+    calibration_images: int,
 ) -> dict[str, float]:
     """All files of one detector, the FP32 one compared with torch before others follow from it."""
     export.export_raw(detector, card, out)
@@ -188,8 +195,8 @@ def _export(
     difference = export.check(detector, out, [prepare(frame, card) for frame in frames])
     calibration: list[NDArray[np.float32]] = []
     if any(precision.startswith("int8") for precision in precisions):
-        count = edge.settings(suite)["calibration_images"]
-        calibration = [prepare(frame, card) for frame in read_frames(suite, "train", count)]
+        frames = read_frames(suite, "train", calibration_images)
+        calibration = [prepare(frame, card) for frame in frames]
     test = detector.bbox_head.test_cfg
     for precision in ("fp32", *(p for p in precisions if p != "fp32")):
         file = precision_path(out, precision)

@@ -31,7 +31,7 @@ PROVIDERS = {
 }
 FRAME = (480, 640)
 """Height and width of the frame that end-to-end timing begins with, COCO's most common size."""
-WINDOW, AGREE, MAX_WARMUP = 3, 0.05, 30
+WINDOW, AGREE, MAX_WARMUP = 2, 0.05, 30
 """Warm-up ends when the medians of two successive windows of runs agree to within 5 %, or after
 30 runs."""
 _ORT_ERRORS = tuple(

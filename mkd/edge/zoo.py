@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from numpy.typing import NDArray
 from torch import nn
@@ -123,12 +122,7 @@ def complexity(detector: BaseModel, model: str, input_px: int) -> dict[str, Any]
         What ``workflow/schemas/complexity.schema.yaml`` says; the paper's figures hold at 640 px,
         so at another size ``deviation`` is null.
     """
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    # It would list every operator that is not a multiply-accumulate.
-    logger.setLevel("ERROR")
     measured = detectors.complexity(detector, input_px)
-    logger.setLevel(level)
     printed = _printed(model)
     return {
         "kind": "complexity",

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -69,21 +68,3 @@ def test_a_mistake_is_one_sentence(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("mkd: ")
     assert words in line
-
-
-def test_an_empty_calibration_set_is_one_sentence(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    from mkd.edge import suite
-
-    settings = {**suite._read()["smoke"], "calibration_images": 0}
-    monkeypatch.setattr(suite, "settings", lambda _: settings)
-    with pytest.raises(SystemExit):
-        cli.main(
-            [
-                *("export", "--model", "rtmdet-tiny", "--out", str(tmp_path / "m.onnx")),
-                *("--precisions", "int8", *config(tmp_path, data)),
-            ]
-        )
-    assert "calibration set of rtmdet-tiny is empty" in capsys.readouterr().err
-    assert not list(tmp_path.glob("*int8*"))

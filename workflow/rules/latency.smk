@@ -15,9 +15,7 @@ rule export_model:
     threads: 1
     params:
         precisions=" ".join(edge.precisions(suite)),
-        settings=digest(
-            [edge.settings(suite)[key] for key in ("input_px", "calibration_images")]
-        ),
+        settings=edge.settings(suite)["input_px"],
         code=provenance.code_digest(edge.EXPORT_CODE),
         paper=pipeline.paper_figures(),
     shell:
