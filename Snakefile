@@ -33,11 +33,11 @@ report: "report/captions/workflow.rst"
 try:
     suite = mkd_config.load(dict(config))
     edge.settings(suite)
+    pipeline.tell_jobs(suite, workflow)
 except UserError as error:
     sys.exit(f"mkd: {error}")
 
 RESULTS = suite.results.as_posix()
-pipeline.tell_jobs(suite, workflow)
 
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     alone.clear_stale_locks(Path(".snakemake"))
@@ -79,9 +79,10 @@ onstart:
     except UserError as error:
         sys.exit(f"mkd: {error}")
     screen.start(logger)
-    # With its limit of jobs a second each job that ends leaves Snakemake's scheduler one more round
-    # to every second: after a hundred they took a tenth of the processor (9.27).
-    workflow.scheduler.job_rate_limiter = None
+    if workflow.local_exec:
+        # With its limit of jobs a second each job that ends leaves Snakemake's scheduler one more
+        # round to every second: after a hundred they took a tenth of the processor (9.27).
+        workflow.scheduler.job_rate_limiter = None
 
 
 onsuccess:

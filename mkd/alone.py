@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ def clear_stale_locks(folder: Path) -> bool:
 
     Snakemake locks by files that outlive a ``kill -9``. Every main process of this suite shares a
     lock of the operating system, which ends with its holder: while none holds it, Snakemake's
-    locks are stale.
+    locks are stale. Some network file systems keep such a lock on one host: what another host
+    left is for its user to judge, by `snakemake --unlock`.
 
     Args:
         folder: Snakemake's own folder, ``.snakemake``.
@@ -31,7 +33,15 @@ def clear_stale_locks(folder: Path) -> bool:
     stale: list[Path] = []
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        handle.seek(0)
+        here, last = platform.node(), handle.read()
         stale = [path for path in (folder / "locks").glob("*.lock") if path.is_file()]
+        if stale and last not in ("", here):
+            stale = []
+        else:
+            handle.truncate(0)
+            handle.write(here)
+            handle.flush()
         for path in stale:
             path.unlink()
     except BlockingIOError:

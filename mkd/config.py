@@ -102,7 +102,11 @@ class Suite:
         row = self.run(run)
         train = {**self.section("train", run), "epochs": self.epochs(run)}
         train.pop("teacher_epochs", None)
-        plan = methods.plan(row.id, row.method, row.options, two_stage(row.arch))
+        plan = methods.sized(
+            methods.plan(row.id, row.method, row.options, two_stage(row.arch)),
+            self.width(row.teacher or run),
+            self.settings["input_px"],
+        )
         return {
             "run": row.id,
             "arch": row.arch,
@@ -112,9 +116,7 @@ class Suite:
                 "layers": plan.layers,
                 "adapter": plan.adapter,
                 "stop_epoch": plan.stop_epoch,
-                "term_weights": methods.size_weights(
-                    plan, self.width(row.teacher or run), self.settings["input_px"]
-                ),
+                "term_weights": plan.term_weights,
             },
             "definition": methods.definition(plan),
             "seed": seed,

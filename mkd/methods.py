@@ -4,9 +4,13 @@ A method is a set of loss terms applied at each level of the neck. A new
 method is one file in ``mkd/losses/`` and one entry in :data:`METHODS`.
 """
 
-from dataclasses import dataclass, field
+import ast
+import math
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Literal
 
+from mkd import ROOT
 from mkd.errors import UserError
 
 
@@ -31,6 +35,9 @@ class Term:
     growth: tuple[float, float] = (0.0, 0.0)
     """Powers of a map's channels and of its positions that the loss grows with, where its
     authors coded a sum and not a mean: a published weight holds for maps of full size."""
+    argument_growth: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """The same powers of a part of the loss beside :attr:`growth`, by the argument that weighs it:
+    parts may sum over other axes than the whole is said to."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,8 @@ METHODS: dict[str, Method] = {
         },
         "raw",
     ),
-    # A sum over channels; its masks are normalized over positions.
+    # Feature terms sum over channels, as their masks are normalized over positions; the spatial
+    # attention, which is nearly all of its term, over positions; the relation over both.
     "fgd": Method(
         {
             "fgd": Term(
@@ -93,11 +101,12 @@ METHODS: dict[str, Method] = {
                     "relation_weight": 5e-7,
                 },
                 growth=(1, 0),
+                argument_growth={"attention_weight": (-1, 1), "relation_weight": (0, 1)},
             )
         },
         "raw",
     ),
-    # Unsquared norms over both.
+    # Unsquared norms over both; of channel means over channels, of the spatial mean over positions.
     "fkd": Method(
         {
             "fkd": Term(
@@ -108,6 +117,7 @@ METHODS: dict[str, Method] = {
                     8: {"reduction": 4, "pool_stride": 4},
                 },
                 growth=(0.5, 0.5),
+                argument_growth={"channel_weight": (0, -0.5), "spatial_weight": (-0.5, 0)},
             )
         },
         "raw",
@@ -116,6 +126,9 @@ METHODS: dict[str, Method] = {
     "mkd": Method(_MKD_TERMS, default=_MKD_DEFAULT),
     "mkd-balanced": Method(_MKD_TERMS, default=_MKD_DEFAULT, balanced=True),
 }
+
+BALANCED_ON = "fad"
+"""The term whose gradient a balanced method's other terms are made as strong as."""
 
 CHOICES = {
     "layers": ("neck", "neck_output", "backbone"),
@@ -162,7 +175,8 @@ def plan(run: str, method: str, options: dict[str, Any], two_stage: bool = False
         two_stage: Whether the detectors have two stages (Mask R-CNN).
 
     Raises:
-        UserError: Unknown method, term or option.
+        UserError: Unknown method, term or option, or an option's value of the wrong kind. Whether
+            a loss takes a value of the right kind is for the loss to say.
     """
     if method not in METHODS:
         raise UserError(
@@ -183,8 +197,12 @@ def plan(run: str, method: str, options: dict[str, Any], two_stage: bool = False
             )
         term = entry.terms[name]
         losses[name] = {"type": term.type, **(term.two_stage if two_stage else {})}
-    if alpha is not None and not isinstance(alpha, int | float):
-        raise UserError(f"run '{run}': alpha={alpha} is not a number")
+    if alpha is not None and not (_is_number(alpha) and alpha >= 0):
+        raise UserError(f"run '{run}': alpha={alpha} is not a number of at least 0")
+    if entry.balanced and BALANCED_ON not in losses:
+        raise UserError(
+            f"run '{run}': '{method}' makes its terms as strong as '{BALANCED_ON}': keep that term"
+        )
     given = [*(["alpha"] if alpha is not None else []), *where]
     if given and not losses:
         raise UserError(f"run '{run}': option '{given[0]}' is for distillation, which it has not")
@@ -204,11 +222,59 @@ def plan(run: str, method: str, options: dict[str, Any], two_stage: bool = False
                 "'stop_epoch' or '<term>.<argument>' of a term that is on "
                 f"({', '.join(losses) or 'none'})"
             )
+        _check_argument(run, entry.terms[name], key, value)
+        if entry.balanced and argument == "loss_weight" and name != BALANCED_ON:
+            raise UserError(f"run '{run}': '{method}' sets the weight of '{name}': remove '{key}'")
         losses[name][argument] = value
     if alpha is not None:
         for arguments in losses.values():
             arguments["loss_weight"] = alpha * arguments.get("loss_weight", 1.0)
     return Plan(entry, losses, **where)
+
+
+def _check_argument(run: str, term: Term, option: str, value: Any) -> None:
+    """Whether a loss has an argument, and one of a value's kind."""
+    known = _arguments(term.module, term.type)
+    argument = option.partition(".")[2]
+    if argument not in known:
+        raise UserError(
+            f"run '{run}': option '{option}' is no argument of {term.type}, which has "
+            f"{', '.join(known)}"
+        )
+    default = known[argument]
+    if isinstance(default, bool):
+        fits, kind = isinstance(value, bool), "true or false"
+    elif isinstance(default, int | float):
+        fits, kind = _is_number(value), "a number"
+    elif isinstance(default, tuple):
+        fits, kind = isinstance(value, list), "a list"
+    else:
+        fits, kind = default is None or isinstance(value, str), "a word"
+    if not fits:
+        raise UserError(f"run '{run}': {option}={value} is not {kind}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+@cache
+def _arguments(module: str, name: str) -> dict[str, Any]:
+    """Arguments of a loss class that a run may set, with their defaults, read from its file: to
+    import it is to import torch."""
+    tree = ast.parse((ROOT / "mkd" / "losses" / f"{module}.py").read_bytes())
+    found = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    made = next(
+        node
+        for node in next(found).body
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__"
+    )
+    # Those without a default are the feature's channels.
+    named = made.args.args[len(made.args.args) - len(made.args.defaults) :]
+    return {
+        argument.arg: ast.literal_eval(default)
+        for argument, default in zip(named, made.args.defaults, strict=True)
+    }
 
 
 def definition(plan: Plan) -> dict[str, Any]:
@@ -221,19 +287,32 @@ def definition(plan: Plan) -> dict[str, Any]:
     }
 
 
-def size_weights(plan: Plan, width: float, input_px: int) -> dict[str, float]:
-    """Factors that keep a summed loss as strong as its published weight makes it at full size.
+def sized(plan: Plan, width: float, input_px: int) -> Plan:
+    """The plan with every summed loss, and every part of one, as strong as its published weight
+    makes it at full size.
 
     Args:
         plan: The method's terms.
         width: Width of the teacher, over whose channels the losses sum, relative to full size.
         input_px: Side of the input in pixels; full size is 640.
     """
-    weights = {}
-    for name in plan.losses:
-        channels, positions = plan.method.terms[name].growth
-        weights[name] = width**-channels * (640 / input_px) ** (2 * positions)
-    return weights
+
+    def factor(growth: tuple[float, float]) -> float:
+        channels, positions = growth
+        return float(width**-channels * (640 / input_px) ** (2 * positions))
+
+    losses, weights = {}, {}
+    for name, arguments in plan.losses.items():
+        term = plan.method.terms[name]
+        weights[name] = factor(term.growth)
+        defaults = _arguments(term.module, term.type)
+        parts = {
+            argument: factor(growth) * arguments.get(argument, defaults[argument])
+            for argument, growth in term.argument_growth.items()
+            if factor(growth) != 1
+        }
+        losses[name] = {**arguments, **parts}
+    return replace(plan, losses=losses, term_weights=weights)
 
 
 def loss_modules(plan: Plan) -> list[str]:

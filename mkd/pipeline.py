@@ -14,6 +14,7 @@ from typing import Any
 
 from mkd import ROOT, methods, provenance, runs
 from mkd.config import Suite, default_config
+from mkd.edge import suite as edge
 from mkd.files import sha256_file
 from mkd.provenance import digest
 
@@ -59,6 +60,10 @@ REPORT_MODULES = ("audit", "claims", "deviations", "quotes", "verdicts")
 """Modules that, besides those of the tables and of ``report/``, decide what the report says."""
 
 
+HEAP = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""glibc takes huge pages for its heap: large tensors of every step fault far fewer of them in."""
+
+
 def tell_jobs(suite: Suite, workflow: Any) -> None:
     """Put into the jobs' environment what the command line replaced, and how they shall run.
 
@@ -67,8 +72,10 @@ def tell_jobs(suite: Suite, workflow: Any) -> None:
     deploy them, bring their own.
     """
     os.environ["MKD_CONFIG"] = json.dumps(_replaced(suite))
-    # glibc takes huge pages for its heap: large tensors of every step fault far fewer of them in.
-    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+    # Once for all nodes of a cluster, where each would find its own.
+    os.environ["MKD_PROVIDERS"] = ",".join(edge.providers())
+    for variable, value in HEAP.items():
+        os.environ.setdefault(variable, value)
     if all(method.name != "CONDA" for method in workflow.deployment_settings.deployment_method):
         path = [str(Path(sys.executable).parent), os.environ["PATH"]]
         os.environ["PATH"] = os.pathsep.join(path)
@@ -276,10 +283,11 @@ def gpus(suite: Suite) -> int:
     return int(train["devices"]) if train["device"] == "cuda" else 0
 
 
-def threads(suite: Suite) -> int:
-    """CPU threads of one training job: one, or the data loading processes of its GPUs."""
-    train = suite.settings["train"]
-    return 1 if train["device"] == "cpu" else int(train["devices"]) * (1 + int(train["workers"]))
+def threads(suite: Suite, at_most: int | None = None) -> int:
+    """CPU threads of a training, or of a job of ``at_most`` so many GPUs: one on the CPU, else one
+    a GPU and one for each of its data loading processes."""
+    count = gpus(suite) if at_most is None else min(at_most, gpus(suite))
+    return max(1, count * (1 + int(suite.settings["train"]["workers"])))
 
 
 def launcher(suite: Suite, at_most: int | None = None) -> str:

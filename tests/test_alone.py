@@ -1,5 +1,6 @@
 """Stale locks go, a living Snakemake's stay."""
 
+import platform
 import signal
 import subprocess
 import sys
@@ -15,10 +16,6 @@ HOLD = """
 import sys
 from pathlib import Path
 
-import pytest
-
-from mkd import jobs
-from mkd.errors import UserError
 from mkd import alone
 print(alone.clear_stale_locks(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
@@ -56,6 +53,24 @@ def test_a_lock_goes_only_when_no_holder_lives(tmp_path: Path) -> None:
     third.wait()
     assert cleared == "True"
     assert not lock.exists()
+
+
+def test_what_another_host_locked_stays_locked(tmp_path: Path) -> None:
+    lock = tmp_path / "locks" / "0.output.lock"
+    lock.parent.mkdir()
+    lock.touch()
+    (tmp_path / "mkd-running").write_text("login2")
+    for _ in range(2):
+        holder, cleared = start(tmp_path)
+        holder.kill()
+        holder.wait()
+        assert cleared == "False"
+    assert lock.exists()
+    lock.unlink()
+    holder, _ = start(tmp_path)
+    holder.kill()
+    holder.wait()
+    assert (tmp_path / "mkd-running").read_text() == platform.node()
 
 
 def test_a_training_that_outlived_its_snakemake_keeps_its_work_folder(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from mkd import distillation  # before mmdet
 
 # isort: split
 from mmdet.testing import demo_mm_inputs
+from mmrazor.registry import MODELS
 
 from mkd import methods
 from mkd.errors import UserError
@@ -96,6 +97,59 @@ def test_identity_wants_equal_channels(distiller: Any) -> None:
 
 def test_summed_losses_keep_their_published_strength() -> None:
     plan = methods.plan("test", "mgd", {})
-    assert methods.size_weights(plan, 1.0, 640) == {"mgd": 1.0}
-    assert methods.size_weights(plan, 0.5, 128) == {"mgd": 2 * 25}
-    assert methods.size_weights(methods.plan("test", "mkd", {}), 0.5, 128)["fad"] == 1
+    assert methods.sized(plan, 1.0, 640).term_weights == {"mgd": 1.0}
+    assert methods.sized(plan, 0.5, 128).term_weights == {"mgd": 2 * 25}
+    assert methods.sized(methods.plan("test", "mkd", {}), 0.5, 128).term_weights["fad"] == 1
+
+
+@pytest.mark.parametrize("two_stage", [False, True])
+@pytest.mark.parametrize("method", ["fgd", "fkd"])
+def test_each_part_of_a_summed_loss_keeps_its_published_strength(
+    method: str, two_stage: bool
+) -> None:
+    plan = methods.plan("test", method, {}, two_stage)
+    assert methods.sized(plan, 1.0, 640).losses == plan.losses
+    parts = [name for name in _weights(plan) if name != "loss_weight"]
+    assert len(parts) == 4
+    for part in parts:
+        full = _part(methods.sized(plan, 1.0, 640), part, 64, 256)
+        assert _part(methods.sized(plan, 1.0, 320), part, 64, 128) == pytest.approx(full, rel=0.3)
+        narrow = _part(methods.sized(plan, 0.5, 640), part, 32, 256)
+        assert narrow == pytest.approx(full, rel=0.3), part
+
+
+def _weights(plan: methods.Plan) -> dict[str, float]:
+    ((name, arguments),) = plan.losses.items()
+    term = plan.method.terms[name]
+    defaults = methods._arguments(term.module, term.type)
+    known = {**defaults, **arguments}
+    return {argument: known[argument] for argument in defaults if argument.endswith("_weight")}
+
+
+def _part(plan: methods.Plan, part: str, channels: int, px: int) -> float:
+    """One part of a loss on random maps of stride 8, at the weight the plan has for it."""
+    ((name, arguments),) = plan.losses.items()
+    weights = _weights(plan)
+    alone = {**dict.fromkeys(weights, 0.0), part: weights[part], "loss_weight": 1.0}
+    torch.manual_seed(0)
+    loss = MODELS.build(
+        {
+            **arguments,
+            **alone,
+            "type": f"mmrazor.{arguments['type']}",
+            "student_channels": channels,
+            "teacher_channels": channels,
+        }
+    )
+    side = px // 8
+    # With means over channels and over positions that do not vanish on larger maps.
+    student, teacher = sum(
+        torch.randn(2, 8, *shape)
+        for shape in ((channels, side, side), (channels, 1, 1), (1, side, side))
+    )
+    more = ()
+    if name == "fgd":
+        box = [px / 4, px / 4, px * 3 / 4, px * 3 / 4]
+        more = (torch.tensor([[i, *box] for i in range(8)]), torch.full((8, 2), px))
+    with torch.no_grad():
+        return plan.term_weights[name] * float(loss(student, teacher, *more))

@@ -89,7 +89,24 @@ def students(suite: Suite) -> list[str]:
 
 
 def providers() -> list[str]:
-    """Providers this machine can be expected to have; the one that runs is asserted later."""
+    """Providers to export for and to time on; the one that runs is asserted later.
+
+    They stand in the environment variable ``MKD_PROVIDERS``, or else are those this machine can be
+    expected to have.
+
+    Raises:
+        UserError: The variable names an unknown one.
+    """
+    told = os.environ.get("MKD_PROVIDERS")
+    if told:
+        chosen = [name.strip() for name in told.split(",")]
+        unknown = sorted(set(chosen) - PROVIDER_PRECISIONS.keys())
+        if unknown:
+            raise UserError(
+                f"MKD_PROVIDERS={told}: unknown provider '{unknown[0]}'; there are "
+                f"{', '.join(PROVIDER_PRECISIONS)}"
+            )
+        return chosen
     found = ["cpu"]
     if Path("/dev/nvidiactl").exists():
         found.append("cuda")
@@ -99,7 +116,7 @@ def providers() -> list[str]:
 
 
 def precisions(suite: Suite) -> list[str]:
-    """Precisions exported for the providers of this machine."""
+    """Precisions exported for :func:`providers`."""
     wanted = {p for provider in providers() for p in PROVIDER_PRECISIONS[provider]}
     return [precision for precision in PRECISIONS if precision in wanted]
 
@@ -117,7 +134,7 @@ def onnx_files(suite: Suite, name: str, chosen: list[str]) -> list[str]:
 
 def latency_records(suite: Suite, names: list[str], on: list[str] | None = None) -> list[str]:
     """Latency records of models or runs, for every precision of the providers ``on``, by default
-    this machine's."""
+    those of :func:`providers`."""
     return [
         f"{suite.results.as_posix()}/latency/{name}-{precision}-{provider}.json"
         for name in names

@@ -60,6 +60,7 @@ def test_a_training_is_one_task_with_all_its_gpus(
     (call,) = re.findall(r"^sbatch .*", calls.read_text(), re.MULTILINE)
     assert "--gpus=8" in call or "--gpus 8" in call
     assert "--cpus-per-task=88" in call
+    assert "--nodes=1" in call
     assert "-t 5760" in call
     assert "--mem 256000" in call
     assert "lab" in call

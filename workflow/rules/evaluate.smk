@@ -12,7 +12,7 @@ rule evaluate:
     priority: 1
     conda:
         "../../envs/environment.yaml"
-    threads: 1
+    threads: pipeline.threads(suite, at_most=1)
     resources:
         gpu=min(1, pipeline.gpus(suite)),
     params:

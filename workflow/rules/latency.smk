@@ -97,7 +97,7 @@ rule published:
         model="|".join(edge.zoo(suite)),
     conda:
         "../../envs/environment.yaml"
-    threads: 1
+    threads: pipeline.threads(suite, at_most=1)
     resources:
         gpu=min(1, pipeline.gpus(suite)),
     params:
