@@ -49,7 +49,7 @@ $(VENV)/.installed: $(PINS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  "mkd: Python 3.11 or newer is needed, $(PYTHON) is %s.%s: make PYTHON=python3.11 …" % sys.version_info[:2])'
 	@echo "making $(VENV) from the pins in envs/ (about 7 GB with CUDA wheels) …"
-	@$(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) -r envs/requirements.txt -r envs/yolo.txt -c envs/constraints.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@

@@ -38,8 +38,9 @@ def check(suite: Suite, root: Path) -> tuple[int, list[Problem]]:
     found = [
         *records.problems,
         *_plan(suite, records),
-        *_digests(suite, records, root),
-        *_mixed(records),
+        *_other(suite, records),
+        *_made(records, root),
+        *_mixed(suite, records),
         *_copies(records),
         *_edge(suite, records, root),
         *_stale(suite, records, root),
@@ -61,8 +62,22 @@ def _plan(suite: Suite, records: Records) -> Iterator[Problem]:
         yield Problem(run, f"is no row of {suite.config['runs']}")
 
 
-def _digests(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
-    """Records against this checkout, and against the weights beside them."""
+def comparable(suite: Suite, records: Records) -> list[Problem]:
+    """What keeps the records of different runs from being compared, each reason once.
+
+    Args:
+        suite: The scale and its table of runs, as they stand now.
+        records: Of its results folder.
+    """
+    reasons: dict[str, list[str]] = {}
+    for problem in _other(suite, records):
+        reasons.setdefault(problem.what, []).append(problem.where)
+    alike = [Problem(_list(where), what) for what, where in reasons.items()]
+    return [*alike, *_mixed(suite, records)]
+
+
+def _other(suite: Suite, records: Records) -> Iterator[Problem]:
+    """Records that this checkout would not make so."""
     evaluation = provenance.code_digest(provenance.EVALUATION)
     for run, seed, record in _each(records):
         where, said = f"{run} seed {seed}", record["digests"]
@@ -80,6 +95,12 @@ def _digests(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
                 yield Problem(where, f"was taught by other weights than the record of {teacher}")
         if said["evaluation_code"] != evaluation:
             yield Problem(where, "was scored by other code than this checkout's")
+
+
+def _made(records: Records, root: Path) -> Iterator[Problem]:
+    """Records against the state they were made in and the weights beside them."""
+    for run, seed, record in _each(records):
+        where, said = f"{run} seed {seed}", record["digests"]
         if record["dirty"]:
             yield Problem(where, "was made from a checkout with uncommitted changes")
         weights = root / f"runs/{run}/seed{seed}/weights.pth"
@@ -87,12 +108,17 @@ def _digests(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
             yield Problem(where, "weights.pth beside the record is not the file that was scored")
 
 
-def _mixed(records: Records) -> Iterator[Problem]:
+def _mixed(suite: Suite, records: Records) -> Iterator[Problem]:
     """What must be one for a table to compare like with like."""
-    for key, words in (("data", "data sets"), ("evaluation_code", "versions of the scoring code")):
-        values: dict[str, set[str]] = {}
-        for run, _, record in _each(records):
-            values.setdefault(record["digests"][key], set()).add(run)
+    found: dict[str, dict[str, set[str]]] = {}
+    for run, _, record in _each(records):
+        said = record["digests"]
+        kinds = {"data sets": said["data"], "versions of the scoring code": said["evaluation_code"]}
+        if run in suite.runs and "backbone" in said:
+            kinds[f"start weights of backbone {suite.backbone(run)}"] = said["backbone"]
+        for words, value in kinds.items():
+            found.setdefault(words, {}).setdefault(value, set()).add(run)
+    for words, values in found.items():
         if len(values) > 1:
             groups = "; ".join(_list(sorted(runs)) for runs in values.values())
             yield Problem("runs", f"{len(values)} {words}: {groups}")

@@ -56,7 +56,7 @@ TABLE_MODULES = (
     "tables",
 )
 """Modules that decide what a table says of given records."""
-REPORT_MODULES = ("audit", "claims", "deviations", "quotes", "verdicts")
+REPORT_MODULES = ("audit", "check", "claims", "deviations", "quotes", "verdicts")
 """Modules that, besides those of the tables and of ``report/``, decide what the report says."""
 
 

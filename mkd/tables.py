@@ -1,6 +1,6 @@
 """Records to tables: every row of the paper beside what was measured, or *not run*."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -167,10 +167,36 @@ def build(records: Records, runs: Mapping[str, Run], number: int) -> Table:
                 unsteady=draft.arch in unsteady,
             )
         )
-    note = records.edge.note() if number == 1 else ""
+    notes = [_teachers(records, runs, [row.run for row in rows], columns)]
+    if number == 1:
+        notes.append(records.edge.note())
     if number == 2 and not any(two_stage(run.arch) for run in runs.values()):
-        note = "Mask R-CNN R50, which the paper's text names, is a second track at paper scale."
-    return Table(number, title, records.scale, columns, rows, note)
+        notes.append(
+            "Mask R-CNN R50, which the paper's text names, is a second track at paper scale."
+        )
+    return Table(number, title, records.scale, columns, rows, " ".join(filter(None, notes)))
+
+
+def _teachers(
+    records: Records,
+    runs: Mapping[str, Run],
+    shown: Iterable[str | None],
+    columns: Iterable[Column],
+) -> str:
+    """The measured AP of the teachers of a table's runs: a weak one has little to teach."""
+    figure = next(column for column in columns if column.key == "AP")
+    taught: dict[str, set[str]] = {}
+    for run in (runs[name] for name in shown if name is not None and name in runs):
+        if run.teacher:
+            taught.setdefault(run.teacher, set()).add(arch_name(run.arch))
+    said = []
+    for teacher, students in taught.items():
+        points = records.points(teacher, figure.record)
+        if points:
+            mean = sum(points.values()) / len(points)
+            said.append(f"{teacher} {mean:.1f} (of {', '.join(sorted(students))})")
+    kind = figure.record.partition(".")[0]
+    return f"Measured {kind} AP of the teachers: {'; '.join(said)}." if said else ""
 
 
 def measure(

@@ -61,6 +61,17 @@ def test_a_sound_folder_has_nothing_to_look_at(sound: Suite) -> None:
     assert check(sound, sound.results) == (3, [])
 
 
+def test_the_page_says_once_what_keeps_runs_from_being_compared(sound: Suite) -> None:
+    for name in ("tiny-cwd", "s-baseline"):
+        change(record(sound, name), lambda r: r["digests"].update(config="0" * 64))
+    change(record(sound), lambda r: r["digests"].update(backbone="1" * 64))
+    change(record(sound, "tiny-baseline"), lambda r: r["digests"].update(backbone="2" * 64))
+    render(sound, sound.results / "report")
+    page = (sound.results / "report/index.html").read_text()
+    assert page.count("was trained with another configuration than config/ has now") == 1
+    assert "2 start weights of backbone tiny" in page
+
+
 def test_a_missing_seed_a_surplus_seed_and_an_unknown_run(sound: Suite) -> None:
     folder = record(sound).parent
     folder.rename(folder.with_name("seed7"))

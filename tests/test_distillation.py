@@ -1,5 +1,7 @@
 """The distiller: connectors shared, teacher frozen, gradients where they belong."""
 
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,6 +95,33 @@ def test_other_layers_and_adapters(distiller: Any, layers: str, adapter: str) ->
 def test_identity_wants_equal_channels(distiller: Any) -> None:
     with pytest.raises(UserError, match="level 0 has 48 in the student and 64 in the teacher"):
         distiller("mkd", adapter="identity")
+
+
+def test_balanced_terms_are_made_as_strong_as_fad_and_then_frozen(distiller: Any) -> None:
+    model = distiller("mkd-balanced")
+    hook, steps = distillation.BalanceHook(), distillation.BALANCE_STEPS
+    # Levels of a term, at step 0; each step all of them grow by its number.
+    start = {"fad": (3.0, 4.0), "fdmd": (6.0, 8.0), "multiscale": (0.0, 2.0)}
+    means = {
+        term: sum(math.hypot(*levels) * (1 + step) for step in range(steps)) / steps
+        for term, levels in start.items()
+    }
+    for step in range(steps + 5):
+        more = 1 + step if step < steps else 1000
+        outputs = {
+            f"distill.grad_{term}_{level}": torch.tensor(norm * more)
+            for term, levels in start.items()
+            for level, norm in enumerate(levels)
+        }
+        runner = SimpleNamespace(iter=step, model=model)
+        model.distiller.measure = False
+        hook.before_train_iter(runner, step)
+        assert model.distiller.measure == (step < steps)
+        hook.after_train_iter(runner, step, outputs=outputs)
+    for term, mean in means.items():
+        weight = float(model.distiller.weight(f"loss_{term}_0"))
+        assert weight == pytest.approx(means["fad"] / mean)
+    assert float(model.distiller.weight("loss_fad_0")) == 1
 
 
 def test_summed_losses_keep_their_published_strength() -> None:

@@ -5,7 +5,9 @@ two independently, A ∈ {0, ½, 1}; a Hermitian mask keeps or drops both, A ∈
 E‖A⊙S − T‖² per frequency, in units of the teacher's power:
 
 - the residual at S = T is E[(1 − A)²]: ζ² + ζ(1 − ζ)/2 literal, ζ Hermitian;
-- the minimizer is S = c·T with c = E[A] / E[A²]: 1/(1 − ζ/2) literal, 1 Hermitian.
+- the minimizer is S = c·T with c = E[A] / E[A²]: 1/(1 − ζ/2) literal, 1 Hermitian;
+- where S has the teacher's power, as behind the default adapter's norms, the expected loss is
+  (1 − ζ)·MSE(S, T) plus the residual, under either mask: its minimum is then at S = T.
 
 A frequency that is its own mirror image (the mean, the Nyquist ones) has one draw, as under a
 Hermitian mask.

@@ -78,6 +78,7 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
             f"{train['iterations']} iterations, {train['epochs']} epochs, "
             f"{number(train['images_per_s'])} images/s, {_span(train['wall_s'])}",
         ),
+        *_distilled(train),
         *((f"{name.replace('_', ' ')} digest", value) for name, value in record["digests"].items()),
         ("commit", f"{record['commit'] or 'none'}{', with changes' if record['dirty'] else ''}"),
         ("started", record["started"]),
@@ -93,6 +94,13 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
         ("log", record["log"] or "none"),
     ]
     return {"headline": f"box AP {number(record['metrics']['box']['AP'], 2)}", "facts": facts}
+
+
+def _distilled(train: dict[str, Any]) -> list[tuple[str, str]]:
+    """A distilled run's weights of its terms."""
+    weights = train.get("term_weights") or {}
+    said = ", ".join(f"{term} {value:.3g}" for term, value in sorted(weights.items()))
+    return [("weights of the terms", said)] if said else []
 
 
 def _span(seconds: float) -> str:

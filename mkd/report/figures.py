@@ -34,7 +34,8 @@ Panel = dict[str, Any]
 
 def method_legend(methods: Sequence[str]) -> Markup:
     """Marks and names of those methods."""
-    return legend([(m, SHAPES[m], NAMES.get(m, m.upper())) for m in SHAPES if m in methods])
+    ordered = [*(m for m in SHAPES if m in methods), *sorted(set(methods) - SHAPES.keys())]
+    return legend([(*style(m), NAMES.get(m, m.upper())) for m in ordered])
 
 
 def style(method: str) -> tuple[str, str]:
@@ -53,10 +54,10 @@ def plain(runs: Mapping[str, Run], arch: str) -> list[Run]:
         for run in runs.values()
         if run.arch == arch
         and not run.options
-        and run.method in SHAPES
         and (run.id == baseline_of(run.id, runs) or {1, 2} & set(run.tables))
     ]
-    return sorted(kept, key=lambda run: list(SHAPES).index(run.method))
+    known = list(SHAPES)
+    return sorted(kept, key=lambda run: (*known, run.method).index(run.method))
 
 
 def forest(table: Table) -> list[Panel]:
@@ -227,7 +228,7 @@ def weights(table: Table, runs: Mapping[str, Run]) -> list[Panel]:
     """ΔAP against the weight α of the distillation loss, one panel an architecture.
 
     Measured with interval; the paper's differences at the same weights are hollow. The CWD
-    control is a level line: it has no α.
+    control is a level line: its weight is not varied.
     """
     panels = []
     for arch in dict.fromkeys(row.arch for row in table.rows):

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from mkd import ROOT, __version__, audit, claims, deviations, paper, tables, verdicts
+from mkd.check import comparable
 from mkd.config import Suite
 from mkd.files import write_atomic, write_json
 from mkd.names import slug
@@ -43,7 +44,7 @@ def render(suite: Suite, out: Path) -> None:
     ours = {run.arch for run in suite.runs.values()}
     archs = list(dict.fromkeys(r.arch for n in (1, 2) for r in made[n].rows if r.arch in ours))
     figures, problems = gallery(records, suite, made, archs)
-    problems = [*records.problems, *problems]
+    problems = [*records.problems, *comparable(suite, records), *problems]
     printed = paper.load()
     choices = audit_view.choices(printed)
     summary = suite.settings["summary"]

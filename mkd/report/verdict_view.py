@@ -97,15 +97,29 @@ def chips(cases: Mapping[str, Verdict]) -> list[dict[str, Any]]:
 
 
 def tally(judged: Sequence[Verdict], scale: str) -> list[dict[str, Any]]:
-    """How often each word was said of the paper's own claims; of sizes only where they count."""
-    counts = Counter(
-        verdict.word
+    """How often each word was said of the paper's own claims; of sizes only where they count.
+
+    Beside it stands what little some of them say: that a trained detector costs what its untrained
+    architecture costs, and that there are too few seeds to tell.
+    """
+    counted = [
+        verdict
         for verdict in judged
         if verdict.claim.stated == "paper"
         and (verdict.claim.kind != "size" or verdict.claim.size_scale == scale)
+    ]
+    counts = Counter(verdict.word for verdict in counted)
+    equal = sum(v.word == verdicts.REPRODUCED and v.claim.kind == "equal" for v in counted)
+    few = sum(
+        v.word == verdicts.NOISE and (v.delta is None or len(v.delta.points) < v.claim.min_seeds)
+        for v in counted
     )
+    details = {
+        verdicts.REPRODUCED: equal and f"{equal} of equal cost, which training cannot change",
+        verdicts.NOISE: few and f"{few} with fewer seeds than the rule asks for",
+    }
     return [
-        {"word": word, "style": style, "count": counts[word]}
+        {"word": word, "style": style, "count": counts[word], "detail": details.get(word) or ""}
         for word, style in STYLES.items()
         if counts[word]
     ]

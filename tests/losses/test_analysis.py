@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mkd.losses.analysis import measure_masks, minimizer_scale, residual_at_teacher
+from mkd.losses.frequency_mask import FrequencyMaskLoss
 
 RATIOS = (0.0, 0.1, 0.5, 0.65, 0.9)
 
@@ -31,6 +32,23 @@ def test_measured_matches_closed_forms():
         assert record["minimizer_scale"] == pytest.approx(
             record["minimizer_scale_expected"], abs=0.012
         )
+
+
+@pytest.mark.parametrize("mask", ["literal", "hermitian"])
+def test_behind_norms_the_term_is_a_weighted_squared_error(mask):
+    ratio, draws = 0.65, 512
+    torch.manual_seed(0)
+    teacher, other = torch.randn(2, draws, 1, 21, 21, dtype=torch.float64)
+    loss = FrequencyMaskLoss(mask_ratio=ratio, mask=mask)
+    for near in (0.0, 0.5, 1.0):
+        maps = [near * teacher + (1 - near) * other, teacher]
+        student, target = (m - m.mean((2, 3), keepdim=True) for m in maps)
+        student, target = (
+            m / m.square().mean((2, 3), keepdim=True).sqrt() for m in (student, target)
+        )
+        expected = (1 - ratio) * (student - target).square().mean()
+        expected += residual_at_teacher(mask, ratio)
+        assert loss(student, target).item() == pytest.approx(expected.item(), abs=0.01)
 
 
 def test_the_audits_example():

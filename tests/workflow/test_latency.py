@@ -12,6 +12,7 @@ from mkd import ROOT
 from mkd.config import load
 from mkd.edge import models
 from mkd.edge import suite as edge
+from mkd.errors import UserError
 from mkd.schemas import validate
 
 
@@ -30,6 +31,15 @@ def snakemake(folder: Path, *arguments: str, scale: str = "smoke", **config: str
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout + done.stderr
+
+
+def test_a_cluster_is_told_once_what_its_nodes_time_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MKD_PROVIDERS", "cpu,cuda")
+    assert edge.providers() == ["cpu", "cuda"]
+    assert edge.precisions(load({"scale": "desk"})) == ["fp32", "fp16", "int8"]
+    monkeypatch.setenv("MKD_PROVIDERS", "cpu,gpu")
+    with pytest.raises(UserError, match="unknown provider 'gpu'; there are cpu, cuda, tensorrt"):
+        edge.providers()
 
 
 @pytest.mark.slow
