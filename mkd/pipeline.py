@@ -234,9 +234,9 @@ def table_code() -> str:
     return digest([provenance.code_digest(TABLE_MODULES), _files("config/paper")])
 
 
-def paper_figures() -> str:
-    """Digest of the paper's figures as they are kept, and of the code that reads them."""
-    return digest([provenance.code_digest(["paper"]), _files("config/paper")])
+def paper_costs() -> str:
+    """Digest of the paper's params and FLOPs, Table 1, and of the code that reads them."""
+    return digest([provenance.code_digest(["paper"]), _files("config/paper/table1.csv")])
 
 
 def report_code() -> str:

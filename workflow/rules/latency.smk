@@ -17,7 +17,7 @@ rule export_model:
         precisions=" ".join(edge.precisions(suite)),
         settings=edge.settings(suite)["input_px"],
         code=provenance.code_digest(edge.EXPORT_CODE),
-        paper=pipeline.paper_figures(),
+        paper=pipeline.paper_costs(),
     shell:
         "python -m mkd export --model {wildcards.model} --out {output.files[0]:q}"
         " --precisions {params.precisions} --record {output.complexity:q}"
