@@ -47,7 +47,7 @@ def test_a_training_is_one_task_with_all_its_gpus(
         [
             *(sys.executable, "-m", "snakemake", target, "--workflow-profile", "profiles/slurm"),
             *("--default-resources", "slurm_account=lab", "slurm_partition=gpu"),
-            *("--rerun-triggers", "mtime", "--nolock"),
+            *("--rerun-triggers", "mtime", "--nolock", "--retries", "0"),
             *("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "1"),
             *("--config", "scale=paper", f"results={results}", f"data={data}"),
         ],
