@@ -60,8 +60,10 @@ def run(count: int, command: list[str]) -> NoReturn:
     locks, which a process it forks keeps as well.
 
     Raises:
-        UserError: There are too few GPUs.
+        UserError: There are too few GPUs, or there is no command.
     """
+    if not command:
+        raise UserError("on-gpus takes a command behind the number of GPUs")
     with take(count) as gpus:
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
         os.execvpe(command[0], command, environment)

@@ -47,12 +47,21 @@ def prepare_data(suite: Suite, out: Path) -> None:
 
 
 def pretrain(suite: Suite, size: str, out: Path) -> None:
-    """Pretrain the backbone of one size on crops of the train set."""
+    """Pretrain the backbone of one size on crops of the train set.
+
+    Raises:
+        UserError: No run has that size, or the scale pretrains nothing.
+    """
+    settings, sizes = suite.settings, pipeline.backbones(suite)
+    if size not in sizes or "pretrain" not in settings:
+        raise UserError(
+            f"scale '{suite.scale}' pretrains no backbone '{size}': "
+            f"{'its sizes are ' + ', '.join(sizes) if 'pretrain' in settings else 'nor any other'}"
+        )
     _hide_gpus(suite)
     from mkd import pretraining, weights
 
-    run = suite.run(pipeline.backbones(suite)[size])
-    settings = suite.settings
+    run = suite.run(sizes[size])
     with TemporaryDirectory() as folder:
         backbone, accuracy = pretraining.pretrain(
             run.arch,

@@ -53,6 +53,18 @@ def test_unknown_scale_run_and_method(
     assert "unknown run 'huge'" in said(capsys, "train", "--run", "huge", *options)
     assert "seeds=[0: the value is not valid" in said(capsys, "report", "--config", "seeds=[0")
     assert "takes key=value" in said(capsys, "report", "--config", "scale")
+    assert "takes a command" in said(capsys, "on-gpus", "1")
+
+
+def test_a_backbone_that_is_not_pretrained(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = ["--out", str(tmp_path / "x.pth"), "--config"]
+    unknown = said(capsys, "pretrain", "--size", "xl", *options, "scale=desk")
+    assert "pretrains no backbone 'xl': its sizes are" in unknown
+    none = said(capsys, "pretrain", "--size", "s", *options, "scale=paper")
+    assert "scale 'paper' pretrains no backbone 's'" in none
+    assert not any(tmp_path.iterdir())
 
 
 def test_what_comes_before_its_time_or_has_nothing_to_show(
