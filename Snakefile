@@ -18,7 +18,7 @@ min_version("9.0")
 sys.path.insert(0, str(workflow.basedir))
 
 from mkd import config as mkd_config
-from mkd import alone, estimate, pipeline, provenance, summary, watch
+from mkd import alone, environment, estimate, pipeline, provenance, summary, watch
 from mkd.edge import suite as edge
 from mkd.errors import UserError
 from mkd.provenance import digest
@@ -33,7 +33,7 @@ report: "report/captions/workflow.rst"
 try:
     suite = mkd_config.load(dict(config))
     edge.settings(suite)
-    pipeline.tell_jobs(suite, workflow)
+    environment.tell_jobs(suite, workflow)
 except UserError as error:
     sys.exit(f"mkd: {error}")
 

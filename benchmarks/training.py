@@ -26,7 +26,7 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
-from mkd import config, pipeline, provenance
+from mkd import config, environment, provenance
 from mkd.data import badges, splits
 from mkd.files import write_json
 from mkd.host import describe
@@ -77,12 +77,12 @@ def seconds_per_iteration(
 def in_a_process(name: str, resolved: dict[str, Any], root: Path, work_dir: Path) -> list[float]:
     """:func:`seconds_per_iteration` in a process of its own."""
     if name == "ours":
-        os.environ.update(pipeline.HEAP)
+        os.environ.update(environment.HEAP)
     try:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
             return process.submit(seconds_per_iteration, name, resolved, root, work_dir).result()
     finally:
-        for variable in pipeline.HEAP:
+        for variable in environment.HEAP:
             os.environ.pop(variable, None)
 
 

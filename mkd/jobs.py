@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mkd import alone, host, names, pipeline, provenance
+from mkd import alone, arguments, host, names, pipeline, provenance
 from mkd.config import Suite
 from mkd.data import badges, coco
 from mkd.data.splits import SPLITS
@@ -99,7 +99,7 @@ def train(
     launcher = "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
     started = datetime.now(UTC)
     resolved = suite.resolve(run, seed)
-    _check_losses(resolved)
+    arguments.check_values(resolved)
     backbone_weights = backbone_weights or pipeline.imagenet_weights(suite, run)
     digests = pipeline.training_digests(suite, run, seed)
     start = {"backbone": backbone_weights, "teacher": teacher_weights}
@@ -131,25 +131,6 @@ def train(
         }
         write_json(folder / "train.json", report)
         shutil.rmtree(work_dir)
-
-
-def _check_losses(resolved: dict[str, Any]) -> None:
-    """Whether the losses take the values their run has for them, before anything is trained.
-
-    Raises:
-        UserError: One does not.
-    """
-    from mmrazor.registry import MODELS
-
-    raw = resolved["definition"]["features"] == "raw"
-    channels = {"student_channels": 8, "teacher_channels": 8} if raw else {}
-    for name, arguments in resolved["distillation"]["losses"].items():
-        try:
-            MODELS.build({**channels, **arguments, "type": f"mmrazor.{arguments['type']}"})
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"run '{resolved['run']}': the options of term '{name}' do not fit: {error}"
-            ) from error
 
 
 def read_trained(suite: Suite, run: str, seed: int) -> dict[str, Any]:

@@ -4,13 +4,10 @@ A method is a set of loss terms applied at each level of the neck. A new
 method is one file in ``mkd/losses/`` and one entry in :data:`METHODS`.
 """
 
-import ast
-import math
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any, Literal
 
-from mkd import ROOT
+from mkd import arguments
 from mkd.errors import UserError
 
 
@@ -197,7 +194,7 @@ def plan(run: str, method: str, options: dict[str, Any], two_stage: bool = False
             )
         term = entry.terms[name]
         losses[name] = {"type": term.type, **(term.two_stage if two_stage else {})}
-    if alpha is not None and not (_is_number(alpha) and alpha >= 0):
+    if alpha is not None and not (arguments.is_number(alpha) and alpha >= 0):
         raise UserError(f"run '{run}': alpha={alpha} is not a number of at least 0")
     if entry.balanced and BALANCED_ON not in losses:
         raise UserError(
@@ -222,59 +219,15 @@ def plan(run: str, method: str, options: dict[str, Any], two_stage: bool = False
                 "'stop_epoch' or '<term>.<argument>' of a term that is on "
                 f"({', '.join(losses) or 'none'})"
             )
-        _check_argument(run, entry.terms[name], key, value)
+        term = entry.terms[name]
+        arguments.check_kind(run, term.module, term.type, key, value)
         if entry.balanced and argument == "loss_weight" and name != BALANCED_ON:
             raise UserError(f"run '{run}': '{method}' sets the weight of '{name}': remove '{key}'")
         losses[name][argument] = value
     if alpha is not None:
-        for arguments in losses.values():
-            arguments["loss_weight"] = alpha * arguments.get("loss_weight", 1.0)
+        for loss in losses.values():
+            loss["loss_weight"] = alpha * loss.get("loss_weight", 1.0)
     return Plan(entry, losses, **where)
-
-
-def _check_argument(run: str, term: Term, option: str, value: Any) -> None:
-    """Whether a loss has an argument, and one of a value's kind."""
-    known = _arguments(term.module, term.type)
-    argument = option.partition(".")[2]
-    if argument not in known:
-        raise UserError(
-            f"run '{run}': option '{option}' is no argument of {term.type}, which has "
-            f"{', '.join(known)}"
-        )
-    default = known[argument]
-    if isinstance(default, bool):
-        fits, kind = isinstance(value, bool), "true or false"
-    elif isinstance(default, int | float):
-        fits, kind = _is_number(value), "a number"
-    elif isinstance(default, tuple):
-        fits, kind = isinstance(value, list), "a list"
-    else:
-        fits, kind = default is None or isinstance(value, str), "a word"
-    if not fits:
-        raise UserError(f"run '{run}': {option}={value} is not {kind}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-@cache
-def _arguments(module: str, name: str) -> dict[str, Any]:
-    """Arguments of a loss class that a run may set, with their defaults, read from its file: to
-    import it is to import torch."""
-    tree = ast.parse((ROOT / "mkd" / "losses" / f"{module}.py").read_bytes())
-    found = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
-    made = next(
-        node
-        for node in next(found).body
-        if isinstance(node, ast.FunctionDef) and node.name == "__init__"
-    )
-    # Those without a default are the feature's channels.
-    named = made.args.args[len(made.args.args) - len(made.args.defaults) :]
-    return {
-        argument.arg: ast.literal_eval(default)
-        for argument, default in zip(named, made.args.defaults, strict=True)
-    }
 
 
 def definition(plan: Plan) -> dict[str, Any]:
@@ -302,16 +255,16 @@ def sized(plan: Plan, width: float, input_px: int) -> Plan:
         return float(width**-channels * (640 / input_px) ** (2 * positions))
 
     losses, weights = {}, {}
-    for name, arguments in plan.losses.items():
+    for name, given in plan.losses.items():
         term = plan.method.terms[name]
         weights[name] = factor(term.growth)
-        defaults = _arguments(term.module, term.type)
+        defaults = arguments.defaults(term.module, term.type)
         parts = {
-            argument: factor(growth) * arguments.get(argument, defaults[argument])
+            argument: factor(growth) * given.get(argument, defaults[argument])
             for argument, growth in term.argument_growth.items()
             if factor(growth) != 1
         }
-        losses[name] = {**arguments, **parts}
+        losses[name] = {**given, **parts}
     return replace(plan, losses=losses, term_weights=weights)
 
 

@@ -4,9 +4,7 @@ Torch is not imported here.
 """
 
 import json
-import os
 import shlex
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +12,6 @@ from typing import Any
 
 from mkd import ROOT, methods, provenance, runs
 from mkd.config import Suite, default_config
-from mkd.edge import suite as edge
 from mkd.files import sha256_file
 from mkd.provenance import digest
 
@@ -60,27 +57,6 @@ REPORT_MODULES = ("audit", "check", "claims", "deviations", "quotes", "verdicts"
 """Modules that, besides those of the tables and of ``report/``, decide what the report says."""
 
 
-HEAP = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-"""glibc takes huge pages for its heap: large tensors of every step fault far fewer of them in."""
-
-
-def tell_jobs(suite: Suite, workflow: Any) -> None:
-    """Put into the jobs' environment what the command line replaced, and how they shall run.
-
-    That is no parameter of a rule: with more seeds, or in another environment, what is done stays
-    done. Of Python it is the one that runs now; conda environments, where Snakemake was told to
-    deploy them, bring their own.
-    """
-    os.environ["MKD_CONFIG"] = json.dumps(_replaced(suite))
-    # Once for all nodes of a cluster, where each would find its own.
-    os.environ["MKD_PROVIDERS"] = ",".join(edge.providers())
-    for variable, value in HEAP.items():
-        os.environ.setdefault(variable, value)
-    if all(method.name != "CONDA" for method in workflow.deployment_settings.deployment_method):
-        path = [str(Path(sys.executable).parent), os.environ["PATH"]]
-        os.environ["PATH"] = os.pathsep.join(path)
-
-
 def restore_data(suite: Suite, jobs: Iterable[Any]) -> None:
     """Make the embedded data set again where its folder was deleted and jobs are about to read it.
 
@@ -109,11 +85,12 @@ def restore_data(suite: Suite, jobs: Iterable[Any]) -> None:
 
 def config_arguments(suite: Suite) -> str:
     """What the command line replaced, as a user types it; nothing where nothing was."""
-    changed = [f"{key}={json.dumps(value)}" for key, value in _replaced(suite).items()]
+    changed = [f"{key}={json.dumps(value)}" for key, value in replaced(suite).items()]
     return shlex.join(["--config", *changed]) if changed else ""
 
 
-def _replaced(suite: Suite) -> dict[str, Any]:
+def replaced(suite: Suite) -> dict[str, Any]:
+    """What of ``config/config.yaml`` the command line replaced."""
     default = default_config()
     return {key: value for key, value in suite.config.items() if value != default[key]}
 
@@ -187,11 +164,11 @@ def evaluation_config(suite: Suite, run: str) -> str:
 
 
 def records(suite: Suite, table: int | None = None) -> list[str]:
-    """Record files of the runs one table shows, or of all runs."""
+    """Record files of the runs one table shows, and of their teachers, or of all runs."""
+    shown = _shown_runs(suite, table)
+    wanted = dict.fromkeys([*(run.id for run in shown), *(r.teacher for r in shown if r.teacher)])
     return [
-        run_path(suite, run.id, seed, "record.json")
-        for run in _shown_runs(suite, table)
-        for seed in suite.seeds(run.id)
+        run_path(suite, run, seed, "record.json") for run in wanted for seed in suite.seeds(run)
     ]
 
 

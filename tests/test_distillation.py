@@ -13,7 +13,7 @@ from mkd import distillation  # before mmdet
 from mmdet.testing import demo_mm_inputs
 from mmrazor.registry import MODELS
 
-from mkd import methods
+from mkd import arguments, methods
 from mkd.errors import UserError
 
 METHODS = [name for name in methods.METHODS if name != "baseline"]
@@ -148,24 +148,24 @@ def test_each_part_of_a_summed_loss_keeps_its_published_strength(
 
 
 def _weights(plan: methods.Plan) -> dict[str, float]:
-    ((name, arguments),) = plan.losses.items()
+    ((name, given),) = plan.losses.items()
     term = plan.method.terms[name]
-    defaults = methods._arguments(term.module, term.type)
-    known = {**defaults, **arguments}
+    defaults = arguments.defaults(term.module, term.type)
+    known = {**defaults, **given}
     return {argument: known[argument] for argument in defaults if argument.endswith("_weight")}
 
 
 def _part(plan: methods.Plan, part: str, channels: int, px: int) -> float:
     """One part of a loss on random maps of stride 8, at the weight the plan has for it."""
-    ((name, arguments),) = plan.losses.items()
+    ((name, given),) = plan.losses.items()
     weights = _weights(plan)
     alone = {**dict.fromkeys(weights, 0.0), part: weights[part], "loss_weight": 1.0}
     torch.manual_seed(0)
     loss = MODELS.build(
         {
-            **arguments,
+            **given,
             **alone,
-            "type": f"mmrazor.{arguments['type']}",
+            "type": f"mmrazor.{given['type']}",
             "student_channels": channels,
             "teacher_channels": channels,
         }

@@ -37,7 +37,8 @@ def test_a_table_waits_for_every_run_it_shows(scale: str) -> None:
     for number in tables.TABLES:
         rows = tables.build(Records(scale, {}, []), suite.runs, number).rows
         waits = set(pipeline.records(suite, number))
-        for run in {row.run for row in rows} & suite.runs.keys():
+        shown = {row.run for row in rows} & suite.runs.keys()
+        for run in shown | {suite.run(run).teacher for run in shown} - {None}:
             for seed in suite.seeds(run):
                 assert pipeline.run_path(suite, run, seed, "record.json") in waits, (number, run)
 
@@ -83,6 +84,15 @@ def test_delta_is_the_one_of_stats_over_the_seeds_both_have(records: Records) ->
 def test_a_baseline_has_no_delta(records: Records) -> None:
     table = tables.build(records, RUNS, 1)
     assert row(table, "tiny-baseline").measured["AP"].delta is None
+
+
+def test_a_table_names_its_teachers_with_what_was_measured_of_them(records: Records) -> None:
+    assert "teachers" not in tables.build(records, RUNS, 3).note
+    records.by_run["s-baseline"] = {
+        seed: {"metrics": {"box": {"AP": ap}}} for seed, ap in {0: 40.0, 1: 41.0}.items()
+    }
+    note = tables.build(records, RUNS, 3).note
+    assert note == "Measured box AP of the teachers: s-baseline 40.5 (of RTMDet-tiny)."
 
 
 def test_costs_are_never_those_of_a_narrow_run(records: Records) -> None:

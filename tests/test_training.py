@@ -14,7 +14,7 @@ from mkd import detectors, training  # before mmdet
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from mkd import config, jobs, methods, weights
+from mkd import arguments, config, methods, weights
 from mkd.errors import UserError
 
 ROWS = [
@@ -187,4 +187,4 @@ def test_a_value_a_loss_does_not_take_is_one_sentence_before_anything_is_trained
         resolved = suite.resolve("mkd", 0)
         resolved["distillation"]["losses"] = methods.plan("mkd", "mkd", options).losses
         with pytest.raises(UserError, match=words):
-            jobs._check_losses(resolved)
+            arguments.check_values(resolved)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,18 @@ def test_sizes_and_open_questions_are_no_part_of_the_tally_at_desk(judged: list[
     assert sum(item["count"] for item in tally) == len(counted)
     everything = verdict_view.tally(judged, claims.load()[0].size_scale)
     assert sum(item["count"] for item in everything) > len(counted)
+
+
+def test_the_tally_says_how_little_some_of_it_holds(records: Records) -> None:
+    def one_seed(run: str | None, key: str) -> dict[int, Any]:
+        return {seed: value for seed, value in records.points(run, key).items() if seed == 0}
+
+    judged = verdicts.judge(claims.load(), one_seed, "desk")
+    items = {item["word"]: item for item in verdict_view.tally(judged, "desk")}
+    few, costs = items[verdicts.NOISE], items[verdicts.REPRODUCED]
+    assert few["detail"] == f"{few['count']} with fewer seeds than the rule asks for"
+    assert costs["detail"] == f"{costs['count']} of equal cost, which training cannot change"
+    assert items[verdicts.NOT_RUN]["detail"] == ""
 
 
 def test_every_word_of_verdicts_has_a_style() -> None:
