@@ -100,16 +100,16 @@ def test_identity_wants_equal_channels(distiller: Any) -> None:
 def test_balanced_terms_are_made_as_strong_as_fad_and_then_frozen(distiller: Any) -> None:
     model = distiller("mkd-balanced")
     hook, steps = distillation.BalanceHook(), distillation.BALANCE_STEPS
-    # Levels of a term, at step 0; each step all of them grow by its number.
+    # Levels of a term; those of one grow by the number of the step, and leap after the last.
     start = {"fad": (3.0, 4.0), "fdmd": (6.0, 8.0), "multiscale": (0.0, 2.0)}
     means = {
-        term: sum(math.hypot(*levels) * (1 + step) for step in range(steps)) / steps
+        term: math.hypot(*levels) * ((steps + 1) / 2 if term == "fdmd" else 1)
         for term, levels in start.items()
     }
     for step in range(steps + 5):
         more = 1 + step if step < steps else 1000
         outputs = {
-            f"distill.grad_{term}_{level}": torch.tensor(norm * more)
+            f"distill.grad_{term}_{level}": torch.tensor(norm * (more if term == "fdmd" else 1))
             for term, levels in start.items()
             for level, norm in enumerate(levels)
         }

@@ -54,7 +54,13 @@ def test_sizes_and_open_questions_are_no_part_of_the_tally_at_desk(judged: list[
     assert sum(item["count"] for item in everything) > len(counted)
 
 
-def test_the_tally_says_how_little_some_of_it_holds(records: Records) -> None:
+def test_the_tally_says_how_little_some_of_it_holds(
+    records: Records, judged: list[Verdict]
+) -> None:
+    many = verdict_view.tally(judged, "desk")[0]
+    assert many["word"] == verdicts.REPRODUCED
+    assert int(many["detail"].partition(" ")[0]) < many["count"]
+
     def one_seed(run: str | None, key: str) -> dict[int, Any]:
         return {seed: value for seed, value in records.points(run, key).items() if seed == 0}
 
