@@ -167,7 +167,7 @@ def test_pipeline(arch: str, input_px: int) -> list[Any]:
 
 
 def keep_at_most(model: BaseModel, detections: int | None) -> None:
-    """Keep that many detections of an image, the best ones; None keeps as many as mmdet's config."""
+    """Keep that many detections of an image, the best; None: as many as mmdet's config."""
     if detections is None:
         return
     head = getattr(model, "roi_head", None) or model.bbox_head
