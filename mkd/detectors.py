@@ -4,7 +4,8 @@ A scale may make a family narrow and its input small; structure and order stay m
 RTMDet: Lyu et al. 2022, arXiv 2212.07784. Mask R-CNN: He et al. 2017, arXiv 1703.06870.
 """
 
-from functools import partial
+from copy import deepcopy
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ _CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
 
 def official_config(arch: str) -> Config:
     """mmdet's own configuration of an architecture, e.g. ``rtmdet-tiny`` or ``mask-rcnn-r50``."""
+    return deepcopy(_official_config(arch))
+
+
+@cache
+def _official_config(arch: str) -> Config:
     family, size = arch.rsplit("-", 1)
     if two_stage(arch):
         return Config.fromfile(_CONFIGS / "mask_rcnn" / f"{family}_{size}_fpn_2x_coco.py")
@@ -160,8 +166,10 @@ def test_pipeline(arch: str, input_px: int) -> list[Any]:
     return [step for step in steps if step["type"] != "LoadAnnotations"]
 
 
-def keep_at_most(model: BaseModel, detections: int) -> None:
-    """Keep that many detections of an image, the best ones."""
+def keep_at_most(model: BaseModel, detections: int | None) -> None:
+    """Keep that many detections of an image, the best; None: as many as mmdet's config."""
+    if detections is None:
+        return
     head = getattr(model, "roi_head", None) or model.bbox_head
     head.test_cfg.max_per_img = detections
 

@@ -1,6 +1,7 @@
 """Where paper, official recipe and scales differ, from ``config/deviations.yaml``."""
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mkd import ROOT
@@ -23,6 +24,8 @@ class Deviation:
         recipe: What OpenMMLab's recipe does; empty where it has no such thing.
         scales: Scales it speaks of; empty for all.
         items: Numbers of the audit's items it belongs to.
+        fields: Patterns of the fields of mmengine's configuration in which a run at these scales
+            is not as OpenMMLab's config (``docs/recipe.md``); empty where no field shows it.
     """
 
     id: str
@@ -33,6 +36,11 @@ class Deviation:
     recipe: str = ""
     scales: tuple[str, ...] = ()
     items: tuple[int, ...] = ()
+    fields: tuple[str, ...] = ()
+
+    def explains(self, field: str) -> bool:
+        """Whether a difference in that field, e.g. ``optim_wrapper.type``, is this deviation."""
+        return any(fnmatchcase(field, pattern) for pattern in self.fields)
 
 
 def load(scale: str, path: Path = FILE) -> list[Deviation]:
@@ -48,7 +56,7 @@ def load(scale: str, path: Path = FILE) -> list[Deviation]:
     validate(entries, "deviations", str(path))
     found: dict[str, Deviation] = {}
     for entry in entries:
-        lists = {key: tuple(entry.get(key, ())) for key in ("scales", "items")}
+        lists = {key: tuple(entry.get(key, ())) for key in ("scales", "items", "fields")}
         if entry["id"] in found:
             raise UserError(f"{path}: deviation '{entry['id']}' stands there twice")
         found[entry["id"]] = Deviation(**{**entry, **lists})

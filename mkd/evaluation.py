@@ -43,20 +43,25 @@ def detect(model: BaseModel, resolved: dict[str, Any], data_root: Path) -> dict[
     kind = resolved["data"]["kind"]
     metric = ["bbox", "segm"] if has_masks(resolved["arch"]) else ["bbox"]
     detectors.keep_at_most(model, resolved["evaluate"]["max_per_image"])
-    loader = {
-        "batch_size": resolved["evaluate"]["batch_size"],
-        "num_workers": resolved["train"]["workers"],
-        "sampler": {"type": "DefaultSampler", "shuffle": False},
-        "dataset": splits.dataset_config(
+    loader = loader_config(resolved, data_root, splits.classes(data_root, kind))
+    return coco_results(model, loader, data_root / splits.SPLITS[kind]["val"][0], metric)
+
+
+def loader_config(
+    resolved: dict[str, Any], data_root: Path, class_names: tuple[str, ...]
+) -> ConfigDict:
+    """mmengine's configuration of the loader of the val set that :func:`detect` reads."""
+    return ConfigDict(
+        batch_size=resolved["evaluate"]["batch_size"],
+        num_workers=resolved["train"]["workers"],
+        sampler={"type": "DefaultSampler", "shuffle": False},
+        dataset=splits.dataset_config(
             resolved["data"],
             data_root,
             "val",
-            splits.classes(data_root, kind),
+            class_names,
             detectors.test_pipeline(resolved["arch"], resolved["input_px"]),
         ),
-    }
-    return coco_results(
-        model, ConfigDict(loader), data_root / splits.SPLITS[kind]["val"][0], metric
     )
 
 

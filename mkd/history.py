@@ -33,7 +33,7 @@ def summary(runner: Runner, wall_s: float, resumed: int = 0) -> dict[str, Any]:
     seconds = np.asarray(logged["train/time"].data[0])
     loading = np.asarray(logged["train/data_time"].data[0])
     own = (seconds - loading)[resumed * len(runner.train_dataloader) :]
-    images = runner.train_dataloader.batch_size * runner.world_size
+    images = runner.train_dataloader.batch_sampler.batch_size * runner.world_size
     gradients = {
         key.removeprefix("train/distill."): [float(value) for value in buffer.data[0]]
         for key, buffer in logged.items()

@@ -109,12 +109,14 @@ def train(
         torch.set_num_threads(1)
     classes = splits.classes(data_root, resolved["data"]["kind"])
     model = _model(resolved, len(classes), backbone_weights, teacher_weights)
-    runner = Runner(model=model, **runner_config(resolved, data_root, work_dir, classes, launcher))
-    # oneDNN's and cuDNN's convolutions run this layout without reordering.
+    # oneDNN's and cuDNN's convolutions run this layout without reordering. Before the Runner wraps
+    # the model: DistributedDataParallel lays its gradients out as it finds the weights.
     model.to(memory_format=torch.channels_last)
+    runner = Runner(model=model, **runner_config(resolved, data_root, work_dir, classes, launcher))
     checkpoint = last_sound_checkpoint(work_dir)
     if checkpoint is not None:
         runner._resume, runner._load_from = True, str(checkpoint)
+    _check_last_batch(resolved, len(runner.train_loop.dataloader.sampler))
     with torch.serialization.safe_globals(_WRITTEN_BY_MMENGINE):
         runner.train()
     student = runner.model.module if is_model_wrapper(runner.model) else runner.model
@@ -141,6 +143,7 @@ def runner_config(
     settings = resolved["train"]
     epochs, second_stage = settings["epochs"], settings["second_stage_epochs"]
     on_gpu = settings["device"] == "cuda"
+    official = detectors.official_config(resolved["arch"])
     first, second = detectors.train_pipelines(
         resolved["arch"],
         resolved["input_px"],
@@ -178,30 +181,26 @@ def runner_config(
         work_dir=str(work_dir),
         default_scope="mmdet",
         launcher=launcher,
-        # After the last distilled epoch the adapters get no gradient.
-        cfg={
-            "model_wrapper_cfg": {
-                "type": "MMDistributedDataParallel",
-                "find_unused_parameters": resolved["distillation"]["stop_epoch"] is not None,
-            }
-        },
+        # Read where the Runner wraps the model for several GPUs. After the last distilled epoch
+        # the adapters get no gradient.
+        cfg={"find_unused_parameters": resolved["distillation"]["stop_epoch"] is not None},
         log_level="INFO",
         log_processor={"window_size": 20},
         # One CPU thread adds in one order; torch's deterministic mode would only fill buffers.
         randomness={"seed": resolved["seed"]},
-        env_cfg={"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
+        env_cfg=official.env_cfg,
         train_dataloader={
             "batch_size": settings["batch_size"],
             "num_workers": settings["workers"],
             "persistent_workers": settings["workers"] > 0,
             "pin_memory": on_gpu,
-            "drop_last": True,
-            "sampler": {"type": "DefaultSampler", "shuffle": True},
+            "sampler": official.train_dataloader.sampler,
+            "batch_sampler": official.train_dataloader.batch_sampler,
             "dataset": splits.dataset_config(
                 resolved["data"], data_root, "train", classes, pipeline=first
             ),
         },
-        train_cfg={"by_epoch": True, "max_epochs": epochs, "val_interval": epochs + 1},
+        train_cfg={"type": "EpochBasedTrainLoop", "max_epochs": epochs},
         optim_wrapper={
             "type": "AmpOptimWrapper" if on_gpu else "OptimWrapper",
             "constructor": "GroupedOptimWrapperConstructor",
@@ -219,6 +218,25 @@ def runner_config(
         custom_hooks=hooks,
         visualizer={"type": "Visualizer", "vis_backends": []},
     )
+
+
+def _check_last_batch(resolved: dict[str, Any], images: int) -> None:
+    """Refuse an epoch whose last batch leaves a batch norm one value a channel.
+
+    Args:
+        resolved: The resolved run.
+        images: Images an epoch shows to one process.
+
+    Raises:
+        UserError: The last batch has one image, and its coarsest map, of stride 32, one position.
+    """
+    size, side = resolved["train"]["batch_size"], resolved["input_px"]
+    if side <= 32 and 1 in (size, images % size):
+        raise UserError(
+            f"{images} images in batches of {size} leave a batch of one, which batch norm cannot "
+            f"take at an input of {side} px: change input_px or batch_size in the scale's file, or "
+            "the number of images"
+        )
 
 
 def last_sound_checkpoint(work_dir: Path) -> Path | None:

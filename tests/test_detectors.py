@@ -87,3 +87,14 @@ def test_at_paper_scale_the_pipelines_are_mmdets_own() -> None:
     official = detectors.official_config("mask-rcnn-r50")
     both = detectors.train_pipelines("mask-rcnn-r50", 640, False, None, False)
     assert both == (official.train_pipeline, official.train_pipeline)
+
+
+def test_a_detector_keeps_as_many_detections_as_its_scale_says_or_as_mmdet_does() -> None:
+    kept = {"rtmdet-tiny": 300, "rtmdet-ins-tiny": 100, "mask-rcnn-r50": 100}
+    for arch, own in kept.items():
+        model = detectors.build(detectors.model_config(arch, 6, 0.25 if "mask" in arch else 0.5))
+        head = getattr(model, "roi_head", None) or model.bbox_head
+        detectors.keep_at_most(model, None)
+        assert head.test_cfg.max_per_img == own
+        detectors.keep_at_most(model, 20)
+        assert head.test_cfg.max_per_img == 20

@@ -140,6 +140,30 @@ def test_a_term_that_stops_at_an_epoch_ends_its_curve_there(
         assert all(math.isfinite(value) for value in point.values())
 
 
+@pytest.mark.parametrize(("batch", "iterations"), [(47, 2), (64, 1)])
+def test_the_images_left_at_the_end_of_an_epoch_are_a_batch_too(
+    suite: config.Suite,
+    smoke_data: Path,
+    tmp_path: Path,
+    teacher: Path,
+    batch: int,
+    iterations: int,
+) -> None:
+    """Also one image alone, and a data set smaller than a batch."""
+    _, summary = run(suite, "mkd", smoke_data, tmp_path, teacher, epochs=1, batch_size=batch)
+    assert summary["iterations"] == iterations
+    assert all(math.isfinite(value) for value in summary["curve"][-1].values())
+
+
+def test_a_last_batch_no_norm_can_take_is_one_sentence(
+    suite: config.Suite, smoke_data: Path, tmp_path: Path
+) -> None:
+    resolved = suite.resolve("plain", 0)
+    resolved["input_px"], resolved["train"] = 32, {**resolved["train"], "batch_size": 47}
+    with pytest.raises(UserError, match="48 images in batches of 47 leave a batch of one"):
+        training.train(resolved, smoke_data, tmp_path, None, None)
+
+
 def test_a_gpu_scale_without_a_gpu_says_so(suite: config.Suite, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")

@@ -102,7 +102,7 @@ def export_run(
     config = detectors.model_config(resolved["arch"], len(names), resolved["width"])
     detector = detectors.build(config)
     weights.load(detector, folder / "weights.pth")
-    detector.eval().bbox_head.test_cfg.max_per_img = resolved["evaluate"]["max_per_image"]
+    detectors.keep_at_most(detector.eval(), resolved["evaluate"]["max_per_image"])
     card = zoo.card_of(
         config,
         model=run,
