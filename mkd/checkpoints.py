@@ -97,10 +97,12 @@ def read(path: Path, map_location: Any = "cpu", own: bool = False) -> dict[str, 
             "model's state_dict in a dict"
         )
     content = dict(content)
-    sealed = content.pop(SEAL, None)
-    if sealed is None and own:
-        raise UserError(f"the file {path} was not written by this suite")
-    if sealed is not None and sealed != _digest_or_none(content):
+    if SEAL not in content:
+        if own:
+            raise UserError(f"the file {path} was not written by this suite")
+        return content
+    sealed = content.pop(SEAL)
+    if not isinstance(sealed, str) or sealed != _digest_or_none(content):
         raise Damaged(f"the file {path} is damaged, its content is not what was written")
     return content
 
@@ -161,8 +163,10 @@ def _reason(error: Exception) -> str:
 
 
 def _words(error: Exception) -> str:
-    """The beginning of an error's own words, on one line."""
+    """An error's own words, as far as they tell something, on one line."""
     words = " ".join(str(error).split())
+    # Around it torch speaks of how to read the file all the same.
+    words = words.rpartition("WeightsUnpickler error: ")[2].partition(" Check the doc")[0]
     return words.split(". ")[0][:120] or type(error).__name__
 
 

@@ -133,6 +133,8 @@ def train(
         if not first:
             return
         folder = Path(pipeline.run_path(suite, run, seed, ""))
+        # A kill between the two must not leave one training's weights beside another's words.
+        (folder / "train.json").unlink(missing_ok=True)
         weights.save(student, folder / "weights.pth", {"run": run, "seed": seed, **digests})
         report = {
             "config": resolved,

@@ -148,7 +148,7 @@ def _check(found: Any, name: str, own: Tensor, path: Path) -> None:
     if found is None:
         has = "no such tensor"
     elif not isinstance(found, Tensor):
-        has = f"a {type(found).__name__}"
+        has = "something that is no tensor"
     elif found.layout != torch.strided or found.is_nested or found.is_quantized:
         has = "a sparse, nested or quantized tensor"
     elif found.device.type == "meta":

@@ -103,6 +103,9 @@ def test_a_sealed_file_is_what_was_sealed(tmp_path: Path) -> None:
         ("c", -torch.zeros(())),
         ("e", {2: torch.tensor([True])}),
         ("f", 0),
+        (checkpoints.SEAL, None),
+        (checkpoints.SEAL, "0" * 64),
+        (checkpoints.SEAL, torch.ones(3)),
         ("d", torch.empty(0).to_sparse()),
     ):
         changed = torch.load(path, weights_only=True)
