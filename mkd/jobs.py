@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mkd import alone, arguments, host, names, pipeline, provenance
+from mkd import alone, arguments, host, names, pipeline, provenance, trained
 from mkd.config import Suite
 from mkd.data import badges, coco
 from mkd.data.splits import SPLITS
@@ -103,6 +103,9 @@ def train(
     backbone_weights = backbone_weights or pipeline.imagenet_weights(suite, run)
     digests = pipeline.training_digests(suite, run, seed)
     start = {"backbone": backbone_weights, "teacher": teacher_weights}
+    for path in filter(None, start.values()):
+        if not path.is_file():
+            raise UserError(f"the weights file {path} does not exist: make or fetch it first")
     inputs = {
         "data": coco.recorded_digest(data),
         **{name: sha256_file(path) for name, path in start.items() if path is not None},
@@ -110,20 +113,35 @@ def train(
     # Neither another configuration nor other code, data or teacher may go on from this run's
     # checkpoints.
     key = provenance.digest([digests, inputs])[:12]
+    teacher = suite.run(run).teacher
+    if teacher_weights is not None:
+        if teacher is None:
+            raise UserError(f"run '{run}' has no teacher: leave --teacher out")
+        teacher = trained.teacher(teacher_weights, teacher)
     work_dir = suite.results / "work" / f"{run}-seed{seed}-{key}"
     first = os.environ.get("RANK", "0") == "0"
     with alone.hold(work_dir) if first else nullcontext(), _readable_images(suite.data_root):
         student, summary = training.train(
-            resolved, suite.data_root, work_dir, backbone_weights, teacher_weights, launcher
+            resolved,
+            suite.data_root,
+            work_dir,
+            backbone_weights,
+            teacher_weights,
+            launcher,
+            key,
         )
         if not first:
             return
         folder = Path(pipeline.run_path(suite, run, seed, ""))
+        # A kill between the two must not leave one training's weights beside another's words.
+        (folder / "train.json").unlink(missing_ok=True)
         weights.save(student, folder / "weights.pth", {"run": run, "seed": seed, **digests})
         report = {
             "config": resolved,
             "digests": digests,
             "inputs": inputs,
+            "weights": sha256_file(folder / "weights.pth"),
+            "teacher": teacher,
             "started": started.isoformat(timespec="seconds"),
             "train": summary,
             **made_by,
@@ -137,34 +155,35 @@ def read_trained(suite: Suite, run: str, seed: int) -> dict[str, Any]:
     """A finished training's ``train.json``: its weights' own configuration, scored as today.
 
     Raises:
-        UserError: The run is not trained.
+        UserError: The run is not trained, or the file is broken or another's.
     """
-    path = Path(pipeline.run_path(suite, run, seed, "train.json"))
-    try:
-        trained: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: train the run first") from error
-    trained["config"]["evaluate"] = suite.section("evaluate", run)
-    return trained
+    said = trained.read(Path(pipeline.run_path(suite, run, seed, "")))
+    if said["config"].get("scale") != suite.scale:
+        raise UserError(
+            f"{suite.results} holds {run}, seed {seed}, of scale {said['config'].get('scale')}: "
+            "train the run again"
+        )
+    said["config"]["evaluate"] = suite.section("evaluate", run)
+    return said
 
 
 def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     """Score a trained run on the val set; write ``detections.json`` and ``record.json``."""
     _hide_gpus(suite)
-    from mkd import detectors, evaluation, weights
+    from mkd import detectors, evaluation
 
     began = time.monotonic()
     scored = {**provenance.commit(), "versions": provenance.versions()}
     folder, row = Path(pipeline.run_path(suite, run, seed, "")), suite.run(run)
-    trained, data_digest = read_trained(suite, run, seed), coco.recorded_digest(data)
-    resolved = trained["config"]
+    said, data_digest = read_trained(suite, run, seed), coco.recorded_digest(data)
+    resolved = said["config"]
     kind = resolved["data"]["kind"]
     annotations = suite.data_root / SPLITS[kind]["val"][0]
     config = detectors.model_config(
         resolved["arch"], len(_categories(annotations)), resolved["width"]
     )
     model = detectors.build(config)
-    weights.load(model, folder / "weights.pth")
+    trained.load(model, folder, said)
     complexity = detectors.complexity(model, resolved["input_px"])
     with _readable_images(suite.data_root):
         found = evaluation.detect(model.eval(), resolved, suite.data_root)
@@ -175,26 +194,26 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "seed": seed,
         "scale": suite.scale,
         "arch": row.arch,
-        "teacher": row.teacher,
+        "teacher": said["teacher"],
         "method": row.method,
         "options": row.options,
         **evaluation.score(annotations, found),
         **complexity,
         "input_px": resolved["input_px"],
-        "train": trained["train"],
+        "train": said["train"],
         "digests": {
-            **trained["digests"],
-            **trained["inputs"],
+            **said["digests"],
+            **said["inputs"],
             "data": data_digest,
             "evaluation_code": provenance.code_digest(provenance.EVALUATION),
             "evaluation_config": pipeline.evaluation_config(suite, run),
-            "weights": sha256_file(folder / "weights.pth"),
+            "weights": said["weights"],
         },
         # Of the training: weights may be scored anew long after, elsewhere.
-        **{key: trained[key] for key in ("commit", "versions", "host", "started")},
+        **{key: said[key] for key in ("commit", "versions", "host", "started")},
         "scored": scored,
-        "dirty": trained["dirty"] or scored["dirty"],
-        "wall_s": round(trained["train"]["wall_s"] + time.monotonic() - began, 2),
+        "dirty": said["dirty"] or scored["dirty"],
+        "wall_s": round(said["train"]["wall_s"] + time.monotonic() - began, 2),
         "log": log,
     }
     validate(record, "record", f"the record of {run}, seed {seed}")

@@ -29,6 +29,7 @@ IMAGENET = {
 start from scratch, and torchvision's (IMAGENET1K_V1) of its Mask R-CNN configs."""
 ATTENTION_MODULES = (
     "architectures",
+    "checkpoints",
     "detectors",
     "losses/common",
     "report/attention",
@@ -147,7 +148,12 @@ def training_digests(suite: Suite, run: str, seed: int) -> dict[str, str]:
 def config_digest(suite: Suite, run: str, seed: int) -> str:
     """Digest of what of a resolved run decides its weights: not how it is scored, nor how often it
     is kept on the way."""
-    return digest(_decisive(suite.resolve(run, seed)))
+    return decisive_digest(suite.resolve(run, seed))
+
+
+def decisive_digest(resolved: dict[str, Any]) -> str:
+    """:func:`config_digest` of a run that is resolved already."""
+    return digest(_decisive(resolved))
 
 
 def _decisive(resolved: dict[str, Any]) -> dict[str, Any]:

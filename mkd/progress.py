@@ -88,7 +88,7 @@ def is_done(suite: Suite, run: str, seed: int) -> bool:
     path = Path(pipeline.run_path(suite, run, seed, "train.json"))
     try:
         digests = json.loads(path.read_bytes())["digests"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
     weights = path.with_name("weights.pth")
     return bool(weights.exists() and digests == pipeline.training_digests(suite, run, seed))

@@ -31,11 +31,13 @@ LIBRARIES = (
 TRAINING = (
     "architectures",
     "averaging",
+    "checkpoints",
     "detectors",
     "distillation",
     "history",
     "optimizer",
     "recipe",
+    "resume",
     "training",
     "weights",
     "data/splits",
@@ -44,6 +46,7 @@ TRAINING = (
 """Modules that decide what a training produces, besides the losses of its method."""
 EVALUATION = (
     "architectures",
+    "checkpoints",
     "detectors",
     "error_kinds",
     "evaluation",

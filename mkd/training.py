@@ -5,7 +5,6 @@ and resumed: a checkpoint closes an epoch, every random generator is seeded anew
 opens, and the sampler's order is a function of seed and epoch.
 """
 
-import logging
 import math
 import random
 import time
@@ -18,16 +17,14 @@ from mkd import detectors, distillation, methods  # before mmdet
 import numpy as np
 import torch
 from mmengine.config import ConfigDict
-from mmengine.dist import get_rank, is_main_process
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from numpy._core import multiarray
 
 import mkd.optimizer  # noqa: F401  (registers)
-from mkd import averaging, history, recipe, weights
+from mkd import averaging, history, recipe, resume, weights
 from mkd.data import splits
 from mkd.errors import UserError
 
@@ -78,6 +75,7 @@ def train(
     backbone_weights: Path | None = None,
     teacher_weights: Path | None = None,
     launcher: str = "none",
+    key: str = "",
 ) -> tuple[BaseModel, dict[str, Any]]:
     """Train one run, from its last sound checkpoint where ``work_dir`` has one.
 
@@ -88,6 +86,7 @@ def train(
         backbone_weights: Weights the backbone starts from, as :mod:`mkd.weights` writes them.
         teacher_weights: The teacher's weights file, where the run has a teacher.
         launcher: mmengine's launcher, ``none`` or ``pytorch`` (torchrun).
+        key: Of all that the run depends on beside its id and seed; checkpoints carry it.
 
     Returns:
         The trained detector with its averaged (EMA) weights, on the CPU in evaluation mode,
@@ -95,8 +94,8 @@ def train(
         time, the share of it spent inside training steps, and the curve of every loss.
 
     Raises:
-        UserError: Data or teacher do not fit, a loss is not finite, or no GPU where the scale
-            wants one.
+        UserError: Data, teacher or a checkpoint do not fit, a loss is not finite, or no GPU where
+            the scale wants one.
     """
     began = time.monotonic()
     settings = resolved["train"]
@@ -113,18 +112,19 @@ def train(
     # the model: DistributedDataParallel lays its gradients out as it finds the weights.
     model.to(memory_format=torch.channels_last)
     runner = Runner(model=model, **runner_config(resolved, data_root, work_dir, classes, launcher))
-    checkpoint = last_sound_checkpoint(work_dir)
+    owner = {"run": resolved["run"], "seed": resolved["seed"], "key": key}
+    runner.register_hook(resume.OwnerHook(owner))
+    checkpoint = resume.last_checkpoint(work_dir, owner)
     if checkpoint is not None:
-        runner._resume, runner._load_from = True, str(checkpoint)
+        runner._resume, runner._load_from = True, f"{resume.SCHEME}{checkpoint}"
     _check_last_batch(resolved, len(runner.train_loop.dataloader.sampler))
-    with torch.serialization.safe_globals(_WRITTEN_BY_MMENGINE):
-        runner.train()
+    runner.train()
     student = runner.model.module if is_model_wrapper(runner.model) else runner.model
     student = getattr(student, "student", student)
     # mmengine leaves the averaged weights in the EMA copy; validation would swap them in.
     ema = next(hook for hook in runner.hooks if isinstance(hook, averaging.StudentEMAHook))
     student.load_state_dict(ema.ema_model.module.state_dict())
-    resumed = _epoch(checkpoint) if checkpoint else 0
+    resumed = resume.epoch(checkpoint) if checkpoint else 0
     return student.cpu().eval(), history.summary(runner, time.monotonic() - began, resumed)
 
 
@@ -239,40 +239,6 @@ def _check_last_batch(resolved: dict[str, Any], images: int) -> None:
         )
 
 
-def last_sound_checkpoint(work_dir: Path) -> Path | None:
-    """The newest checkpoint that can be read whole; broken ones are removed on the way."""
-    for path in sorted(work_dir.glob("epoch_*.pth"), key=_epoch, reverse=True):
-        try:
-            with torch.serialization.safe_globals(_WRITTEN_BY_MMENGINE):
-                torch.load(path, map_location="cpu")
-            return path
-        except Exception as error:  # whatever a truncated file makes torch raise
-            logging.getLogger(__name__).warning("checkpoint %s is broken: %s", path, error)
-            if is_main_process():
-                path.unlink(missing_ok=True)
-    return None
-
-
-def _epoch(checkpoint: Path) -> int:
-    return int(checkpoint.stem.split("_")[1])
-
-
-# What a run's own checkpoint holds besides tensors and plain values.
-_WRITTEN_BY_MMENGINE: list[Any] = [
-    HistoryBuffer,
-    multiarray._reconstruct,
-    multiarray.scalar,
-    np.ndarray,
-    np.dtype,
-    np.dtypes.Float64DType,
-    np.dtypes.Int64DType,
-    getattr,
-    np.mean,
-    np.max,
-    np.min,
-]
-
-
 def _model(
     resolved: dict[str, Any],
     num_classes: int,
@@ -288,7 +254,13 @@ def _model(
     student = detectors.build(config, device)
     detectors.init_weights(student)
     if backbone_weights is not None:
-        weights.load(student.backbone, backbone_weights, "backbone.")
+        size = resolved["arch"].rsplit("-", 1)[1]
+        found = weights.load(student.backbone, backbone_weights, "backbone.").get("backbone", size)
+        if found != size:
+            raise UserError(
+                f"{backbone_weights} is a backbone of size {found}, and run '{resolved['run']}' "
+                f"wants {size}: name the right file"
+            )
     student._is_init = True
     if not resolved["distillation"]["losses"]:
         return student
@@ -297,7 +269,10 @@ def _model(
         raise UserError(f"run '{resolved['run']}' distils and was given no teacher's weights")
     teacher_config = detectors.model_config(above["arch"], num_classes, above["width"])
     teacher = detectors.build(teacher_config, device)
-    weights.load(teacher, teacher_weights)
+    said = weights.load(teacher, teacher_weights)
+    # What no run of the suite made is a user's own file, and his own choice.
+    if "run" in said:
+        weights.expect(said, teacher_weights, {key: above[key] for key in ("run", "seed")})
     plan = methods.Plan(methods.METHODS[resolved["method"]], **resolved["distillation"])
     model = distillation.FrozenTeacherDistill(
         distiller=distillation.distiller_config(

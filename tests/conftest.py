@@ -13,10 +13,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from mkd import ROOT, config
+from mkd import ROOT, config, pipeline
 from mkd.config import Suite
 from mkd.data import badges
 from mkd.error_kinds import KINDS
+from mkd.files import sha256_file
 from mkd.runs import Run
 
 GAIN = {
@@ -181,6 +182,39 @@ def tiny_coco() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real COCO images at {root}: set MKD_TINY_COCO to their folder")
     return root
+
+
+@pytest.fixture(scope="session")
+def trained_as() -> Callable[..., Path]:
+    """Lays what a training leaves of a resolved run and its model, or of the bytes of a file."""
+    from mkd import weights
+
+    def lay(folder: Path, resolved: dict[str, Any], model: Any) -> Path:
+        digests = {"config": pipeline.decisive_digest(resolved), "code": "c" * 64}
+        path = folder / "weights.pth"
+        if isinstance(model, bytes):
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(model)
+        else:
+            meta = {"run": resolved["run"], "seed": resolved["seed"], **digests}
+            weights.save(model, path, meta)
+        said = {
+            "config": resolved,
+            "digests": digests,
+            "inputs": {"data": "d" * 64},
+            "weights": sha256_file(path),
+            "teacher": resolved["teacher"] and resolved["teacher"]["run"],
+            "started": "2026-01-01T00:00:00+00:00",
+            "train": made_up(RUNS[0], 0)["train"],
+            "commit": None,
+            "dirty": False,
+            "versions": {},
+            "host": {},
+        }
+        (folder / "train.json").write_text(json.dumps(said))
+        return path
+
+    return lay
 
 
 @pytest.fixture

@@ -122,6 +122,22 @@ def test_a_cut_run_resumes_to_the_same_weights_bit_for_bit(
 
 
 @pytest.mark.slow
+def test_a_finished_runs_checkpoint_serves_that_run_and_seed_alone(
+    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+) -> None:
+    made, _ = run(suite, "plain", smoke_data, tmp_path, teacher, epochs=1)
+    # Killed before its weights were written: nothing is left to train.
+    again, _ = run(suite, "plain", smoke_data, tmp_path, teacher, epochs=1)
+    assert same(made, again)
+    kept = (tmp_path / "epoch_1.pth").read_bytes()
+    for name, seed in (("plain", 1), ("mkd", 0)):
+        resolved = suite.resolve(name, seed)
+        with pytest.raises(UserError, match="is a checkpoint of plain, seed 0.*move it out of"):
+            training.train(resolved, smoke_data, tmp_path, None, teacher)
+        assert (tmp_path / "epoch_1.pth").read_bytes() == kept
+
+
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
     suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
 ) -> None:

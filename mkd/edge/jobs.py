@@ -12,7 +12,7 @@ import numpy as np
 from mmengine.model import BaseModel
 from numpy.typing import NDArray
 
-from mkd import detectors, pipeline, provenance, weights
+from mkd import detectors, pipeline, provenance, trained
 from mkd.architectures import has_masks
 from mkd.config import Suite
 from mkd.data.splits import SPLITS, classes
@@ -97,11 +97,12 @@ def export_run(
             f"{run} is {suite.run(run).arch}: its masks are not decoded in the exported graph and "
             "have no AP there; export it without --record"
         )
-    resolved = read_trained(suite, run, seed)["config"]
+    said = read_trained(suite, run, seed)
+    resolved = said["config"]
     names = classes(suite.data_root, resolved["data"]["kind"])
     config = detectors.model_config(resolved["arch"], len(names), resolved["width"])
     detector = detectors.build(config)
-    weights.load(detector, folder / "weights.pth")
+    trained.load(detector, folder, said)
     detectors.keep_at_most(detector.eval(), resolved["evaluate"]["max_per_image"])
     card = zoo.card_of(
         config,
@@ -145,7 +146,7 @@ def export_run(
             "relative_difference": difference,
         },
         "calibration_images": calibration_images,
-        "digests": {"weights": sha256_file(folder / "weights.pth")},
+        "digests": {"weights": said["weights"]},
         **provenance.commit(),
         "versions": provenance.versions(),
         "started": started.isoformat(timespec="seconds"),

@@ -1,14 +1,10 @@
 """AP of a detector's published checkpoint: MMYOLO's own test pipeline, COCO's own val set."""
 
-import pickle
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
 
 from mkd import detectors, evaluation, host, provenance, weights
 from mkd.config import Suite
@@ -54,8 +50,7 @@ def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
         )
     data_digest = coco.recorded_digest(data)
     detector = zoo.mmyolo_build(config.model)
-    with torch.serialization.safe_globals(_harmless()):
-        weights.load(detector, file)
+    weights.load(detector, file, more=True)
     zoo.deploy(detector)
     loader, annotations = config.test_dataloader, suite.data_root / SPLITS[kind]["val"][0]
     loader.dataset.data_root = str(suite.data_root)
@@ -80,32 +75,3 @@ def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
     }
     validate(record, "published", f"the record of the published {model}")
     write_json(out, record)
-
-
-def _harmless() -> list[Any]:
-    """What mmengine leaves in a checkpoint beside the weights, its log; nothing else may be in one.
-
-    Files of NumPy 1 name its module otherwise.
-    """
-    arrays = np._core.multiarray  # type: ignore[attr-defined]
-    functions = {name: getattr(arrays, name) for name in ("_reconstruct", "scalar")}
-    return [
-        HistoryBuffer,
-        np.ndarray,
-        np.dtype,
-        np.dtypes.Float64DType,
-        np.dtypes.Int64DType,
-        # The log names its own methods; getattr itself would open every other door.
-        (_statistic, "builtins.getattr"),
-        *(
-            (function, f"numpy.{module}.multiarray.{name}")
-            for module in ("core", "_core")
-            for name, function in functions.items()
-        ),
-    ]
-
-
-def _statistic(owner: Any, name: str) -> Any:
-    if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
-        raise pickle.UnpicklingError(f"{name} of {owner}")
-    return getattr(HistoryBuffer, name)

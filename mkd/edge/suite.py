@@ -36,6 +36,7 @@ EXPORT_CODE = (
     "edge/quantize",
     "edge/zoo",
     "architectures",
+    "checkpoints",
     "detectors",
     "weights",
     "data/splits",

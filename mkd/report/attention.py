@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from mkd import detectors, weights  # before mmengine
+from mkd import detectors, trained  # before mmengine
 
 # isort: split
 import cv2
@@ -56,10 +56,10 @@ class Watcher:
     """
 
     def __init__(self, path: Path, classes: int) -> None:
-        config = qualitative.read(path.with_name("train.json"))["config"]
-        arch = config["arch"]
+        said = trained.read(path.parent)
+        config, arch = said["config"], said["config"]["arch"]
         self.model = detectors.build(detectors.model_config(arch, classes, config["width"])).eval()
-        weights.load(self.model, path)
+        trained.load(self.model, path.parent, said)
         self.pipeline = Compose(detectors.test_pipeline(arch, config["input_px"]))
 
     @torch.inference_mode()

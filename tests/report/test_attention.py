@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mkd import detectors, weights  # before mmengine
+from mkd import detectors  # before mmengine
 
 # isort: split
 import cv2
@@ -23,8 +23,14 @@ from mkd.report.attention import STRIDES, Watcher
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, smoke_data: Path) -> Callable[..., Path]:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, smoke_data: Path, trained_as: Callable[..., Path]
+) -> Callable[..., Path]:
     """Weights of a small detector whose batch norms know the data, as a training leaves them."""
+    runs = tmp_path_factory.mktemp("runs") / "runs.tsv"
+    rows = (f"of-{arch}\t{arch}\t-\tbaseline\t-\t1" for arch in ("rtmdet-tiny", "rtmdet-s"))
+    runs.write_text("\n".join(["run\tarch\tteacher\tmethod\toptions\ttables", *rows]))
+    suite = load({"scale": "smoke", "runs": str(runs)})
     files = sorted((smoke_data / "val").iterdir())[:8]
     batch = np.stack([cv2.resize(cv2.imread(str(file)), (64, 64)) for file in files])
     inputs = list(torch.from_numpy(batch).permute(0, 3, 1, 2))
@@ -38,11 +44,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, smoke_data: Path) -> Calla
                 module.momentum = None
         with torch.no_grad():
             model.train().extract_feat(model.data_preprocessor({"inputs": inputs})["inputs"])
-        folder = tmp_path_factory.mktemp(arch)
-        weights.save(model, folder / "weights.pth", {})
-        config = {"arch": arch, "width": 0.5, "input_px": 64}
-        (folder / "train.json").write_text(json.dumps({"config": config}))
-        return folder / "weights.pth"
+        folder = tmp_path_factory.mktemp(arch) / f"of-{arch}/seed{seed}"
+        config = suite.resolve(f"of-{arch}", seed) | {"width": 0.5, "input_px": 64}
+        return trained_as(folder, config, model)
 
     return save
 

@@ -14,7 +14,14 @@ rule pretrain:
     params:
         settings=lambda wildcards: pipeline.pretraining(suite, wildcards.size),
         code=provenance.code_digest(
-            ["architectures", "detectors", "pretraining", "weights", "compat/ops"]
+            [
+                "architectures",
+                "checkpoints",
+                "detectors",
+                "pretraining",
+                "weights",
+                "compat/ops",
+            ]
         ),
     shell:
         "python -m mkd pretrain --size {wildcards.size} --out {output:q} > {log:q} 2>&1"

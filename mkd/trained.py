@@ -1,0 +1,106 @@
+"""What a training leaves, ``weights.pth`` and ``train.json`` in its run's and seed's folder.
+
+Both say whose they are, and the second is written with the digest of the first: neither can take
+another's place without a word. Torch is not imported here before weights are read.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mkd import pipeline
+from mkd.errors import UserError
+from mkd.files import sha256_file
+from mkd.schemas import validate
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """A training's ``train.json``.
+
+    Args:
+        folder: ``<run>/seed<seed>``.
+
+    Returns:
+        ``workflow/schemas/trained.schema.yaml``.
+
+    Raises:
+        UserError: It is missing, broken or of another run or seed.
+    """
+    path = folder / "train.json"
+    try:
+        said: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist: train the run first") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not valid JSON: train the run again") from error
+    try:
+        validate(said, "trained", str(path))
+    except UserError as error:
+        raise UserError(f"{error}: train the run again") from error
+    try:
+        whole = pipeline.decisive_digest(said["config"]) == said["digests"]["config"]
+    except (KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise UserError(
+            f"{path} was changed, its configuration has another digest than it says: train the run "
+            "again"
+        )
+    run, seed = said["config"]["run"], said["config"]["seed"]
+    if (run, f"seed{seed}") != (folder.parent.name, folder.name):
+        raise UserError(
+            f"{path} is of {run}, seed {seed}, and does not belong in this folder: train the run "
+            "again"
+        )
+    return said
+
+
+def load(model: "nn.Module", folder: Path, said: dict[str, Any]) -> None:
+    """Read a training's weights into its model.
+
+    Args:
+        model: The model that ``said`` speaks of.
+        folder: ``<run>/seed<seed>``.
+        said: What :func:`read` returned.
+
+    Raises:
+        UserError: The weights are missing, broken, or none that this training wrote.
+    """
+    from mkd import weights
+
+    path, config = folder / "weights.pth", said["config"]
+    meta = weights.load(model, path)
+    weights.expect(meta, path, {"run": config["run"], "seed": config["seed"], **said["digests"]})
+    _check_digest(path, said)
+
+
+def teacher(path: Path, run: str) -> str:
+    """What a student's record says of its teacher: the run's id, or the name of a user's own file.
+
+    Args:
+        path: The weights file.
+        run: The run the table says.
+
+    Raises:
+        UserError: The file is broken, or not the one its own ``train.json`` was written with.
+    """
+    from mkd import weights
+
+    if "run" not in weights.meta(path):
+        return path.name
+    if path.with_name("train.json").exists():
+        _check_digest(path, read(path.parent))
+    return run
+
+
+def _check_digest(path: Path, said: dict[str, Any]) -> None:
+    if sha256_file(path) != said["weights"]:
+        raise UserError(
+            f"the weights file {path} is not the one that train.json beside it was written with: "
+            "put the right file there, or train the run again"
+        )
