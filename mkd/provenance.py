@@ -35,6 +35,7 @@ TRAINING = (
     "distillation",
     "history",
     "optimizer",
+    "plans",
     "recipe",
     "training",
     "weights",

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mkd import detectors, distillation, methods  # before mmdet
+from mkd import detectors, distillation  # before mmdet
 
 # isort: split
 import numpy as np
@@ -30,6 +30,7 @@ import mkd.optimizer  # noqa: F401  (registers)
 from mkd import averaging, history, recipe, weights
 from mkd.data import splits
 from mkd.errors import UserError
+from mkd.plans import Plan
 
 
 @HOOKS.register_module()
@@ -161,7 +162,7 @@ def runner_config(
     ]
     if resolved["distillation"]["losses"]:
         hooks.append({"type": "GradientNormHook"})
-        if methods.METHODS[resolved["method"]].balanced:
+        if resolved["distillation"]["balanced"]:
             hooks.append({"type": "BalanceHook"})
         if resolved["distillation"]["stop_epoch"] is not None:
             stop = resolved["distillation"]["stop_epoch"]
@@ -280,14 +281,13 @@ def _model(
     teacher_config = detectors.model_config(above["arch"], num_classes, above["width"])
     teacher = detectors.build(teacher_config, device)
     weights.load(teacher, teacher_weights)
-    plan = methods.Plan(methods.METHODS[resolved["method"]], **resolved["distillation"])
+    plan = Plan(**resolved["distillation"])
     model = distillation.FrozenTeacherDistill(
         distiller=distillation.distiller_config(
             plan,
             detectors.feature_channels(config, plan.layers),
             detectors.feature_channels(teacher_config, plan.layers),
             detectors.feature_sources(config, plan.layers),
-            detectors.feature_strides(config, plan.layers),
         ),
         architecture=student,
         teacher=teacher,
