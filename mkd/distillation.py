@@ -9,6 +9,8 @@ from importlib import import_module
 from inspect import signature
 from typing import Any
 
+import mkd.compat  # noqa: F401  (before mmrazor)
+
 # isort: split
 import mmrazor.models  # noqa: F401  (registers)
 import torch
