@@ -121,23 +121,25 @@ def make_step(
     student, teacher = (detectors.build(config) for config in configs)
     for model in (student, teacher):
         detectors.init_weights(model)
-    channels = [detectors.feature_channels(config, "neck") for config in configs]
     model: BaseModel
     if variant == "floor":
         model = student
         teacher.eval().requires_grad_(False)
     elif variant in STOCK:
+        channels = [detectors.feature_channels(config, "neck") for config in configs]
         model = FpnTeacherDistill(
             distiller=STOCK[variant](channels[0][0], channels[1][0]),
             architecture=student,
             teacher=teacher,
         )
     else:
+        # All at the place where mmrazor's classes are recorded, which they are compared with.
+        plan = methods.plan("bench", variant, {"layers": "neck"})
         model = distillation.FrozenTeacherDistill(
             distiller=distillation.distiller_config(
-                methods.plan("bench", variant, {}),
-                *channels,
-                detectors.feature_sources(configs[0], "neck"),
+                plan,
+                *(detectors.feature_channels(config, plan.layers) for config in configs),
+                detectors.feature_sources(configs[0], plan.layers),
             ),
             architecture=student,
             teacher=teacher,

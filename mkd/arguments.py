@@ -1,16 +1,22 @@
-"""Whether a loss takes the options a run gives it, said before anything is trained.
+"""What a loss's file says, read without importing it: to import it is to import torch.
 
-Names and kinds are read from the loss's file when the table of runs is: importing it would import
-torch. The values are for the loss itself to judge, when a training begins.
+The table of runs is checked at every start of Snakemake, so names and kinds of options are read
+from the source. What a loss makes of its values it says itself (:mod:`mkd.rehearsal`).
 """
 
 import ast
 import math
 from functools import cache
+from inspect import Parameter
 from typing import Any
 
 from mkd import ROOT
 from mkd.errors import UserError
+
+UNKNOWN = Parameter.empty
+"""Default of an argument that has none, or one that only running the file would tell."""
+CHANNELS = ("student_channels", "teacher_channels")
+"""Arguments that the distiller gives: the channels of raw features."""
 
 
 def check_kind(run: str, module: str, name: str, option: str, value: Any) -> None:
@@ -28,19 +34,26 @@ def check_kind(run: str, module: str, name: str, option: str, value: Any) -> Non
     """
     known = defaults(module, name)
     argument = option.partition(".")[2]
-    if argument not in known:
+    if known is not None and argument not in known:
         raise UserError(
-            f"run '{run}': option '{option}' is no argument of {name}, which has {', '.join(known)}"
+            f"run '{run}': option '{option}' is no argument of {name}, which has "
+            f"{', '.join(known) or 'none'}"
         )
-    default = known[argument]
-    if isinstance(default, bool):
+    default = UNKNOWN if known is None else known[argument]
+    if argument.endswith("weight"):
+        fits, kind = is_number(value) and value >= 0, "a number of at least 0"
+    elif isinstance(default, bool):
         fits, kind = isinstance(value, bool), "true or false"
-    elif isinstance(default, int | float):
+    elif isinstance(default, int):
+        fits, kind = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    elif isinstance(default, float):
         fits, kind = is_number(value), "a number"
-    elif isinstance(default, tuple):
-        fits, kind = isinstance(value, list), "a list"
+    elif isinstance(default, tuple | list):
+        fits, kind = isinstance(value, list) and _finite(value), "a list of finite values"
+    elif isinstance(default, str):
+        fits, kind = isinstance(value, str), "a word"
     else:
-        fits, kind = default is None or isinstance(value, str), "a word"
+        fits, kind = _finite(value), "finite"
     if not fits:
         raise UserError(f"run '{run}': {option}={value} is not {kind}")
 
@@ -50,39 +63,103 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def check_values(resolved: dict[str, Any]) -> None:
-    """Whether the losses of a run, as :meth:`mkd.config.Suite.resolve` gives it, take their values.
-
-    Raises:
-        UserError: One does not.
-    """
-    from mmrazor.registry import MODELS
-
-    raw = resolved["definition"]["features"] == "raw"
-    channels = {"student_channels": 8, "teacher_channels": 8} if raw else {}
-    for name, arguments in resolved["distillation"]["losses"].items():
-        try:
-            MODELS.build({**channels, **arguments, "type": f"mmrazor.{arguments['type']}"})
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"run '{resolved['run']}': the options of term '{name}' do not fit: {error}"
-            ) from error
+def _finite(value: Any) -> bool:
+    """Whether no number in a value, however nested, is infinite or NaN."""
+    if isinstance(value, list):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 @cache
-def defaults(module: str, name: str) -> dict[str, Any]:
-    """Arguments of a loss class that a run may set, with their defaults, read from its file: to
-    import it is to import torch."""
-    tree = ast.parse((ROOT / "mkd" / "losses" / f"{module}.py").read_bytes())
-    found = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+def defaults(module: str, name: str) -> dict[str, Any] | None:
+    """Arguments of a loss class that a run may set, with their defaults.
+
+    Args:
+        module: The class's file ``mkd/losses/<module>.py``.
+        name: The class.
+
+    Returns:
+        None where the file does not say: the class inherits its constructor from another than
+        torch's module, takes arguments by ``*`` or ``**``, or is decorated.
+
+    Raises:
+        UserError: There is no such file, it is not Python, or does not define the class.
+    """
+    classes = [node for node in _tree(f"losses/{module}").body if isinstance(node, ast.ClassDef)]
+    found = next((node for node in classes if node.name == name), None)
+    if found is None:
+        raise UserError(
+            f"mkd/losses/{module}.py defines no class '{name}', which mkd/methods.py names"
+        )
+    if not all(ast.unparse(decorator).startswith("MODELS.") for decorator in found.decorator_list):
+        return None
     made = next(
-        node
-        for node in next(found).body
-        if isinstance(node, ast.FunctionDef) and node.name == "__init__"
+        (n for n in found.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None
     )
-    # Those without a default are the feature's channels.
-    named = made.args.args[len(made.args.args) - len(made.args.defaults) :]
+    if made is None:
+        own = {ast.unparse(base) for base in found.bases} <= {"nn.Module", "torch.nn.Module"}
+        return {} if own else None
+    given = made.args
+    if made.decorator_list or given.vararg or given.kwarg:
+        return None
+    plain = [*given.posonlyargs, *given.args]
+    values = [None] * (len(plain) - len(given.defaults)) + list(given.defaults) + given.kw_defaults
+    named = zip([*plain, *given.kwonlyargs], values, strict=True)
     return {
-        argument.arg: ast.literal_eval(default)
-        for argument, default in zip(named, made.args.defaults, strict=True)
+        argument.arg: _literal(value)
+        for argument, value in list(named)[1:]
+        if argument.arg not in CHANNELS
     }
+
+
+@cache
+def imported(module: str) -> frozenset[str]:
+    """Modules of the suite that a module imports, as paths below ``mkd/`` without ``.py``.
+
+    Args:
+        module: Such a path, e.g. ``losses/feature``.
+
+    Raises:
+        UserError: There is no such file, or it is not Python.
+    """
+    package = ["mkd", *module.split("/")[:-1]]
+    names: set[str] = set()
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            # What is imported from a package may be a module of it.
+            names |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
+    paths = (name.removeprefix("mkd").removeprefix(".").replace(".", "/") for name in names
+             if name.split(".")[0] == "mkd")  # fmt: skip
+    return frozenset(
+        found
+        for path in paths
+        for found in (path, f"{path}/__init__".lstrip("/"))
+        if _is_own(found)
+    )
+
+
+def _is_own(path: str) -> bool:
+    # Nothing but comments and docstrings stands in the root's.
+    return path != "__init__" and bool(path) and (ROOT / "mkd" / f"{path}.py").is_file()
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    path = ROOT / "mkd" / f"{module}.py"
+    try:
+        return ast.parse(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"mkd/{module}.py does not exist: mkd/methods.py names it") from error
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"mkd/{module}.py is not Python: {error}") from error
+
+
+def _literal(value: ast.expr | None) -> Any:
+    try:
+        return UNKNOWN if value is None else ast.literal_eval(value)
+    except ValueError:
+        return UNKNOWN

@@ -3,7 +3,7 @@
 Torch is not imported here: the Snakefile loads this module at every start.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,11 @@ class Suite:
         row = self.run(run)
         train = {**self.section("train", run), "epochs": self.epochs(run)}
         train.pop("teacher_epochs", None)
-        plan = methods.sized(
-            methods.plan(row.id, row.method, row.options, two_stage(row.arch)),
+        plan = methods.plan(
+            row.id,
+            row.method,
+            row.options,
+            two_stage(row.arch),
             self.width(row.teacher or run),
             self.settings["input_px"],
         )
@@ -111,14 +114,7 @@ class Suite:
             "run": row.id,
             "arch": row.arch,
             "method": row.method,
-            "distillation": {
-                "losses": plan.losses,
-                "layers": plan.layers,
-                "adapter": plan.adapter,
-                "stop_epoch": plan.stop_epoch,
-                "term_weights": plan.term_weights,
-            },
-            "definition": methods.definition(plan),
+            "distillation": asdict(plan),
             "seed": seed,
             "scale": self.scale,
             "data": self.settings["data"],
@@ -175,4 +171,12 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
         runs |= read_runs(root / settings["mask_rcnn"]["runs"])
     if "teacher_epochs" in settings["train"]:
         runs = with_own_teachers(runs)
-    return Suite(config["scale"], settings, runs, config)
+    suite = Suite(config["scale"], settings, runs, config)
+    for run in runs.values():
+        stop, epochs = run.options.get("stop_epoch"), suite.epochs(run.id)
+        if stop is not None and stop >= epochs:
+            raise UserError(
+                f"run '{run.id}': stop_epoch={stop} stops nothing at scale '{suite.scale}', where "
+                f"it has {epochs} epochs: choose an earlier one, or another table of runs"
+            )
+    return suite

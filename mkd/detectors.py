@@ -92,23 +92,16 @@ def init_weights(model: BaseModel) -> None:
     logger.setLevel(level)
 
 
-def feature_strides(model: ConfigDict, layers: str) -> list[int]:
-    """Strides of the features :func:`feature_sources` names, finest first."""
-    if model.neck.type == "FPN":
-        levels = len(model.neck.in_channels) if layers == "backbone" else model.neck.num_outs
-        return [4 << level for level in range(levels)]
-    return [8, 16, 32]
-
-
 def feature_sources(model: ConfigDict, layers: str) -> list[tuple[str, int | None]]:
-    """Where the features of each level are recorded (:class:`mkd.methods.Plan`).
+    """Where the features of each level are recorded (:class:`mkd.plans.Plan`).
 
     Returns:
-        A module's name and, where its output is a tuple, the index in it, one a level. For
+        A module's name and, where its output is a tuple, the index in it, one a level, the finest
+        first. For
         ``neck`` the convolution of each neck output, before its norm and activation, as in
         OpenMMLab's RTMDet recipe; an FPN has neither, so there it is the output itself.
     """
-    levels = range(len(feature_strides(model, layers)))
+    levels = range(len(feature_channels(model, layers)))
     if layers == "neck" and model.neck.type != "FPN":
         return [(f"neck.out_convs.{level}.conv", None) for level in levels]
     return [("backbone" if layers == "backbone" else "neck", level) for level in levels]
@@ -118,7 +111,7 @@ def feature_channels(model: ConfigDict, layers: str) -> list[int]:
     """Channels of the features :func:`feature_sources` names, one a level."""
     if layers == "backbone":
         return [int(channels) for channels in model.neck.in_channels]
-    return [int(model.neck.out_channels)] * len(feature_strides(model, layers))
+    return [int(model.neck.out_channels)] * model.neck.get("num_outs", len(model.neck.in_channels))
 
 
 def train_pipelines(

@@ -5,10 +5,11 @@ Works without the workflow: :func:`distiller_config` returns the ``distiller`` o
 """
 
 from collections.abc import Sequence
+from importlib import import_module
 from inspect import signature
 from typing import Any
 
-import mkd.compat
+import mkd.compat  # noqa: F401  (before mmrazor)
 
 # isort: split
 import mmrazor.models  # noqa: F401  (registers)
@@ -25,13 +26,14 @@ from mmrazor.models.utils import add_prefix
 from mmrazor.registry import MODELS
 from torch import Tensor
 
-import mkd.losses  # noqa: F401  (registers)
 from mkd.errors import UserError
-from mkd.methods import Plan
+from mkd.plans import Plan
 
 BALANCE_STEPS = 20
 """Steps over which ``mkd-balanced`` measures gradient norms before it freezes the weights."""
 _REFERENCE = "fad"
+_POWERS = range(48, -25, -8)
+"""Tried as factors of a loss, 2 to the power, before its gradient is taken."""
 
 
 @MODELS.register_module()
@@ -39,11 +41,10 @@ class SharedConnectorDistiller(ConfigurableDistiller):
     """A ``ConfigurableDistiller`` whose terms share their connectors.
 
     mmrazor runs a connector anew for every loss that names it; here one level has one adapter
-    and one norm however many terms it has. A loss whose forward takes ``boxes`` and
-    ``image_shapes`` is given those of the batch.
+    and one norm however many terms it has. A loss whose forward takes ``boxes`` is given those
+    of the batch.
 
     Args:
-        term_weights: Factors of terms by name (``fad``), 1 where none is given.
         kwargs: Those of ``ConfigurableDistiller``.
 
     Attributes:
@@ -53,7 +54,7 @@ class SharedConnectorDistiller(ConfigurableDistiller):
 
     measure = False
 
-    def __init__(self, term_weights: dict[str, float] | None = None, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._with_boxes = {
             name
@@ -63,30 +64,26 @@ class SharedConnectorDistiller(ConfigurableDistiller):
         terms = sorted({name.rsplit("_", 1)[0] for name in self.distill_losses})
         for term in terms:
             # Buffers: a resumed run goes on with what it had.
-            factor = (term_weights or {}).get(term.removeprefix("loss_"), 1.0)
-            self.register_buffer(f"weight_of_{term}", torch.tensor(factor))
+            self.register_buffer(f"weight_of_{term}", torch.ones(()))
             self.register_buffer(f"norms_of_{term}", torch.zeros(()))
 
     def weight(self, loss: str) -> Tensor:
-        """The factor of a loss's term (scalar): as given, or as :class:`BalanceHook` set it."""
+        """The factor of a loss's term (scalar): 1, or as :class:`BalanceHook` set it."""
         return self.get_buffer(f"weight_of_{loss.rsplit('_', 1)[0]}")
 
-    def compute_distill_losses(
-        self, targets: tuple[Tensor, Tensor] | None = None
-    ) -> dict[str, Tensor]:
+    def compute_distill_losses(self, boxes: Tensor | None = None) -> dict[str, Tensor]:
         """All terms by name, and their gradient norms while they are measured.
 
         Args:
-            targets: Boxes K×5 (index of the image, x1, y1, x2, y2 in pixels of the network's
-                input) and image shapes N×2 (height, width), for the losses that take them.
+            boxes: Ground truth K×5 for the losses that take it: index of the image, x1, y1, x2,
+                y2 as shares of the network's padded input.
         """
         self._records: dict[tuple[Any, ...], Any] = {}
         results: dict[str, Tensor] = {}
         for name, mapping in self.loss_forward_mappings.items():
             inputs = {key: self.get_record(**record) for key, record in mapping.items()}
             if name in self._with_boxes:
-                assert targets is not None
-                inputs["boxes"], inputs["image_shapes"] = targets
+                inputs["boxes"] = boxes
             loss = self.distill_losses[name](**inputs)
             if self.measure:
                 results[name.replace("loss_", "grad_")] = self._gradient_norm(loss, mapping)
@@ -103,9 +100,27 @@ class SharedConnectorDistiller(ConfigurableDistiller):
 
     def _gradient_norm(self, loss: Tensor, mapping: dict[str, dict[str, Any]]) -> Tensor:
         where = {k: v for k, v in mapping["preds_S"].items() if k != "connector"}
-        feature = super().get_record(**where)
-        (gradient,) = torch.autograd.grad(loss, feature, retain_graph=True)
-        return gradient.float().norm()
+        return gradient_norm(loss, super().get_record(**where))
+
+
+def gradient_norm(loss: Tensor, feature: Tensor) -> Tensor:
+    """The Euclidean norm of a loss's gradient at a feature it was computed from, float32.
+
+    In half precision a mean's gradient over a large map is rounded to nothing, so it is that of
+    the loss times the largest of a few powers of two that overflows nowhere, which the norm is
+    divided by. Such a factor is exact in float32. Each power that is tried waits for the device.
+
+    Args:
+        loss: A scalar.
+        feature: A tensor of any precision.
+    """
+    for power in _POWERS:
+        scale = torch.full_like(loss, 2.0**power)
+        (gradient,) = torch.autograd.grad(loss, feature, scale, retain_graph=True)
+        norm = gradient.float().norm()
+        if norm.isfinite():
+            break
+    return norm / 2.0**power
 
 
 @MODELS.register_module()
@@ -123,11 +138,12 @@ class FrozenTeacherDistill(FpnTeacherDistill):
             self.teacher.extract_feat(batch_inputs)
         with self.distiller.student_recorders:
             losses = add_prefix(self.student(batch_inputs, data_samples, mode="loss"), "student")
-        distilled = self.distiller.compute_distill_losses(_targets(data_samples, batch_inputs))
+        boxes = _relative_boxes(data_samples, batch_inputs)
+        distilled = self.distiller.compute_distill_losses(boxes)
         return {**losses, **add_prefix(distilled, "distill")}
 
 
-def _targets(data_samples: list[Any], batch_inputs: Tensor) -> tuple[Tensor, Tensor]:
+def _relative_boxes(data_samples: list[Any], batch_inputs: Tensor) -> Tensor:
     device = batch_inputs.device
     boxes = [sample.gt_instances.bboxes for sample in data_samples]
     boxes = [getattr(box, "tensor", box) for box in boxes]
@@ -135,8 +151,10 @@ def _targets(data_samples: list[Any], batch_inputs: Tensor) -> tuple[Tensor, Ten
     index = torch.arange(len(boxes), device=device).repeat_interleave(
         counts, output_size=sum(len(box) for box in boxes)
     )
-    shapes = torch.tensor([sample.img_shape[:2] for sample in data_samples], device=device)
-    return torch.cat([index[:, None].float(), torch.cat(boxes).float()], 1), shapes
+    # All features are maps of the whole padded input, whatever shape an image in it has.
+    height, width = batch_inputs.shape[-2:]
+    size = torch.tensor([width, height, width, height], device=device)
+    return torch.cat([index[:, None].float(), torch.cat(boxes).float() / size], 1)
 
 
 def distiller_config(
@@ -144,17 +162,15 @@ def distiller_config(
     student_channels: Sequence[int],
     teacher_channels: Sequence[int],
     sources: Sequence[tuple[str, int | None]],
-    strides: Sequence[int] = (8, 16, 32),
 ) -> ConfigDict:
-    """The ``distiller`` of a method for a pair of detectors.
+    """The ``distiller`` of a method for a pair of detectors; its losses are registered, no others.
 
     Args:
         plan: The method's terms (:func:`mkd.methods.plan`).
         student_channels: Channels of the recorded student feature, one a level.
         teacher_channels: Channels of the recorded teacher feature, one a level.
-        sources: For each level the module whose output is recorded, of the same name in both,
-            and the index of the feature where that output is a tuple.
-        strides: Stride of each level; FKD has settings of its own at some.
+        sources: For each level, the finest first, the module whose output is recorded, of the
+            same name in both, and the index of the feature where that output is a tuple.
 
     Returns:
         A configuration for mmrazor's registry. By default student features pass a 1×1
@@ -165,6 +181,8 @@ def distiller_config(
     Raises:
         UserError: The adapter is ``identity`` and the channels differ.
     """
+    for module in plan.modules.values():
+        import_module(f"mkd.losses.{module}")
     norm = {"type": "BN", "affine": False, "track_running_stats": False}
     recorders: dict[str, Any] = {}
     connectors: dict[str, Any] = {}
@@ -175,7 +193,7 @@ def distiller_config(
         own, above = student_channels[level], teacher_channels[level]
         student = {"recorder": source, "from_student": True, "data_idx": index}
         teacher = {"recorder": source, "from_student": False, "data_idx": index}
-        if plan.method.features == "normalized":
+        if plan.features == "normalized":
             if plan.adapter == "identity" and own != above:
                 raise UserError(
                     f"adapter=identity needs equal channels, but level {level} has {own} in the "
@@ -199,20 +217,18 @@ def distiller_config(
                 }
                 teacher["connector"] = f"teacher{level}"
         for name, arguments in plan.losses.items():
-            loss = {**arguments, "type": f"mmrazor.{arguments['type']}"}
-            if plan.method.features == "raw":
-                by_stride = plan.method.terms[name].strides
-                loss = {
-                    "student_channels": own,
-                    "teacher_channels": above,
-                    **(by_stride.get(strides[level], {}) if by_stride else {}),
-                    **loss,
-                }
+            apart = plan.levels.get(name, [])
+            loss = {
+                **(apart[level] if level < len(apart) else {}),
+                **arguments,
+                "type": f"mmrazor.{arguments['type']}",
+            }
+            if plan.features == "raw":
+                loss |= {"student_channels": own, "teacher_channels": above}
             losses[f"loss_{name}_{level}"] = loss
             mappings[f"loss_{name}_{level}"] = {"preds_S": student, "preds_T": teacher}
     return ConfigDict(
         type="mmrazor.SharedConnectorDistiller",
-        term_weights=dict(plan.term_weights),
         student_recorders=recorders,
         teacher_recorders=recorders,
         connectors=connectors,

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mkd import alone, arguments, host, names, pipeline, provenance, trained
+from mkd import alone, host, names, pipeline, provenance, trained
 from mkd.config import Suite
 from mkd.data import badges, coco
 from mkd.data.splits import SPLITS
@@ -93,13 +93,13 @@ def train(
         teacher_weights: The teacher's weights file, where the run has a teacher.
     """
     _hide_gpus(suite)
-    from mkd import detectors, training, weights
+    from mkd import detectors, rehearsal, training, weights
 
     made_by = {**provenance.commit(), "versions": provenance.versions()}
     launcher = "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
     started = datetime.now(UTC)
     resolved = suite.resolve(run, seed)
-    arguments.check_values(resolved)
+    rehearsal.rehearse(suite, run)
     backbone_weights = backbone_weights or pipeline.imagenet_weights(suite, run)
     digests = pipeline.training_digests(suite, run, seed)
     start = {"backbone": backbone_weights, "teacher": teacher_weights}

@@ -4,11 +4,12 @@ A method is a set of loss terms applied at each level of the neck. A new
 method is one file in ``mkd/losses/`` and one entry in :data:`METHODS`.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_type_hints
 
 from mkd import arguments
 from mkd.errors import UserError
+from mkd.plans import Plan
 
 
 @dataclass(frozen=True)
@@ -17,24 +18,20 @@ class Term:
 
     Attributes:
         type: Registered name of the loss class in mmrazor's ``MODELS``.
-        module: The file ``mkd/losses/<module>.py`` that defines it; a change of its code
-            reruns the runs that use the term, and no other.
-        uses: Other such files that it takes a loss from.
+        module: The file ``mkd/losses/<module>.py`` that defines it; a change of its code, or of
+            what it imports, reruns the runs that use the term, and no other.
     """
 
     type: str
     module: str
-    uses: tuple[str, ...] = ()
-    strides: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """Arguments of the loss that its authors set apart at a level, by the level's stride."""
+    levels: tuple[dict[str, Any], ...] = ()
+    """Arguments of the loss that its authors set apart at the finest levels, the finest first."""
     two_stage: dict[str, Any] = field(default_factory=dict)
     """Arguments that its authors set apart for detectors of two stages."""
-    growth: tuple[float, float] = (0.0, 0.0)
-    """Powers of a map's channels and of its positions that the loss grows with, where its
-    authors coded a sum and not a mean: a published weight holds for maps of full size."""
-    argument_growth: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """The same powers of a part of the loss beside :attr:`growth`, by the argument that weighs it:
-    parts may sum over other axes than the whole is said to."""
+    growth: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """By the argument that weighs a part of the loss, the powers of a map's channels and of its
+    positions by which that part's gradient outgrows a mean's, where its authors coded a sum: a
+    published weight holds for maps of full size."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +40,16 @@ class Method:
 
     Attributes:
         terms: Terms by their short name; each is logged as ``loss_<name>``.
-        features: ``normalized`` for the RTMDet recipe's connectors (1×1 convolution and
-            affine-free batch norm; batch norm alone for the teacher), shared by all terms of a
-            level; ``raw`` where the method's own code takes features as they are recorded.
+        features: As in :class:`mkd.plans.Plan`.
+        layers: Where its authors record features, as in :class:`mkd.plans.Plan`; a run's option
+            of that name wins.
         default: Names of the terms that are on unless a run says otherwise.
-        balanced: The terms' weights come from gradient norms
-            (:class:`mkd.distillation.BalanceHook`).
+        balanced: As in :class:`mkd.plans.Plan`.
     """
 
     terms: dict[str, Term]
     features: Literal["normalized", "raw"] = "normalized"
+    layers: Literal["neck", "neck_output", "backbone"] = "neck"
     default: tuple[str, ...] = ()
     balanced: bool = False
 
@@ -62,7 +59,7 @@ class Method:
 
 
 _MKD_TERMS = {
-    "fea": Term("FeatureLoss", "feature", uses=("pkd",)),
+    "fea": Term("FeatureLoss", "feature"),
     "multiscale": Term("MultiscaleLoss", "multiscale"),
     "fdmd": Term("FrequencyMaskLoss", "frequency_mask"),
     "fad": Term("FeatureAlignmentLoss", "feature_alignment"),
@@ -71,21 +68,24 @@ _MKD_DEFAULT = ("multiscale", "fdmd", "fad")  # audit item 1: L_fea has no formu
 
 METHODS: dict[str, Method] = {
     "baseline": Method({}),
+    # Recorded where OpenMMLab's RTMDet recipe does: MMYOLO, kd_*_rtmdet_*_neck_300e_coco.
     "cwd": Method({"cwd": Term("CWD", "cwd")}),
-    # A sum over channels and positions.
+    # Recorded where its authors do, neck.fpn_convs of RetinaNet, which have no norm: what the head
+    # sees. A sum over channels and positions.
     "mgd": Method(
         {
             "mgd": Term(
                 "MGD",
                 "mgd",
                 two_stage={"mask_ratio": 0.45, "distance_weight": 5e-7},
-                growth=(1, 1),
+                growth={"distance_weight": (1, 1)},
             )
         },
         "raw",
+        "neck_output",
     ),
-    # Feature terms sum over channels, as their masks are normalized over positions; the spatial
-    # attention, which is nearly all of its term, over positions; the relation over both.
+    # Recorded where its authors do, for YOLOX neck.out_convs behind norm and activation. Feature
+    # terms sum over channels, as their masks are normalized over positions.
     "fgd": Method(
         {
             "fgd": Term(
@@ -94,31 +94,52 @@ METHODS: dict[str, Method] = {
                 two_stage={
                     "foreground_weight": 5e-5,
                     "background_weight": 2.5e-5,
-                    "attention_weight": 5e-5,
+                    "spatial_weight": 5e-5,
+                    "channel_weight": 5e-5,
                     "relation_weight": 5e-7,
                 },
-                growth=(1, 0),
-                argument_growth={"attention_weight": (-1, 1), "relation_weight": (0, 1)},
+                growth={
+                    "foreground_weight": (1, 0),
+                    "background_weight": (1, 0),
+                    "spatial_weight": (0, 1),
+                    "channel_weight": (1, 0),
+                    "relation_weight": (1, 1),
+                },
             )
         },
         "raw",
+        "neck_output",
     ),
-    # Unsquared norms over both; of channel means over channels, of the spatial mean over positions.
+    # Recorded where its authors do: what extract_feat gives the head. Unsquared norms.
     "fkd": Method(
         {
             "fkd": Term(
                 "FKD",
                 "fkd",
-                strides={
-                    4: {"reduction": 4, "pool_stride": 8},
-                    8: {"reduction": 4, "pool_stride": 4},
+                levels=(
+                    {"reduction": 4, "pool_stride": 8},
+                    {"reduction": 4, "pool_stride": 4},
+                ),
+                two_stage={
+                    "temperature": 0.5,
+                    "channel_attention": False,
+                    "feature_weight": 7e-5,
+                    "channel_weight": 4e-3,
+                    "spatial_weight": 4e-3,
+                    "relation_weight": 7e-5,
                 },
-                growth=(0.5, 0.5),
-                argument_growth={"channel_weight": (0, -0.5), "spatial_weight": (-0.5, 0)},
+                growth={
+                    "feature_weight": (0.5, 0.5),
+                    "channel_weight": (0.5, 0),
+                    "spatial_weight": (0, 0.5),
+                    "relation_weight": (0.5, 0.5),
+                },
             )
         },
         "raw",
+        "neck_output",
     ),
+    # Recorded as CWD, in its control: its norm makes the scale of a feature indifferent.
     "pkd": Method({"pkd": Term("PKD", "pkd", two_stage={"distance_weight": 6.0})}),
     "mkd": Method(_MKD_TERMS, default=_MKD_DEFAULT),
     "mkd-balanced": Method(_MKD_TERMS, default=_MKD_DEFAULT, balanced=True),
@@ -127,73 +148,51 @@ METHODS: dict[str, Method] = {
 BALANCED_ON = "fad"
 """The term whose gradient a balanced method's other terms are made as strong as."""
 
-CHOICES = {
-    "layers": ("neck", "neck_output", "backbone"),
-    "adapter": ("norm", "conv", "identity"),
-}
+CHOICES = {key: get_args(get_type_hints(Plan)[key]) for key in ("layers", "adapter")}
+"""Values of the options that have few."""
+
+FULL_PX = 640
+"""Side of the input in pixels that published weights hold for."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a run distils: its terms with their constructor arguments.
-
-    Attributes:
-        method: The method's entry.
-        losses: For each term that is on, the configuration of its loss: the registered type
-            and keyword arguments; ``loss_weight`` already holds α times the term's own weight
-            where α is given.
-        layers: Where features are recorded (audit item 4): ``neck`` for the convolution of each
-            neck output, ``neck_output`` behind its norm and activation, ``backbone`` for the
-            stages the neck takes in.
-        adapter: What stands between (audit item 5): ``norm`` for a 1×1 convolution and an
-            affine-free batch norm, batch norm alone for the teacher; ``conv`` for the
-            convolution alone; ``identity`` for nothing.
-        stop_epoch: Epoch after which nothing is distilled (audit item 24), or None.
-        term_weights: Factors on terms beside their own weight; 1 where none is given.
-    """
-
-    method: Method
-    losses: dict[str, dict[str, Any]]
-    layers: str = "neck"
-    adapter: str = "norm"
-    stop_epoch: int | None = None
-    term_weights: dict[str, float] = field(default_factory=dict)
-
-
-def plan(run: str, method: str, options: dict[str, Any], two_stage: bool = False) -> Plan:
+def plan(
+    run: str,
+    method: str,
+    options: dict[str, Any],
+    two_stage: bool = False,
+    width: float = 1.0,
+    input_px: int = FULL_PX,
+) -> Plan:
     """Resolve a run's method and options.
 
     Args:
         run: The run's id, for the messages.
         method: A key of :data:`METHODS`.
         options: ``alpha`` (paper Eq. 6), ``terms`` (comma-separated names), ``layers``,
-            ``adapter`` and ``stop_epoch`` (:class:`Plan`), and ``<term>.<argument>`` for a loss
-            class's own arguments.
+            ``adapter`` and ``stop_epoch`` (:class:`mkd.plans.Plan`), and ``<term>.<argument>``
+            for a loss class's own arguments.
         two_stage: Whether the detectors have two stages (Mask R-CNN).
+        width: Width of the teacher, over whose channels the losses sum, relative to full size:
+            the weight of every summed part is made as strong as it is at full size.
+        input_px: Side of the input in pixels, likewise.
 
     Raises:
         UserError: Unknown method, term or option, or an option's value of the wrong kind. Whether
-            a loss takes a value of the right kind is for the loss to say.
+            a loss takes a value of the right kind is for the loss to say
+            (:mod:`mkd.rehearsal`).
     """
     if method not in METHODS:
         raise UserError(
             f"run '{run}': unknown method '{method}'; the methods are {', '.join(METHODS)}"
         )
     entry = METHODS[method]
+    for key, value in options.items():
+        if value is None:
+            raise UserError(f"run '{run}': option '{key}' has no value: give it one or remove it")
     options = dict(options)
     alpha = options.pop("alpha", None)
-    names = options.pop("terms", None)
-    where = {key: options.pop(key) for key in ("layers", "adapter", "stop_epoch") if key in options}
-    on = tuple(str(names).split(",")) if names is not None else entry.default
-    losses: dict[str, dict[str, Any]] = {}
-    for name in on:
-        if name not in entry.terms:
-            raise UserError(
-                f"run '{run}': method '{method}' has no term '{name}'; "
-                f"its terms are {', '.join(entry.terms) or 'none'}"
-            )
-        term = entry.terms[name]
-        losses[name] = {"type": term.type, **(term.two_stage if two_stage else {})}
+    losses = _terms(run, method, options.pop("terms", None), two_stage)
+    where = {key: options.pop(key) for key in (*CHOICES, "stop_epoch") if key in options}
     if alpha is not None and not (arguments.is_number(alpha) and alpha >= 0):
         raise UserError(f"run '{run}': alpha={alpha} is not a number of at least 0")
     if entry.balanced and BALANCED_ON not in losses:
@@ -206,8 +205,8 @@ def plan(run: str, method: str, options: dict[str, Any], two_stage: bool = False
     for key, choices in CHOICES.items():
         if key in where and where[key] not in choices:
             raise UserError(f"run '{run}': {key}={where[key]} is not one of {', '.join(choices)}")
-    stop = where.get("stop_epoch")
-    if stop is not None and (not isinstance(stop, int) or stop < 1):
+    stop = where.get("stop_epoch", 1)
+    if not isinstance(stop, int) or isinstance(stop, bool) or stop < 1:
         raise UserError(f"run '{run}': stop_epoch={stop} is not a positive whole number")
     if "adapter" in where and entry.features == "raw":
         raise UserError(f"run '{run}': '{method}' brings its own adapter, remove the option")
@@ -224,52 +223,63 @@ def plan(run: str, method: str, options: dict[str, Any], two_stage: bool = False
         if entry.balanced and argument == "loss_weight" and name != BALANCED_ON:
             raise UserError(f"run '{run}': '{method}' sets the weight of '{name}': remove '{key}'")
         losses[name][argument] = value
-    if alpha is not None:
-        for loss in losses.values():
+    for name, loss in losses.items():
+        loss |= _sized(entry.terms[name], loss, width, input_px)
+        if alpha is not None:
+            known = arguments.defaults(entry.terms[name].module, loss["type"])
+            if known is not None and "loss_weight" not in known:
+                raise UserError(
+                    f"run '{run}': alpha is for losses with a loss_weight, which "
+                    f"{loss['type']} has not"
+                )
             loss["loss_weight"] = alpha * loss.get("loss_weight", 1.0)
-    return Plan(entry, losses, **where)
+    on = {name: entry.terms[name] for name in losses}
+    return Plan(
+        losses=losses,
+        modules={name: term.module for name, term in on.items()},
+        levels={name: list(term.levels) for name, term in on.items() if term.levels},
+        features=entry.features,
+        balanced=entry.balanced,
+        **{"layers": entry.layers, **where},
+    )
 
 
-def definition(plan: Plan) -> dict[str, Any]:
-    """What a method's entry decides besides the losses: a run's weights depend on it too."""
-    strides = {name: plan.method.terms[name].strides for name in plan.losses}
-    return {
-        "features": plan.method.features,
-        "balanced": plan.method.balanced,
-        "strides": {name: found for name, found in strides.items() if found},
-    }
+def _terms(run: str, method: str, names: Any, two_stage: bool) -> dict[str, dict[str, Any]]:
+    """The losses that are on, with what their authors set for such detectors."""
+    entry = METHODS[method]
+    on = entry.default if names is None else tuple(str(names).split(","))
+    losses: dict[str, dict[str, Any]] = {}
+    for name in on:
+        if name not in entry.terms:
+            raise UserError(
+                f"run '{run}': method '{method}' has no term '{name}'; "
+                f"its terms are {', '.join(entry.terms) or 'none'}"
+            )
+        if name in losses:
+            raise UserError(f"run '{run}': terms={names} names '{name}' twice: once is enough")
+        term = entry.terms[name]
+        arguments.defaults(term.module, term.type)
+        losses[name] = {"type": term.type, **(term.two_stage if two_stage else {})}
+    return losses
 
 
-def sized(plan: Plan, width: float, input_px: int) -> Plan:
-    """The plan with every summed loss, and every part of one, as strong as its published weight
-    makes it at full size.
-
-    Args:
-        plan: The method's terms.
-        width: Width of the teacher, over whose channels the losses sum, relative to full size.
-        input_px: Side of the input in pixels; full size is 640.
-    """
-
-    def factor(growth: tuple[float, float]) -> float:
-        channels, positions = growth
-        return float(width**-channels * (640 / input_px) ** (2 * positions))
-
-    losses, weights = {}, {}
-    for name, given in plan.losses.items():
-        term = plan.method.terms[name]
-        weights[name] = factor(term.growth)
-        defaults = arguments.defaults(term.module, term.type)
-        parts = {
-            argument: factor(growth) * given.get(argument, defaults[argument])
-            for argument, growth in term.argument_growth.items()
-            if factor(growth) != 1
-        }
-        losses[name] = {**given, **parts}
-    return replace(plan, losses=losses, term_weights=weights)
+def _sized(term: Term, given: dict[str, Any], width: float, input_px: int) -> dict[str, float]:
+    """The weights that keep a summed loss's parts as strong as at full size, where others are."""
+    weights = {}
+    for argument, (channels, positions) in term.growth.items():
+        factor = float(width**-channels * (FULL_PX / input_px) ** (2 * positions))
+        if factor != 1:
+            known = {**(arguments.defaults(term.module, term.type) or {}), **given}
+            weights[argument] = factor * known[argument]
+    return weights
 
 
 def loss_modules(plan: Plan) -> list[str]:
-    """Paths below ``mkd/`` of the files that define a plan's losses."""
-    terms = [plan.method.terms[name] for name in plan.losses]
-    used = {f"losses/{module}" for term in terms for module in (term.module, *term.uses)}
-    return sorted({*used, "losses/common"}) if used else []
+    """Paths below ``mkd/`` of the files that define a plan's losses, and of what those import."""
+    found: set[str] = set()
+    waiting = {f"losses/{module}" for module in plan.modules.values()}
+    while waiting:
+        module = waiting.pop()
+        found.add(module)
+        waiting |= arguments.imported(module) - found
+    return sorted(found)

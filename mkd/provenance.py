@@ -36,6 +36,7 @@ TRAINING = (
     "distillation",
     "history",
     "optimizer",
+    "plans",
     "recipe",
     "resume",
     "training",

@@ -163,6 +163,8 @@ def _options(path: Path, run: str, text: str) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UserError(f"{path}: run '{run}': option '{pair}' is not written key=value")
+        if key in options:
+            raise UserError(f"{path}: run '{run}': option '{key}' is given twice: remove one")
         try:
             options[key] = _value(value)
         except yaml.YAMLError as error:

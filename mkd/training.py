@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mkd import detectors, distillation, methods  # before mmdet
+from mkd import detectors, distillation  # before mmdet
 
 # isort: split
 import numpy as np
@@ -27,6 +27,7 @@ import mkd.optimizer  # noqa: F401  (registers)
 from mkd import averaging, history, recipe, resume, weights
 from mkd.data import splits
 from mkd.errors import UserError
+from mkd.plans import Plan
 
 
 @HOOKS.register_module()
@@ -164,7 +165,7 @@ def runner_config(
     ]
     if resolved["distillation"]["losses"]:
         hooks.append({"type": "GradientNormHook"})
-        if methods.METHODS[resolved["method"]].balanced:
+        if resolved["distillation"]["balanced"]:
             hooks.append({"type": "BalanceHook"})
         if resolved["distillation"]["stop_epoch"] is not None:
             stop = resolved["distillation"]["stop_epoch"]
@@ -273,14 +274,13 @@ def _model(
     # What no run of the suite made is a user's own file, and his own choice.
     if "run" in said:
         weights.expect(said, teacher_weights, {key: above[key] for key in ("run", "seed")})
-    plan = methods.Plan(methods.METHODS[resolved["method"]], **resolved["distillation"])
+    plan = Plan(**resolved["distillation"])
     model = distillation.FrozenTeacherDistill(
         distiller=distillation.distiller_config(
             plan,
             detectors.feature_channels(config, plan.layers),
             detectors.feature_channels(teacher_config, plan.layers),
             detectors.feature_sources(config, plan.layers),
-            detectors.feature_strides(config, plan.layers),
         ),
         architecture=student,
         teacher=teacher,

@@ -79,6 +79,24 @@ def test_unknown_run(folder: Path) -> None:
         ("d\trtmdet-tiny\tb\tmkd\tfdmd.mask=1\t1", "fdmd.mask=1 is not a word"),
         ("d\trtmdet-tiny\tb\tmkd\tfad.temperature_inside=1\t1", "is not true or false"),
         ("d\trtmdet-tiny\tb\tfgd\tfgd.student_channels=8\t1", "is no argument of FGD"),
+        ("d\trtmdet-tiny\tb\tfkd\tfkd.reduction=2.5\t1", "reduction=2.5 is not a whole number"),
+        ("d\trtmdet-tiny\tb\tfkd\tfkd.channel_attention=1\t1", "is not true or false"),
+        ("d\trtmdet-tiny\tb\tcwd\tcwd.loss_weight=-1\t1", "is not a number of at least 0"),
+        ("d\trtmdet-tiny\tb\tfgd\tfgd.channel_weight=inf\t1", "is not a number of at least 0"),
+        ("d\trtmdet-tiny\tb\tcwd\tcwd.temperature=nan\t1", "temperature=nan is not a number"),
+        ("d\trtmdet-tiny\tb\tmkd\tmultiscale.scales=[1,.nan]\t1", "not a list of finite values"),
+        ("d\trtmdet-tiny\tb\tmkd\tfdmd.generator_channels=.inf\t1", "inf is not finite"),
+        ("d\trtmdet-tiny\tb\tmkd\tterms=\t1", "option 'terms' has no value"),
+        ("d\trtmdet-tiny\tb\tmkd\talpha=null\t1", "option 'alpha' has no value"),
+        ("d\trtmdet-tiny\tb\tmkd\tstop_epoch=~\t1", "option 'stop_epoch' has no value"),
+        ("d\trtmdet-tiny\tb\tmkd\tterms=fad,\t1", "has no term ''"),
+        ("d\trtmdet-tiny\tb\tmkd\tterms=fad,fad\t1", "terms=fad,fad names 'fad' twice"),
+        ("d\trtmdet-tiny\tb\tmkd\tterms=[fad]\t1", r"has no term '\['fad'\]'"),
+        ("d\trtmdet-tiny\tb\tmkd\talpha=1 alpha=2\t1", "option 'alpha' is given twice"),
+        ("d\trtmdet-tiny\tb\tmkd\tstop_epoch=true\t1", "stop_epoch=True is not a positive"),
+        ("d\trtmdet-tiny\tb\tmkd\tstop_epoch=4\t1", "stop_epoch=4 stops nothing at scale"),
+        ("d\trtmdet-tiny\tb\tmkd\tstop_epoch=280\t1", "stops nothing at scale"),
+        ("d\trtmdet-tiny\tb\tmkd\tlayers=[neck]\t1", "is not one of neck, neck_output"),
         ("d\trtmdet-tiny\tb\tmkd-balanced\tterms=fdmd\t1", "as strong as 'fad': keep that"),
         ("d\trtmdet-tiny\tb\tmkd-balanced\tfdmd.loss_weight=2\t1", "sets the weight of 'fdmd'"),
         ("d\trtmdet-tiny\tb\tmkd\tterms=fad fdmd.mask_ratio=0\t1", "of a term that is on"),
@@ -139,7 +157,7 @@ def test_a_method_entry_is_part_of_the_digest(
     suite = load(folder)
     before = config_digest(suite, "c", 0)
     entry = methods.METHODS["mkd"]
-    for change in ({"features": "raw"}, {"balanced": True}):
+    for change in ({"features": "raw"}, {"balanced": True}, {"layers": "backbone"}):
         monkeypatch.setitem(methods.METHODS, "mkd", replace(entry, **change))
         assert config_digest(suite, "c", 0) != before
 
@@ -154,7 +172,7 @@ def test_another_table_is_another_table_also_where_the_file_names_it(folder: Pat
 
 def test_a_loss_within_a_loss_counts_as_code() -> None:
     plan = methods.plan("c", "mkd", {"terms": "fea", "fea.kind": "pkd"})
-    assert {"losses/feature", "losses/pkd"} < set(methods.loss_modules(plan))
+    assert set(methods.loss_modules(plan)) == {"losses/feature", "losses/pkd", "losses/common"}
 
 
 def test_scoring_and_checkpoints_retrain_nothing(folder: Path) -> None:

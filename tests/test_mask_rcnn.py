@@ -15,7 +15,6 @@ from mkd import (
     config,
     distillation,
     evaluation,
-    methods,
     paper,
     pipeline,
     pretraining,
@@ -23,6 +22,7 @@ from mkd import (
 )
 from mkd import weights as weight_files
 from mkd.errors import UserError
+from mkd.plans import Plan
 from mkd.records import load_records
 from mkd.runs import read_runs
 
@@ -168,23 +168,23 @@ def test_a_step_of_r50_from_r101_at_full_width_on_real_coco(
 @pytest.mark.parametrize("method", ["cwd", "fkd", "fgd", "mgd", "mkd", "mkd-balanced"])
 def test_every_method_distils_all_five_levels(suite: config.Suite, method: str) -> None:
     resolved = suite.resolve(f"mask-r50-{method}", 0)["distillation"]
-    plan = methods.Plan(methods.METHODS[method], **resolved)
+    plan = Plan(**resolved)
     configs = [detectors.model_config(f"mask-rcnn-{size}", 6, 0.25) for size in ("r50", "r101")]
     made = distillation.distiller_config(
         plan,
         *(detectors.feature_channels(c, plan.layers) for c in configs),
         detectors.feature_sources(configs[0], plan.layers),
-        detectors.feature_strides(configs[0], plan.layers),
     )
     assert len(made.distill_losses) == 5 * len(plan.losses)
     pooled = [loss.get("pool_stride") for loss in made.distill_losses.values()]
     assert pooled == ([8, 4, None, None, None] if method == "fkd" else [None] * len(pooled))
 
 
-def test_two_stage_detectors_are_distilled_with_their_authors_weights(suite: config.Suite) -> None:
-    losses = suite.resolve("mask-r50-mgd", 0)["distillation"]["losses"]["mgd"]
+def test_two_stage_detectors_are_distilled_with_their_authors_weights() -> None:
+    paper_scale = config.load({"scale": "paper"})
+    losses = paper_scale.resolve("mask-r50-mgd", 0)["distillation"]["losses"]["mgd"]
     assert losses == {"type": "MGD", "mask_ratio": 0.45, "distance_weight": 5e-7}
-    ours = config.load().resolve("tiny-mgd", 0)
+    ours = paper_scale.resolve("tiny-mgd", 0)
     assert ours["distillation"]["losses"]["mgd"] == {"type": "MGD"}
 
 

@@ -14,7 +14,7 @@ from mkd import detectors, training  # before mmdet
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from mkd import arguments, config, methods, weights
+from mkd import config, weights
 from mkd.errors import UserError
 
 ROWS = [
@@ -212,19 +212,3 @@ def test_a_step_of_tiny_from_s_at_full_width_on_real_coco(
     assert summary["iterations"] == 1
     last = summary["curve"][-1]
     assert {"loss_cls", "loss_bbox", "loss_multiscale", "loss_fdmd", "loss_fad"} <= last.keys()
-
-
-def test_a_value_a_loss_does_not_take_is_one_sentence_before_anything_is_trained(
-    suite: config.Suite,
-) -> None:
-    for options, words in (
-        (
-            {"fdmd.mask_ratio": 1.5},
-            "run 'mkd': the options of term 'fdmd' do not fit: .*mask_ratio",
-        ),
-        ({"fdmd.mask": "gaussian"}, "term 'fdmd' do not fit: .*gaussian"),
-    ):
-        resolved = suite.resolve("mkd", 0)
-        resolved["distillation"]["losses"] = methods.plan("mkd", "mkd", options).losses
-        with pytest.raises(UserError, match=words):
-            arguments.check_values(resolved)

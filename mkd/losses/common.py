@@ -65,6 +65,13 @@ def check_choice(loss: str, option: str, value: Any, choices: tuple[Any, ...]) -
         )
 
 
+def check_positive(loss: str, **options: float) -> None:
+    """Raises ValueError unless every option is a finite number above 0."""
+    for option, value in options.items():
+        if not 0 < value < float("inf"):
+            raise ValueError(f"{loss}: {option}={value} must be positive")
+
+
 def sample_norms(x: Tensor) -> Tensor:
     """The Euclidean norm of each sample of N×…: N. Its gradient is 0 where the norm is 0."""
     # Row by row first: vector_norm adds up plainly, which costs digits over a whole map. A

@@ -4,7 +4,7 @@ from mmrazor.models.losses import ChannelWiseDivergence
 from mmrazor.registry import MODELS
 from torch import Tensor
 
-from mkd.losses.common import in_full_precision
+from mkd.losses.common import check_positive, in_full_precision
 
 
 @MODELS.register_module()
@@ -18,9 +18,13 @@ class CWD(ChannelWiseDivergence):
     Args:
         temperature: τ. OpenMMLab's RTMDet recipe: 1 (the default).
         loss_weight: OpenMMLab's RTMDet recipe: 1 (the default).
+
+    Raises:
+        ValueError: ``temperature`` is not positive.
     """
 
     def __init__(self, temperature: float = 1.0, loss_weight: float = 1.0) -> None:
+        check_positive("CWD", temperature=temperature)
         super().__init__(tau=temperature, loss_weight=loss_weight)
 
     @in_full_precision

@@ -4,7 +4,12 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from mkd.losses.common import check_choice, in_full_precision, spatial_attention
+from mkd.losses.common import (
+    check_choice,
+    check_positive,
+    in_full_precision,
+    spatial_attention,
+)
 
 
 @MODELS.register_module()
@@ -40,8 +45,7 @@ class FeatureAlignmentLoss(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("FeatureAlignmentLoss", "softmax_axis", softmax_axis, ("spatial", "channel"))
-        if not temperature > 0:
-            raise ValueError(f"FeatureAlignmentLoss: temperature={temperature} must be positive")
+        check_positive("FeatureAlignmentLoss", temperature=temperature)
         if not temperature_inside and temperature == 1:
             raise ValueError(
                 "FeatureAlignmentLoss: temperature_inside=False has no effect at temperature=1"

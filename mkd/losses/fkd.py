@@ -6,7 +6,13 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 from torch.linalg import vector_norm
 
-from mkd.losses.common import channel_adapter, in_full_precision, promote, sample_norms
+from mkd.losses.common import (
+    channel_adapter,
+    check_positive,
+    in_full_precision,
+    promote,
+    sample_norms,
+)
 
 
 @MODELS.register_module()
@@ -15,29 +21,34 @@ class FKD(nn.Module):
 
     Every term is an unsquared norm over the whole batch, as the authors coded it::
 
-        loss = loss_weight · (w_f ‖√A ⊙ (f(S) − T)‖ + w_c ‖g(mean_hw S) − mean_hw T‖
+        loss = loss_weight · (w_f ‖√(A^S A^C) ⊙ (f(S) − T)‖ + w_c ‖g(mean_hw S) − mean_hw T‖
                               + w_s ‖h(mean_c S) − mean_c T‖ + w_r ‖r(NL(S)) − NL(T)‖)
 
-    A is the mean of both spatial attentions (N×1×H×W, constant); f, g, h, r are learned
-    adapters; NL are non-local blocks, the teacher's learned too. S and T are raw features; a
-    1×1 conv comes first where the channels differ.
+    A^S (N×1×H×W) and A^C (N×C×1×1) are the means of both sides' spatial and channel attentions,
+    constants; f, g, h, r are learned adapters; NL are non-local blocks, the teacher's learned
+    too. S and T are raw features; a 1×1 conv comes first where the channels differ.
+
+    The authors have one set of values for detectors of one stage (the defaults) and one for
+    detectors of two, whose form mmrazor has. Of their code only copies are public; two unlike ones
+    for one-stage detectors agree on every value published here.
 
     Args:
         student_channels: C of the student's map.
         teacher_channels: C of the teacher's map.
-        reduction: Channel reduction inside the non-local blocks. Published: 4 at strides 4
-            and 8, 2 beyond (the default).
-        pool_stride: Max pooling of their keys and values, even. Published: 8 at stride 4, 4
-            at stride 8, 2 beyond (the default).
-        temperature: Of the attention. Published: 0.5.
-        feature_weight: w_f. Published: 7e-5.
-        channel_weight: w_c. Published: 4e-3.
-        spatial_weight: w_s. Published: 4e-3.
-        relation_weight: w_r. Published: 7e-5.
+        reduction: Channel reduction inside the non-local blocks. Published: 4 at the two finest
+            levels, 2 beyond (the default).
+        pool_stride: Max pooling of their keys and values, even. Published: 8 at the finest level,
+            4 at the next, 2 beyond (the default).
+        temperature: Of both attentions. Published: 0.1; 0.5 for two stages.
+        channel_attention: Weigh the feature term by A^C too. Published: yes; no for two stages.
+        feature_weight: w_f. Published: 4.2e-4; 7e-5 for two stages.
+        channel_weight: w_c. Published: 2.4e-2; 4e-3 for two stages.
+        spatial_weight: w_s. Published: 2.4e-2; 4e-3 for two stages.
+        relation_weight: w_r. Published: 4.2e-4; 7e-5 for two stages.
         loss_weight: Factor of the whole term.
 
     Raises:
-        ValueError: ``pool_stride`` is odd.
+        ValueError: ``pool_stride`` is odd, or ``temperature`` is not positive.
     """
 
     def __init__(
@@ -46,16 +57,18 @@ class FKD(nn.Module):
         teacher_channels: int,
         reduction: int = 2,
         pool_stride: int = 2,
-        temperature: float = 0.5,
-        feature_weight: float = 7e-5,
-        channel_weight: float = 4e-3,
-        spatial_weight: float = 4e-3,
-        relation_weight: float = 7e-5,
+        temperature: float = 0.1,
+        channel_attention: bool = True,
+        feature_weight: float = 4.2e-4,
+        channel_weight: float = 2.4e-2,
+        spatial_weight: float = 2.4e-2,
+        relation_weight: float = 4.2e-4,
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
         if pool_stride % 2 or pool_stride < 2:
             raise ValueError(f"FKD: pool_stride={pool_stride} must be even and at least 2")
+        check_positive("FKD", temperature=temperature, reduction=reduction)
         self.align = channel_adapter(student_channels, teacher_channels)
         options = {
             "in_channels": teacher_channels,
@@ -73,6 +86,7 @@ class FKD(nn.Module):
             if isinstance(module, nn.MaxPool2d):
                 # A border or a map narrower than the window is pooled, not dropped or refused.
                 module.ceil_mode = True
+        self.channel_attention = channel_attention
         self.weights = (feature_weight, channel_weight, spatial_weight, relation_weight)
         self.loss_weight = loss_weight
 
@@ -87,9 +101,13 @@ class FKD(nn.Module):
 
     @in_full_precision
     def _distance(self, preds_S: Tensor, preds_T: Tensor) -> Tensor:
-        s_attention, _, s_channel, s_spatial, s_relation, s_map = self.student(preds_S.contiguous())
-        t_attention, _, t_spatial, t_relation, t_map = self.teacher(preds_T.contiguous())
-        attention = ((s_attention + t_attention) / 2).detach()
+        (s_where, s_which, s_channel, s_spatial, s_relation, s_map) = self.student(
+            preds_S.contiguous()
+        )
+        t_where, t_which, t_spatial, t_relation, t_map = self.teacher(preds_T.contiguous())
+        attention = ((s_where + t_where) / 2).detach()
+        if self.channel_attention:
+            attention = attention * ((s_which + t_which) / 2).detach()
         # mmrazor's norms are roots of sums, whose gradient is undefined where the maps agree.
         differences = (
             (s_map - t_map) * attention.sqrt(),

@@ -26,6 +26,9 @@ class MGD(nn.Module):
         mask_ratio: λ. Published: 0.65 for one-stage (the default), 0.45 for two-stage.
         distance_weight: α. Published: 2e-5 for one-stage (the default), 5e-7 for two-stage.
         loss_weight: Factor of the whole term.
+
+    Raises:
+        ValueError: ``mask_ratio`` is out of its range.
     """
 
     def __init__(
@@ -37,6 +40,8 @@ class MGD(nn.Module):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
+        if not 0 <= mask_ratio < 1:
+            raise ValueError(f"MGD: mask_ratio={mask_ratio} must lie in [0, 1)")
         self.connector = MGDConnector(student_channels, teacher_channels, mask_ratio)
         self.distance = MGDLoss(distance_weight)
         self.loss_weight = loss_weight

@@ -19,15 +19,20 @@ BOXES = torch.tensor(
         [2, 41.0, 20.0, 60.0, 40.0],
     ]
 )
-SHAPES = torch.tensor([[48, 64], [48, 64], [40, 64]])
+N, HEIGHT, WIDTH = 3, 48, 64
 
 
-def masks_by_loops(boxes: Tensor, shapes: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
-    foreground = torch.zeros(len(shapes), h, w, dtype=torch.float64)
+def shares(boxes: Tensor) -> Tensor:
+    """Boxes in pixels as shares of the padded input, which is HEIGHT×WIDTH."""
+    return boxes / torch.tensor([1, WIDTH, HEIGHT, WIDTH, HEIGHT])
+
+
+def masks_by_loops(boxes: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
+    """Of boxes in pixels."""
+    foreground = torch.zeros(N, h, w, dtype=torch.float64)
     for image, x1, y1, x2, y2 in boxes.double().tolist():
-        height, width = shapes[int(image)].tolist()
-        left, right = floor(x1 / width * w), ceil(x2 / width * w)
-        top, bottom = floor(y1 / height * h), ceil(y2 / height * h)
+        left, right = floor(x1 / WIDTH * w), ceil(x2 / WIDTH * w)
+        top, bottom = floor(y1 / HEIGHT * h), ceil(y2 / HEIGHT * h)
         area = (bottom - top + 1) * (right - left + 1)
         for y in range(h):
             for x in range(w):
@@ -58,7 +63,7 @@ def gc_block(block, x: Tensor) -> Tensor:
     return x + y.view(c, 1, 1)
 
 
-def reference(module: FGD, boxes: Tensor, shapes: Tensor):
+def reference(module: FGD, boxes: Tensor):
     """α, β, γ, λ of YOLOX l→m, temperature 0.5."""
 
     def loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -67,7 +72,7 @@ def reference(module: FGD, boxes: Tensor, shapes: Tensor):
             weight, bias = module.align.weight.double(), module.align.bias.double()
             student = torch.einsum("nihw,oi->nohw", student, weight.detach()[..., 0, 0])
             student = student + bias.detach().view(-1, 1, 1)
-        foreground, background = masks_by_loops(boxes, shapes, h, w)
+        foreground, background = masks_by_loops(boxes, h, w)
         total = 0
         for i in range(n):
             s, t = student[i], teacher[i]
@@ -99,8 +104,8 @@ def test_parity(assert_parity, maps, channels):
     student = maps(3, channels[0], 6, 8)[0]
     teacher = maps(3, channels[1], 6, 8, seed=1)[1]
     assert_parity(
-        lambda s, t: module(s, t, BOXES, SHAPES),
-        reference(module, BOXES, SHAPES),
+        lambda s, t: module(s, t, shares(BOXES)),
+        reference(module, BOXES),
         student,
         teacher,
     )
@@ -109,8 +114,8 @@ def test_parity(assert_parity, maps, channels):
 def test_parity_without_boxes(assert_parity, maps):
     module = randomized(FGD(4, 4))
     assert_parity(
-        lambda s, t: module(s, t, BOXES[:0], SHAPES),
-        reference(module, BOXES[:0], SHAPES),
+        lambda s, t: module(s, t, BOXES[:0]),
+        reference(module, BOXES[:0]),
         *maps(3, 4, 6, 8),
     )
 
@@ -123,23 +128,13 @@ def test_masks(size):
     image = torch.randint(0, 3, (40, 1), generator=generator)
     boxes = torch.cat([torch.cat([image, corners], 1), BOXES])
     for chosen in (boxes, boxes[:3], BOXES, BOXES[:0]):
-        ours = box_masks(chosen, SHAPES, *size)
-        for mask, expected in zip(ours, masks_by_loops(chosen, SHAPES, *size), strict=True):
+        ours = box_masks(shares(chosen), N, *size)
+        for mask, expected in zip(ours, masks_by_loops(chosen, *size), strict=True):
             torch.testing.assert_close(mask.double(), expected, rtol=1e-6, atol=0)
 
 
-def test_boxes_are_scaled_by_the_image_not_the_padded_input():
-    box = torch.tensor([[0, 0.0, 0.0, 15.0, 15.0]])
-    whole, _ = box_masks(box, torch.tensor([[64, 64]]), 8, 8)
-    padded, _ = box_masks(box, torch.tensor([[32, 64]]), 8, 8)
-    assert (whole > 0).sum() == 3 * 3
-    assert (padded > 0).sum() == 5 * 3
-
-
 def test_rows_are_y_and_columns_are_x():
-    foreground, _ = box_masks(
-        torch.tensor([[0, 0.0, 0.0, 63.0, 7.0]]), torch.tensor([[64, 64]]), 8, 8
-    )
+    foreground, _ = box_masks(torch.tensor([[0, 0.0, 0.0, 0.99, 0.1]]), 1, 8, 8)
     assert foreground[0, 0].all()
     assert not foreground[0, 2:].any()
 
@@ -147,7 +142,7 @@ def test_rows_are_y_and_columns_are_x():
 def test_a_new_module_is_zero_at_the_teacher(maps):
     """GcBlock's last layer starts at zero, so both sides start as the identity."""
     teacher, _ = maps(3, 4, 6, 8)
-    assert FGD(4, 4)(teacher, teacher, BOXES, SHAPES) == 0
+    assert FGD(4, 4)(teacher, teacher, shares(BOXES)) == 0
 
 
 def test_global_context_matches_mmcvs(maps):
@@ -165,3 +160,13 @@ def test_global_context_matches_mmcvs(maps):
     theirs.load_state_dict({theirs_: state[ours] for theirs_, ours in names.items()})
     x, _ = maps(3, 4, 6, 8)
     torch.testing.assert_close(x + module(x), theirs(x))
+
+
+def test_a_box_of_a_padded_image_lies_where_its_pixels_are():
+    """800×1216 in a batch padded to 1216×1216, on the map of stride 16."""
+    box = torch.tensor([[0, 300.0, 500.0, 500.0, 780.0]]) / torch.tensor([1, *[1216.0] * 4])
+    foreground, background = box_masks(box, 1, 76, 76)
+    rows, columns = (foreground[0] > 0).nonzero().unbind(1)
+    assert (rows.min(), rows.max()) == (31, 49)
+    assert (columns.min(), columns.max()) == (18, 32)
+    assert not background[0, 31:50, 18:33].any()

@@ -14,6 +14,7 @@ from mmrazor.models.losses import FBKDLoss, MGDLoss
 from torch import Tensor, nn
 
 from mkd.losses import FKD, MGD
+from mkd.methods import METHODS
 
 
 def randomize(module: nn.Module) -> nn.Module:
@@ -84,17 +85,27 @@ def non_local(module, x: Tensor, stride: int) -> Tensor:
     return x + (y - mean) / (var + 1e-5).sqrt() * scale + shift
 
 
-def fkd_by_formula(module: FKD, stride: int):
+TWO_STAGE = METHODS["fkd"].terms["fkd"].two_stage
+
+
+def fkd_by_formula(module: FKD, stride: int, two_stage: bool):
+    """With the settings of one-stage detectors as copies of the authors' code have them, 6 times
+    the weights of the two-stage ones, or with those."""
     m = deepcopy(module).double()
+    temperature, times = (0.5, 1) if two_stage else (0.1, 6)
 
     def attention(x: Tensor) -> Tensor:
-        h, w = x.shape[2:]
-        strength = x.abs().sum(1) / x.shape[1] / 0.5
-        return torch.stack([h * w * s.flatten().softmax(0).view(1, h, w) for s in strength])
+        c, h, w = x.shape[1:]
+        strength = x.abs().sum(1) / c / temperature
+        where = torch.stack([h * w * s.flatten().softmax(0).view(1, h, w) for s in strength])
+        strength = x.abs().sum((2, 3)) / (h * w) / temperature
+        which = torch.stack([c * s.softmax(0).view(c, 1, 1) for s in strength])
+        return where, torch.ones_like(which) if two_stage else which
 
     def loss(student: Tensor, teacher: Tensor) -> Tensor:
         s, t = m.align(student), teacher
-        weight = (attention(s) + attention(t)).detach() / 2
+        (s_where, s_which), (t_where, t_which) = attention(s.detach()), attention(t)
+        weight = (s_where + t_where) / 2 * (s_which + t_which) / 2
         side = m.student
         parts = [
             ((side.adaptation_layers(s) - t) ** 2 * weight).sum() ** 0.5,
@@ -109,18 +120,26 @@ def fkd_by_formula(module: FKD, stride: int):
             ).sum()
             ** 0.5,
         ]
-        return 7e-5 * parts[0] + 4e-3 * parts[1] + 4e-3 * parts[2] + 7e-5 * parts[3]
+        return times * (7e-5 * (parts[0] + parts[3]) + 4e-3 * (parts[1] + parts[2]))
 
     return loss
 
 
 @pytest.mark.parametrize("channels", [(4, 4), (3, 4)])
 @pytest.mark.parametrize("stride", [2, 4])
-def test_fkd_parity(assert_parity, maps, channels, stride):
-    module = randomize(FKD(*channels, pool_stride=stride))
+@pytest.mark.parametrize("two_stage", [False, True])
+def test_fkd_parity(assert_parity, maps, channels, stride, two_stage):
+    options = TWO_STAGE if two_stage else {}
+    module = randomize(FKD(*channels, pool_stride=stride, **options))
     student, teacher = students(maps, channels, h=8, w=8)
-    assert_parity(module, fkd_by_formula(module, stride), student, teacher)
+    assert_parity(module, fkd_by_formula(module, stride, two_stage), student, teacher)
 
+
+@pytest.mark.parametrize("channels", [(4, 4), (3, 4)])
+@pytest.mark.parametrize("stride", [2, 4])
+def test_fkd_of_two_stages_is_mmrazors(assert_parity, maps, channels, stride):
+    module = randomize(FKD(*channels, pool_stride=stride, **TWO_STAGE))
+    student, teacher = students(maps, channels, h=8, w=8)
     options = {"mode": "dot_product", "sub_sample": True, "maxpool_stride": stride // 2}
     s_side = FBKDStudentConnector(channels[1], **options)
     t_side = FBKDTeacherConnector(channels[1], **options)
