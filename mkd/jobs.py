@@ -3,6 +3,7 @@
 One function a verb of the command line; heavy imports are made by the job that needs them.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -20,8 +21,8 @@ from mkd.config import Suite
 from mkd.data import badges, coco
 from mkd.data.splits import SPLITS
 from mkd.errors import UserError
-from mkd.files import sha256_file, write_atomic, write_json
-from mkd.schemas import validate
+from mkd.files import read_json, sha256_file, write_atomic, write_json
+from mkd.schemas import validate, write_record
 
 
 def prepare_data(suite: Suite, out: Path) -> None:
@@ -137,13 +138,19 @@ def read_trained(suite: Suite, run: str, seed: int) -> dict[str, Any]:
     """A finished training's ``train.json``: its weights' own configuration, scored as today.
 
     Raises:
-        UserError: The run is not trained.
+        UserError: The run is not trained, or the file is broken or another's.
     """
     path = Path(pipeline.run_path(suite, run, seed, "train.json"))
-    try:
-        trained: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: train the run first") from error
+    if not path.exists():
+        raise UserError(f"{path} does not exist: train the run first")
+    trained: dict[str, Any] = read_json(path)
+    validate(trained, "trained", f"{path} is not what a training leaves, train the run again")
+    config = trained["config"]
+    if (config["scale"], config["run"], config["seed"]) != (suite.scale, run, seed):
+        raise UserError(
+            f"{path} is of run {config['run']}, seed {config['seed']}, at scale "
+            f"{config['scale']}: it does not belong in this folder, train the run again"
+        )
     trained["config"]["evaluate"] = suite.section("evaluate", run)
     return trained
 
@@ -168,6 +175,8 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     complexity = detectors.complexity(model, resolved["input_px"])
     with _readable_images(suite.data_root):
         found = evaluation.detect(model.eval(), resolved, suite.data_root)
+    # A million numbers nobody reads by eye: unindented, json writes them ten times as fast.
+    detections = json.dumps(found, allow_nan=False).encode()
     record: dict[str, Any] = {
         "kind": "detection",
         "schema": 1,
@@ -189,6 +198,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
             "evaluation_code": provenance.code_digest(provenance.EVALUATION),
             "evaluation_config": pipeline.evaluation_config(suite, run),
             "weights": sha256_file(folder / "weights.pth"),
+            "detections": hashlib.sha256(detections).hexdigest(),
         },
         # Of the training: weights may be scored anew long after, elsewhere.
         **{key: trained[key] for key in ("commit", "versions", "host", "started")},
@@ -197,10 +207,10 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "wall_s": round(trained["train"]["wall_s"] + time.monotonic() - began, 2),
         "log": log,
     }
-    validate(record, "record", f"the record of {run}, seed {seed}")
-    # A million numbers nobody reads by eye: unindented, json writes them ten times as fast.
-    write_atomic(folder / "detections.json", json.dumps(found, allow_nan=False))
-    write_json(folder / "record.json", record)
+    what = f"the record of {run}, seed {seed}"
+    validate(record, "record", what)
+    write_atomic(folder / "detections.json", detections)
+    write_record(folder / "record.json", record, "record", what)
 
 
 def table(suite: Suite, number: int) -> None:
@@ -286,4 +296,4 @@ def _readable_images(root: Path) -> Iterator[None]:
 
 
 def _categories(annotations: Path) -> list[dict[str, Any]]:
-    return list(json.loads(annotations.read_bytes())["categories"])
+    return list(read_json(annotations)["categories"])

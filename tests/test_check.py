@@ -13,6 +13,7 @@ from mkd.check import check
 from mkd.config import Suite
 from mkd.errors import UserError
 from mkd.files import sha256_file
+from mkd.provenance import seal
 from mkd.report.render import render
 
 NAMES = ("tiny-baseline", "tiny-cwd", "s-baseline")
@@ -22,10 +23,13 @@ def record(suite: Suite, run: str = "tiny-cwd") -> Path:
     return suite.results / f"runs/{run}/seed0/record.json"
 
 
-def change(path: Path, alter: Callable[[dict[str, Any]], object]) -> None:
+def change(
+    path: Path, alter: Callable[[dict[str, Any]], object], seal: Callable[..., str] | None = seal
+) -> None:
+    """Alter a record as the suite would have written it, or, unsealed, as a hand would."""
     content = json.loads(path.read_text())
     alter(content)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content | ({"sha256": seal(content)} if seal else {})))
 
 
 @pytest.fixture
@@ -128,7 +132,7 @@ def test_two_data_sets(sound: Suite) -> None:
 )
 def test_a_record_that_cannot_be_used(sound: Suite, content: str, sentence: str) -> None:
     text = record(sound).read_text().replace('"scale": "desk"', content)
-    record(sound).write_text(text)
+    record(sound).write_text(re.sub('"sha256": ".*?"', '"log": ""', text))
     problems = said(sound)
     assert sentence in problems["runs/tiny-cwd/seed0/record.json"]
     assert problems["tiny-cwd"] == "no sound record of seed 0"
