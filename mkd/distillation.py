@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
-import mkd.compat
+import mkd.compat  # noqa: F401  (before mmrazor)
 
 # isort: split
 import mmrazor.models  # noqa: F401  (registers)
