@@ -24,13 +24,11 @@ from mkd.errors import UserError
 from mkd.provenance import digest
 
 
-configfile: "config/config.yaml"
-
-
 report: "report/captions/workflow.rst"
 
 
 try:
+    # It reads config/config.yaml; Snakemake's own has what the command line replaces.
     suite = mkd_config.load(dict(config))
     edge.settings(suite)
     environment.tell_jobs(suite, workflow)

@@ -2,7 +2,7 @@
 
 import argparse
 import errno
-import json
+import io
 import os
 import shutil
 import signal
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mkd.edge import verbs as edge_verbs
 from mkd.errors import UserError
+from mkd.files import parse_json
 
 if TYPE_CHECKING:
     from mkd.config import Suite
@@ -22,6 +23,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one verb; a user's mistake is one sentence on standard error and exit code 2."""
     # A polite end unwinds the stack, so that temporary files go.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows ASCII alone shows the rest as \\u2026.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         options.call(options)
@@ -31,10 +36,16 @@ def main(arguments: list[str] | None = None) -> None:
         if (error.name or "mkd").startswith("mkd"):
             raise
         sys.exit(_complain(f"{error.name} is not installed: pip install -r envs/requirements.txt"))
+    except BrokenPipeError:
+        # Whoever read has seen enough, as `| head` does; nor may Python's own end complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (OSError, RuntimeError) as error:
         # torch reports a failed write as a RuntimeError without a number.
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _disk_is_full(error):
             sys.exit(_complain("no space left on the disk: free some and run again"))
+        if isinstance(error, OSError) and error.filename:
+            sys.exit(_complain(f"{error.filename}: {error.strerror}"))
         raise
 
 
@@ -49,20 +60,22 @@ def _complain(sentence: str) -> int:
 
 def _suite(options: argparse.Namespace) -> "Suite":
     # A device that only times an exported file has no YAML.
-    import yaml
-
     from mkd import config
+    from mkd.schemas import parse_yaml
 
     # A job of Snakemake is told what its command line replaced.
-    replace: dict[str, Any] = json.loads(os.environ.get("MKD_CONFIG", "{}"))
+    try:
+        replace: dict[str, Any] = dict(parse_json(os.environ.get("MKD_CONFIG", "{}")))
+    except (ValueError, TypeError) as error:
+        raise UserError("MKD_CONFIG, which Snakemake sets, is no JSON object: unset it") from error
     for pair in options.config:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UserError(f"--config takes key=value, not '{pair}'")
         try:
-            replace[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"--config {pair}: the value is not valid YAML") from error
+            replace[key] = parse_yaml(value)
+        except ValueError as error:
+            raise UserError(f"--config {pair[:80]}: the value is not valid YAML") from error
     return config.load(replace)
 
 
@@ -149,7 +162,7 @@ def _check(options: argparse.Namespace) -> None:
     from mkd.check import check
 
     suite = _suite(options)
-    count, problems = check(suite, options.folder or suite.results)
+    count, problems = check(suite, options.folder or suite.results, rescore=options.rescore)
     lines = _by_sentence(problems)
     print("\n".join(lines), end="\n" if lines else "")
     print(f"{count} sound records, {len(lines) or 'nothing'} to look at", file=sys.stderr)
@@ -241,6 +254,9 @@ def _parser() -> argparse.ArgumentParser:
 
     check = verb("check-results", _check, "list what in a results folder is broken or stale")
     check.add_argument("folder", type=Path, nargs="?", help="default: results of the scale")
+    check.add_argument(
+        "--rescore", action="store_true", help="score every detections.json anew, and compare"
+    )
 
     compare = verb("compare", _compare, "say what differs between two results folders")
     compare.add_argument("a", type=Path, help="a scale's results, e.g. results/reference/desk")

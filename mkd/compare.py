@@ -1,6 +1,5 @@
 """``mkd compare A B``: what differs between two results folders of one scale."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from mkd.edge import compare as edge_compare
 from mkd.errors import UserError
 from mkd.records import Records, load_folder
 from mkd.report.formats import half, number, signed
+from mkd.schemas import read_record
 
 PARTS = {
     "config": "configuration",
@@ -51,8 +51,8 @@ def compare(a: Path, b: Path) -> list[str]:
 def _read(root: Path) -> Records:
     for path in sorted(root.glob("runs/*/seed*/record.json")):
         try:
-            return load_folder(root, str(json.loads(path.read_bytes())["scale"]))
-        except (ValueError, KeyError, TypeError):
+            return load_folder(root, str(read_record(path, "record")["scale"]))
+        except UserError:
             continue
     raise UserError(f"{root} has no record: name a scale's results folder, such as results/desk")
 

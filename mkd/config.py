@@ -3,6 +3,7 @@
 Torch is not imported here: the Snakefile loads this module at every start.
 """
 
+import re
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -137,8 +138,17 @@ def _per_run(value: Any, run: Run) -> Any:
 
 
 def default_config(path: Path = ROOT / "config/config.yaml") -> dict[str, Any]:
-    """``config/config.yaml`` as it stands."""
-    return dict(read_yaml(path))
+    """``config/config.yaml`` as it stands.
+
+    Raises:
+        UserError: It cannot be read, or is no mapping.
+    """
+    settings = read_yaml(path)
+    if not isinstance(settings, dict):
+        raise UserError(
+            f"{path} has no settings: it names scale, seeds, runs, results, data and weights"
+        )
+    return settings
 
 
 def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/config.yaml") -> Suite:
@@ -154,7 +164,10 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     config = {**default_config(path), **(replace or {})}
     if isinstance(config.get("seeds"), list):
         # Snakemake's --config leaves the items of a list as strings.
-        config["seeds"] = [int(s) if str(s).isdigit() else s for s in config["seeds"]]
+        config["seeds"] = [
+            int(s) if isinstance(s, str) and re.fullmatch("[0-9]{1,10}", s) else s
+            for s in config["seeds"]
+        ]
     validate(config, "config", str(path))
     scales = path.parent / "scales"
     known = sorted(file.stem for file in scales.glob("*.yaml"))

@@ -26,12 +26,18 @@ def describe(gpus: list[str]) -> dict[str, Any]:
 
 def _cpu_name() -> str:
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in (
+            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        ):
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     with contextlib.suppress(OSError):
         # Single-board computers name the board here.
-        return Path("/proc/device-tree/model").read_text().strip("\0\n ")
+        return (
+            Path("/proc/device-tree/model")
+            .read_text(encoding="utf-8", errors="replace")
+            .strip("\0\n ")
+        )
     return platform.processor() or platform.machine()
 
 

@@ -3,6 +3,7 @@
 One function a verb of the command line; heavy imports are made by the job that needs them.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -20,8 +21,8 @@ from mkd.config import Suite
 from mkd.data import badges, coco
 from mkd.data.splits import SPLITS
 from mkd.errors import UserError
-from mkd.files import sha256_file, write_atomic, write_json
-from mkd.schemas import validate
+from mkd.files import read_json, sha256_file, write_atomic, write_json
+from mkd.schemas import validate, write_record
 
 
 def prepare_data(suite: Suite, out: Path) -> None:
@@ -187,6 +188,8 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     complexity = detectors.complexity(model, resolved["input_px"])
     with _readable_images(suite.data_root):
         found = evaluation.detect(model.eval(), resolved, suite.data_root)
+    # A million numbers nobody reads by eye: unindented, json writes them ten times as fast.
+    detections = json.dumps(found, allow_nan=False).encode()
     record: dict[str, Any] = {
         "kind": "detection",
         "schema": 1,
@@ -208,6 +211,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
             "evaluation_code": provenance.code_digest(provenance.EVALUATION),
             "evaluation_config": pipeline.evaluation_config(suite, run),
             "weights": said["weights"],
+            "detections": hashlib.sha256(detections).hexdigest(),
         },
         # Of the training: weights may be scored anew long after, elsewhere.
         **{key: said[key] for key in ("commit", "versions", "host", "started")},
@@ -216,10 +220,10 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "wall_s": round(said["train"]["wall_s"] + time.monotonic() - began, 2),
         "log": log,
     }
-    validate(record, "record", f"the record of {run}, seed {seed}")
-    # A million numbers nobody reads by eye: unindented, json writes them ten times as fast.
-    write_atomic(folder / "detections.json", json.dumps(found, allow_nan=False))
-    write_json(folder / "record.json", record)
+    what = f"the record of {run}, seed {seed}"
+    validate(record, "record", what)
+    write_atomic(folder / "detections.json", detections)
+    write_record(folder / "record.json", record, "record", what)
 
 
 def table(suite: Suite, number: int) -> None:
@@ -305,4 +309,4 @@ def _readable_images(root: Path) -> Iterator[None]:
 
 
 def _categories(annotations: Path) -> list[dict[str, Any]]:
-    return list(json.loads(annotations.read_bytes())["categories"])
+    return list(read_json(annotations)["categories"])

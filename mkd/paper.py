@@ -232,7 +232,7 @@ def _records(
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Rows of a CSV file, each with its place; columns outside both sets are refused."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: it holds a part of the paper's figures") from error
     reader = csv.DictReader(text.splitlines())

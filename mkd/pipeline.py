@@ -50,6 +50,7 @@ TABLE_MODULES = (
     "records",
     "report/formats",
     "runs",
+    "schemas",
     "stats",
     "tables",
 )
@@ -93,7 +94,11 @@ def config_arguments(suite: Suite) -> str:
 def replaced(suite: Suite) -> dict[str, Any]:
     """What of ``config/config.yaml`` the command line replaced."""
     default = default_config()
-    return {key: value for key, value in suite.config.items() if value != default[key]}
+    return {
+        key: value
+        for key, value in suite.config.items()
+        if key not in default or value != default[key]
+    }
 
 
 def run_path(suite: Suite, run: str, seed: int | str, name: str) -> str:

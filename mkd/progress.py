@@ -3,7 +3,6 @@
 Torch is not imported here: the Snakefile loads this module at every start.
 """
 
-import json
 import re
 import time
 from collections.abc import Sequence
@@ -12,9 +11,13 @@ from pathlib import Path
 
 from mkd import pipeline
 from mkd.config import Suite
+from mkd.errors import UserError
+from mkd.files import read_json
 from mkd.runs import Run
 
-LINE = re.compile(r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?\btime: (\S+).*?\bloss: (\S+)")
+LINE = re.compile(
+    r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?\btime: (\d+(?:\.\d+)?).*?\bloss: (\S+)"
+)
 """A line of mmengine's LoggerHook: epoch, iteration in it and of it, seconds of one, total loss."""
 
 TAIL_BYTES = 2**16
@@ -87,9 +90,10 @@ def is_done(suite: Suite, run: str, seed: int) -> bool:
     """Whether a training has ended well, with today's configuration and code."""
     path = Path(pipeline.run_path(suite, run, seed, "train.json"))
     try:
-        digests = json.loads(path.read_bytes())["digests"]
-    except (OSError, ValueError, KeyError, TypeError):
+        trained = read_json(path)
+    except UserError:
         return False
+    digests = trained.get("digests") if isinstance(trained, dict) else None
     weights = path.with_name("weights.pth")
     return bool(weights.exists() and digests == pipeline.training_digests(suite, run, seed))
 

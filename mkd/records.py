@@ -3,14 +3,14 @@
 A record that cannot be used is named and left out; it never stops the rest.
 """
 
-import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mkd.edge import records as edge_records
 from mkd.errors import UserError
-from mkd.schemas import validate
+from mkd.schemas import read_record
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,12 @@ def load_folder(root: Path, scale: str) -> Records:
     """
     by_run: dict[str, dict[int, dict[str, Any]]] = {}
     problems = []
-    for path in sorted(root.glob("runs/*/seed*/record.json")):
-        where = str(path.relative_to(root))
+    for path in sorted(folder / "record.json" for folder in root.glob("runs/*/seed*")):
+        # A link that leads nowhere does not exist, and is there.
+        if not os.path.lexists(path):
+            continue
         try:
-            record = json.loads(path.read_bytes())
-            validate(record, "record", where)
+            record = read_record(path, "record")
             said = (record["scale"], record["run"], f"seed{record['seed']}")
             if said != (scale, path.parts[-3], path.parts[-2]):
                 raise UserError(
@@ -94,10 +95,8 @@ def load_folder(root: Path, scale: str) -> Records:
                     "it does not belong in this folder"
                 )
             by_run.setdefault(record["run"], {})[record["seed"]] = record
-        except (ValueError, OSError) as error:
-            problems.append(Problem(where, f"not readable as JSON: {error}"))
         except UserError as error:
-            problems.append(Problem(where, str(error).removeprefix(f"{where}: ")))
+            problems.append(Problem(*edge_records.left_out(path, root, error)))
     for run, seeds in by_run.items():
         for kind in ("data", "code"):
             if len({record["digests"][kind] for record in seeds.values()}) > 1:
@@ -105,3 +104,8 @@ def load_folder(root: Path, scale: str) -> Records:
     beside = edge_records.load(root, scale)
     problems += [Problem(*problem) for problem in beside.problems]
     return Records(scale, by_run, problems, beside)
+
+
+def without_curve(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without its training curve, as the report keeps it."""
+    return {**record, "train": {k: v for k, v in record["train"].items() if k != "curve"}}

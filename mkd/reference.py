@@ -9,7 +9,8 @@ from mkd import ROOT, tables
 from mkd.config import Suite
 from mkd.edge.records import KINDS
 from mkd.errors import UserError
-from mkd.files import write_atomic
+from mkd.files import read_json, write_atomic
+from mkd.provenance import seal
 from mkd.records import Records, load_folder
 from mkd.report import formats
 from mkd.tables import Row, Table
@@ -37,9 +38,10 @@ def update(suite: Suite, source: Path, root: Path = ROOT) -> None:
         UserError: As :func:`keep` and :func:`insert`; then nothing is written.
     """
     readme = root / "README.md"
-    insert(readme.read_text(), suite.scale, "")
+    insert(readme.read_text(encoding="utf-8"), suite.scale, "")
     records = keep(suite, source, folder(suite.scale, root))
-    write_atomic(readme, insert(readme.read_text(), suite.scale, section(suite, records)))
+    text = readme.read_text(encoding="utf-8")
+    write_atomic(readme, insert(text, suite.scale, section(suite, records)))
 
 
 def keep(suite: Suite, source: Path, out: Path) -> Records:
@@ -72,8 +74,10 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
         for seed, record in seeds.items()
     }
     for path in (file for kind in KINDS for file in source.glob(f"{kind}/**/*.json")):
-        kept[path.relative_to(source).as_posix()] = fewer_samples(json.loads(path.read_bytes()))
+        kept[path.relative_to(source).as_posix()] = fewer_samples(read_json(path))
     for name, record in kept.items():
+        if "sha256" in record:
+            record["sha256"] = seal(record)
         write_atomic(out / name, json.dumps(record, separators=(",", ":")) + "\n")
     # Last: until the new ones lie there the old ones stay.
     for path in (file for part in ("runs", *KINDS) for file in out.glob(f"{part}/**/*")):
@@ -96,11 +100,15 @@ def thin(curve: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             key: stretch[-1][key]
             if key in ("iter", "epoch")
-            else float(f"{sum(point[key] for point in stretch) / len(stretch):.5g}")
+            else _mean([point[key] for point in stretch if key in point])
             for key in stretch[-1]
         }
         for stretch in stretches
     ]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(f"{sum(values) / len(values):.5g}")
 
 
 def fewer_samples(record: dict[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """The table of runs: its rows, read and checked."""
 
 import csv
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mkd import methods
 from mkd.errors import UserError
-from mkd.schemas import validate
+from mkd.schemas import parse_yaml, read_text, validate
+
+COLUMNS = ("run", "arch", "teacher", "method", "options", "tables")
+LARGEST = 1e15
+"""Of an option: whole numbers up to here are floats without loss."""
 
 # Not in mkd.architectures, whose code is part of every digest: one more reruns nothing.
 ARCHITECTURES = (
@@ -100,18 +103,10 @@ def read_runs(path: Path) -> dict[str, Run]:
     """Read the table of runs.
 
     Raises:
-        UserError: The first row that is malformed, or names an unknown thing.
+        UserError: It cannot be read, or the first row that is malformed or names an unknown thing.
     """
-    try:
-        with open(path, newline="") as handle:
-            rows = list(csv.DictReader(handle, delimiter="\t"))
-    except FileNotFoundError as error:
-        raise UserError(f"the table of runs {path} does not exist") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"the table of runs {path} cannot be read: {error}") from error
-    validate(rows, "runs", str(path))
     runs: dict[str, Run] = {}
-    for row in rows:
+    for row in _rows(path):
         name = row["run"]
         if name in runs:
             raise UserError(f"{path}: run '{name}' stands there twice: remove one row")
@@ -151,6 +146,33 @@ def read_runs(path: Path) -> dict[str, Run]:
     return runs
 
 
+def _rows(path: Path) -> list[dict[str, str]]:
+    text = read_text(path, "the table of runs")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+    try:
+        lines = [(reader.line_num, line) for line in reader if line]
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: {error}") from error
+    if not lines or sorted(lines[0][1]) != sorted(COLUMNS):
+        raise UserError(
+            f"{path}: the first line of a table of runs has the names {', '.join(COLUMNS)}, with "
+            "tabs between them"
+        )
+    if len(lines) == 1:
+        raise UserError(f"{path} has no run: add a row")
+    head, rows = lines[0][1], []
+    for number, line in lines[1:]:
+        if len(line) != len(head):
+            raise UserError(
+                f"{path}, line {number}: {len(line)} fields and not {len(head)}: put one tab "
+                "between two, and - where there is nothing to say"
+            )
+        row = dict(zip(head, line, strict=True))
+        validate(row, "run", f"{path}, line {number}")
+        rows.append(row)
+    return rows
+
+
 def _family(run: Run) -> str:
     return run.arch.rsplit("-", 1)[0]
 
@@ -167,9 +189,10 @@ def _options(path: Path, run: str, text: str) -> dict[str, Any]:
             raise UserError(f"{path}: run '{run}': option '{key}' is given twice: remove one")
         try:
             options[key] = _value(value)
-        except yaml.YAMLError as error:
+        except ValueError as error:
             raise UserError(
-                f"{path}: run '{run}': the value of option '{pair}' is not valid YAML"
+                f"{path}: run '{run}': the value of option '{pair}' is not valid YAML, or no "
+                "finite number"
             ) from error
     return options
 
@@ -177,6 +200,9 @@ def _options(path: Path, run: str, text: str) -> dict[str, Any]:
 def _value(text: str) -> Any:
     try:
         # YAML takes 1e-3, without a point, for a word.
-        return yaml.safe_load(text) if text.isdigit() else float(text)
+        value = float(text)
     except ValueError:
-        return yaml.safe_load(text)
+        return parse_yaml(text)
+    if not abs(value) < LARGEST:
+        raise ValueError(text)
+    return parse_yaml(text) if text.isdecimal() else value

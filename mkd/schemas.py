@@ -1,5 +1,8 @@
-"""YAML files and records against the schemas of ``workflow/schemas``."""
+"""YAML files and records, read strictly and checked against ``workflow/schemas``."""
 
+import math
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,36 +12,194 @@ import yaml
 
 from mkd import ROOT
 from mkd.errors import UserError
+from mkd.files import MOST_DEPTH, read_json, write_json
+from mkd.provenance import seal
 
 FOLDER = ROOT / "workflow" / "schemas"
+MOST_VALUES = 20_000
+"""Values of a YAML file with all its aliases written out."""
+MOST_BYTES = 2**20
+"""Length of a YAML file or table that is read."""
+MOST_SHOWN = 160
+"""Characters of a wrong value that are shown."""
+
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Base):
+    """YAML's safe loader that takes each key once, and words alone as keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        twice = [key for key in keys if keys.count(key) > 1]
+        if twice:
+            raise ValueError(f"the key '{twice[0]}' stands twice in {node.start_mark}")
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        wrong = [key for key in found if not isinstance(key, str)]
+        if wrong:
+            raise ValueError(f"the key {wrong[0]} is no word, put quotes around it")
+        return found
+
+
+def parse_yaml(text: str) -> Any:
+    """A YAML value of plain lists, mappings and scalars.
+
+    Raises:
+        ValueError: It is no such YAML, a key stands twice, or with its aliases written out it
+            has more than :data:`MOST_VALUES` values or nests deeper than :data:`MOST_DEPTH`.
+    """
+    try:
+        _weigh(text)
+        value = yaml.load(text, Loader=_Loader)
+        str(value).encode()
+        return value
+    # On a tag with a value that is none of its kind the loader's own code stumbles.
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except UnicodeEncodeError as error:
+        raise ValueError("half of a UTF-16 pair stands alone in it") from error
+
+
+def _weigh(text: str) -> None:
+    """Refuse what grows without end before anything of it is made."""
+    total = 0
+    sizes: dict[str, int] = {}
+    opened: list[tuple[str | None, int]] = []
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise ValueError(f"the alias *{event.anchor} stands within its own value or alone")
+            total += sizes[event.anchor]
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            if anchor:
+                sizes[anchor] = total - before
+        elif isinstance(event, yaml.NodeEvent):
+            total += 1
+            if isinstance(event, yaml.CollectionStartEvent):
+                opened.append((event.anchor, total - 1))
+            elif event.anchor:
+                sizes[event.anchor] = 1
+        if total > MOST_VALUES:
+            raise ValueError(f"it has more than {MOST_VALUES} values")
+        if len(opened) > MOST_DEPTH:
+            raise ValueError("lists or mappings lie too deep within one another")
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a small file a user writes: UTF-8, with or without a byte order mark.
+
+    Args:
+        path: The file.
+        what: What it is, for the sentence.
+
+    Raises:
+        UserError: It is missing, no file, no text, or longer than :data:`MOST_BYTES`.
+    """
+    try:
+        if not path.is_file() and path.exists():
+            raise UserError(f"{what} {path} is no file: name a file")
+        with path.open("rb") as handle:
+            content = handle.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise UserError(f"{what} {path} is longer than {MOST_BYTES >> 20} MiB: name another")
+        return content.decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(f"{what} {path} does not exist") from error
+    except OSError as error:
+        raise UserError(f"{what} {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{what} {path} cannot be read: byte {error.start} is not UTF-8, save it as UTF-8"
+        ) from error
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file.
+    """The content of a YAML file as :func:`parse_yaml` takes it.
 
     Raises:
-        UserError: It is not valid YAML.
+        UserError: It is missing, unreadable or no such YAML.
     """
     try:
-        return yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        return parse_yaml(read_text(path, "the file"))
+    except ValueError as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from error
+
+
+def _integer(_: Any, value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(_: Any, value: Any) -> bool:
+    return _integer(_, value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _pattern(_: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:
+    # Python's $ lets a line break through.
+    if isinstance(value, str) and not re.search(pattern.removesuffix("$") + r"\Z", value):
+        meant = schema.get("description", f"text of the form {pattern}")
+        yield jsonschema.ValidationError(f"{value!r} is not {meant}")
+
+
+# JSON Schema takes 1.0 for an integer, and Python NaN for a number.
+_Validator: Any = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    {"pattern": _pattern},
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _integer, "number": _number}
+    ),
+)
 
 
 @cache
 def _schema(name: str) -> Any:
-    return read_yaml(FOLDER / f"{name}.schema.yaml")
+    return _Validator(read_yaml(FOLDER / f"{name}.schema.yaml"))
 
 
 def validate(value: Any, schema: str, where: str) -> None:
     """Check a value against ``workflow/schemas/<schema>.schema.yaml``.
 
+    A number is finite, an integer is written as one, and ``pattern`` matches the whole text.
+
     Raises:
         UserError: The first thing that does not fit, and where it stands.
     """
-    error = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(_schema(schema)).iter_errors(value)
-    )
+    error = jsonschema.exceptions.best_match(_schema(schema).iter_errors(value))
     if error is not None:
         at = ".".join(str(part) for part in error.absolute_path)
-        raise UserError(f"{where}: {at + ': ' if at else ''}{error.message}")
+        words = error.message
+        if len(words) > 2 * MOST_SHOWN:
+            words = f"{words[:MOST_SHOWN]} … {words[-MOST_SHOWN:]}"
+        raise UserError(f"{where}: {at + ': ' if at else ''}{words}")
+
+
+def write_record(path: Path, record: dict[str, Any], schema: str, what: str) -> None:
+    """Write a record, whole or not at all, with the SHA-256 of its own content.
+
+    Args:
+        path: The file.
+        record: Its content; ``sha256`` in it is made anew.
+        schema: The schema it must fit.
+        what: What it is of, for the sentence.
+
+    Raises:
+        UserError: It does not fit, or cannot be written.
+    """
+    validate(record, schema, what)
+    write_json(path, {**record, "sha256": seal(record)})
+
+
+def read_record(path: Path, schema: str) -> dict[str, Any]:
+    """A record that fits its schema and is as it was written.
+
+    Raises:
+        UserError: One sentence that begins with the path and a colon.
+    """
+    record: dict[str, Any] = read_json(path)
+    validate(record, schema, str(path))
+    if "sha256" in record and record["sha256"] != seal(record):
+        raise UserError(
+            f"{path}: does not have the content it was written with: it was edited or damaged, "
+            "make it again"
+        )
+    return record

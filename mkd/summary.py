@@ -62,6 +62,6 @@ def _failed(logs: Iterable[str]) -> Iterator[str]:
 
 def _read(log: Path) -> str | None:
     try:
-        return log.read_text(errors="replace")
+        return log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None

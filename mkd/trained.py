@@ -4,13 +4,12 @@ Both say whose they are, and the second is written with the digest of the first:
 another's place without a word. Torch is not imported here before weights are read.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mkd import pipeline
 from mkd.errors import UserError
-from mkd.files import sha256_file
+from mkd.files import read_json, sha256_file
 from mkd.schemas import validate
 
 if TYPE_CHECKING:
@@ -30,15 +29,10 @@ def read(folder: Path) -> dict[str, Any]:
         UserError: It is missing, broken or of another run or seed.
     """
     path = folder / "train.json"
+    if not path.exists():
+        raise UserError(f"{path} does not exist: train the run first")
     try:
-        said: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: train the run first") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON: train the run again") from error
-    try:
+        said: dict[str, Any] = read_json(path)
         validate(said, "trained", str(path))
     except UserError as error:
         raise UserError(f"{error}: train the run again") from error

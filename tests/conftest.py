@@ -18,6 +18,7 @@ from mkd.config import Suite
 from mkd.data import badges
 from mkd.error_kinds import KINDS
 from mkd.files import sha256_file
+from mkd.provenance import seal
 from mkd.runs import Run
 
 GAIN = {
@@ -81,7 +82,7 @@ def made_up(run: Run, seed: int, scale: str = "desk") -> dict[str, Any]:
         "method": run.method,
         "options": run.options,
         "metrics": metrics,
-        "pr": {iou: [round(1 - i / 125, 4) for i in range(101)] for iou in ("50", "75")},
+        "pr": {iou: falling(six[f"AP{iou}"] / 100) for iou in ("50", "75")},
         "errors": {kind: round(9 - ap / 10 + noise, 3) for kind in KINDS},
         "params_m": 1.213,
         "macs_g": 0.0812,
@@ -101,6 +102,7 @@ def made_up(run: Run, seed: int, scale: str = "desk") -> dict[str, Any]:
             "evaluation_code": "e" * 64,
             "evaluation_config": "f" * 64,
             "weights": tag[::-1],
+            "detections": tag[4:] + tag[:4],
         },
         "commit": "0123456789abcdef0123456789abcdef01234567",
         "dirty": False,
@@ -119,12 +121,18 @@ def made_up(run: Run, seed: int, scale: str = "desk") -> dict[str, Any]:
     }
 
 
+def falling(mean: float) -> list[float]:
+    """A curve of precision at 101 recalls with a given mean."""
+    drop = min(mean, 1 - mean) / 50
+    return [round(mean + (50 - i) * drop, 4) for i in range(101)]
+
+
 def put(results: Path, record: dict[str, Any]) -> Path:
     """Lay a record where the pipeline would."""
     folder = results / record["scale"] / "runs" / record["run"] / f"seed{record['seed']}"
     folder.mkdir(parents=True)
     path = folder / "record.json"
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps({**record, "sha256": seal(record)}))
     return path
 
 

@@ -1,15 +1,17 @@
 """A user's mistakes at the command line: one sentence, exit code 2, nothing half-written."""
 
 import json
+import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from mkd import cli, detectors, weights
+from mkd import ROOT, cli, detectors, weights
 from mkd.errors import UserError
 from mkd.files import write_json
 
@@ -132,6 +134,64 @@ def test_a_teacher_of_other_channels(
     )
     assert "does not fit: 'backbone.stem.0.conv.weight' wants (8, 3, 3, 3)" in sentence
     assert left(folder) == []
+
+
+ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+
+
+@pytest.mark.parametrize("verb", ["check-results", "report", "status"])
+def test_files_are_utf_8_whatever_the_locale(
+    here: tuple[Path, list[str]], fill: Callable[..., Path], verb: str
+) -> None:
+    fill("tiny-baseline", "tiny-mkd")
+    settings = ["--config", f"results={here[0] / 'results'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mkd", verb, *settings],
+        env={**os.environ, **ASCII, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (verb == "check-results")
+    assert "is not what" not in done.stdout
+
+
+def test_the_workflow_says_a_mistake_in_one_sentence(tmp_path: Path) -> None:
+    for setting, sentence in (
+        ("results=a{b", "is not a path without braces"),
+        ("seeds=[4294967296]", "is greater than the maximum"),
+        (f"runs={tmp_path}", "is no file: name a file"),
+    ):
+        asked = ["-n", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(ROOT)]
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", *asked, "--config", setting],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1
+        assert sentence in done.stderr.strip().splitlines()[-1]
+        assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder nobody may write to, not even root."""
+    mount = tmp_path / "read-only"
+    mount.mkdir()
+    asked = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(mount)]
+    if subprocess.run(asked, capture_output=True).returncode:
+        pytest.skip("mounting a file system needs root")
+    yield mount
+    subprocess.run(["umount", "--lazy", str(mount)], check=True)
+
+
+def test_results_that_may_not_be_written(
+    read_only: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["--config", "scale=smoke", f"results={read_only}"]
+    for verb in (["report"], ["table", "--table", "1"], ["data", "--out", f"{read_only}/d.json"]):
+        data = json.dumps({"badges": f"{read_only}/badges", "coco": "coco"})
+        assert "Read-only file system" in said(capsys, *verb, *settings, f"data={data}")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from mkd import stats
 from mkd.compare import compare
 from mkd.config import Suite
 from mkd.errors import UserError
+from mkd.provenance import seal
 from mkd.records import load_folder
 
 
@@ -27,7 +28,7 @@ def shift(root: Path, run: str, *steps: float) -> None:
         path = root / f"runs/{run}/seed{seed}/record.json"
         record = json.loads(path.read_text())
         record["metrics"]["box"]["AP"] += step
-        path.write_text(json.dumps(record))
+        path.write_text(json.dumps({**record, "sha256": seal(record)}))
 
 
 def test_the_same_is_the_same(pair: tuple[Path, Path]) -> None:
@@ -41,7 +42,7 @@ def test_a_record_of_an_earlier_version_says_less(pair: tuple[Path, Path]) -> No
     for path in pair[0].glob("runs/*/seed*/record.json"):
         record = json.loads(path.read_text())
         del record["digests"]["evaluation_config"]
-        path.write_text(json.dumps(record))
+        path.write_text(json.dumps({**record, "sha256": seal(record)}))
     assert compare(*pair)[2:] == [
         "the same to the last digit in both: tiny-baseline, tiny-cwd, tiny-mkd"
     ]
@@ -79,7 +80,7 @@ def test_code_data_and_libraries_that_differ_are_named(pair: tuple[Path, Path]) 
         record = json.loads(path.read_text())
         record["digests"]["code"] = "f" * 64
         record["versions"]["torch"] = "2.15.0"
-        path.write_text(json.dumps(record))
+        path.write_text(json.dumps({**record, "sha256": seal(record)}))
     lines = compare(a, b)
     assert "training code differs in 3 of 9 shared records: tiny-cwd" in lines
     assert "torch: 2.14.1 → 2.14.1 / 2.15.0" in lines
@@ -87,7 +88,8 @@ def test_code_data_and_libraries_that_differ_are_named(pair: tuple[Path, Path]) 
 
 def test_two_scales_do_not_compare(pair: tuple[Path, Path]) -> None:
     for path in pair[1].glob("runs/*/seed*/record.json"):
-        path.write_text(path.read_text().replace('"scale": "desk"', '"scale": "lab"'))
+        record = json.loads(path.read_text()) | {"scale": "lab"}
+        path.write_text(json.dumps({**record, "sha256": seal(record)}))
     with pytest.raises(UserError, match="desk scale and .* lab scale"):
         compare(*pair)
 

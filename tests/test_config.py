@@ -1,6 +1,8 @@
 """The configuration: every mistake is one sentence, and a digest covers what decides a run."""
 
+import re
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,7 +107,7 @@ def test_unknown_run(folder: Path) -> None:
         ("d\trtmdet-tiny\t-\tmkd\t-\t1", "every other method has one"),
         ("d\trtmdet-tiny\tb\tbaseline\t-\t1", "a baseline has no teacher"),
         ("a\trtmdet-tiny\t-\tbaseline\t-\t1", "run 'a' stands there twice"),
-        ("d\trtmdet-tiny\t-\tbaseline\t-\t6", "'6' does not match"),
+        ("d\trtmdet-tiny\t-\tbaseline\t-\t6", "tables: '6' is not text of the form"),
     ],
 )
 def test_a_wrong_row_is_named(folder: Path, row: str, sentence: str) -> None:
@@ -119,6 +121,131 @@ def test_a_table_that_cannot_be_read_is_one_sentence(folder: Path) -> None:
     (folder / "runs.tsv").write_bytes("größe".encode("latin-1"))
     with pytest.raises(UserError, match="runs.tsv cannot be read"):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "first line of a table of runs has the names run, arch,"),
+        (HEAD.encode(), "has no run: add a row"),
+        (HEAD.replace("\ttables", "").encode() + b"a\n", "first line of a table of runs"),
+        ((HEAD + "a\trtmdet-tiny\t-\tbaseline\t-\n").encode(), "line 2: 5 fields and not 6"),
+        ((HEAD + "a\trtmdet-tiny\t-\tbaseline\t-\t1\t\n").encode(), "line 2: 7 fields"),
+        ((HEAD + 'a\t"rtmdet-tiny\n').encode(), "line 2: unexpected end of data"),
+        ((HEAD + '"a\n"\trtmdet-tiny\t-\tbaseline\t-\t1\n').encode(), "is not a name of small"),
+        ((HEAD + BASE + "c\trtmdet-tiny\tb\tmkd\talpha=nan\t1\n").encode(), "no finite number"),
+        ((HEAD + BASE + "c\trtmdet-tiny\tb\tmkd\talpha=1e999\t1\n").encode(), "no finite number"),
+        ((HEAD + BASE + "c\trtmdet-tiny\tb\tmkd\talpha=1 alpha=2\t1\n").encode(), "there twice"),
+        ((HEAD + BASE).encode("utf-16"), "byte 0 is not UTF-8"),
+        (HEAD.encode() + b"\xff", "is not UTF-8"),
+    ],
+)
+def test_a_malformed_table_of_runs_is_one_sentence(
+    folder: Path, content: bytes, sentence: str
+) -> None:
+    (folder / "runs.tsv").write_bytes(content)
+    with pytest.raises(UserError, match=sentence) as error:
+        load(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_a_table_of_runs_of_another_editor_is_read(folder: Path) -> None:
+    before = load(folder).runs
+    text = (folder / "runs.tsv").read_text().replace("rtmdet-s", '"rtmdet-s"')
+    (folder / "runs.tsv").write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert load(folder).runs == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"seeds": [2**32]}, "4294967296 is greater than the maximum"),
+        ({"seeds": ["9" * 5000]}, "9 … 9.* is not of type 'integer'"),
+        ({"seeds": [-1]}, "-1 is less than the minimum"),
+        ({"seeds": [True]}, "True is not of type 'integer'"),
+        ({"seeds": [1.0]}, "1.0 is not of type 'integer'"),
+        ({"seeds": ["²"]}, "is not of type 'integer'"),
+        ({"seeds": []}, "should be non-empty"),
+        ({"seeds": list(range(2000))}, "is too long"),
+        ({"results": "a{b"}, "results: 'a{b' is not a path without braces"),
+        ({"results": ""}, "results: '' is not a path"),
+        ({"results": "-r"}, "results: '-r' is not a path"),
+        ({"results": "a\nb"}, "results: 'a.nb' is not a path"),
+        ({"results": "\udcff"}, "is not a path without"),
+        ({"results": None}, "None is not of type 'string'"),
+        ({"data": None}, "data: None is not of type 'object'"),
+        ({"data": {"badges": None, "coco": "c"}}, "data.badges: None is not of type"),
+        ({"scale": "../x"}, "scale: '../x' is not a name"),
+        ({"scale": None}, "scale: None is not of type"),
+        ({"runs": "config"}, "is no file: name a file"),
+        ({"runs": "/dev/zero"}, "is no file: name a file"),
+        ({"runs": "nowhere.tsv"}, "does not exist"),
+    ],
+)
+def test_a_wrong_value_of_the_configuration_is_one_sentence(
+    folder: Path, changes: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence) as error:
+        load(folder, **changes)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 600
+
+
+BOMB = "seeds: &a [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n" + "\n".join(
+    f"x{i}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 10)}]" for i in range(9)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "has no settings"),
+        (b"[]", "has no settings"),
+        (b"scale: smoke", "is a required property"),
+        (b"- a: [", "is not valid YAML"),
+        (BOMB.encode(), "more than 20000 values"),
+        (b"seeds: &a [*a]", "stands within its own value"),
+        (b"seeds: [" + b"0," * 10**5 + b"]", "more than 20000 values"),
+        (b"[" * 10**5, "too deep"),
+        (b"a: 1\na: 2", "the key 'a' stands twice"),
+        (b"1: 2", "the key 1 is no word"),
+        (b"scale: !!python/object:os.system {}", "could not determine a constructor"),
+        (b"scale: !!bool maybe", "is not valid YAML"),
+        (b"scale: !!timestamp never", "is not valid YAML"),
+        (b"seeds: [" + b"9" * 5000 + b"]", "is not valid YAML"),
+        ("scale: größe".encode("latin-1"), "is not UTF-8"),
+        (b"x" * (2**20 + 1), "is longer than 1 MiB"),
+    ],
+)
+def test_a_malformed_configuration_is_refused_at_once(
+    folder: Path, content: bytes, sentence: str
+) -> None:
+    (folder / "config.yaml").write_bytes(content)
+    began = time.monotonic()
+    with pytest.raises(UserError, match=sentence) as error:
+        load(folder)
+    assert time.monotonic() - began < 5
+    assert "\n" not in str(error.value)
+    (folder / "config.yaml").unlink()
+    with pytest.raises(UserError, match="does not exist"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "value", [".nan", ".inf", "-.inf", "0", "-1", "1.0e+9", "'x'", "null", "[]"]
+)
+@pytest.mark.parametrize("key", ["width", "lr", "input_px", "epochs", "weight_decay"])
+def test_a_setting_that_is_no_sound_number_is_one_sentence(
+    folder: Path, key: str, value: str
+) -> None:
+    if (key, value) == ("weight_decay", "0"):
+        pytest.skip("none at all is a choice")
+    path = folder / "scales/smoke.yaml"
+    text, count = re.subn(rf"(?m)^( *{key}): .*$", rf"\g<1>: {value}", path.read_text())
+    assert count
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"smoke\.yaml: .*{key}"):
+        load(folder, scale="smoke")
 
 
 def test_a_run_of_the_name_of_a_longer_trained_teacher_is_not_replaced(folder: Path) -> None:

@@ -1,12 +1,15 @@
 """What an exported file says of itself: one JSON value among its ONNX metadata.
 
-Only the standard library is imported here.
+Only the standard library is needed.
 """
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+
+from mkd.errors import UserError
+from mkd.files import parse_json
 
 KEY = "mkd"
 """Name of the entry in the file's ``metadata_props``."""
@@ -52,13 +55,22 @@ class Card:
 
 
 def loads(text: str | None, path: Path) -> Card:
-    """The card of a file; one with the file's name alone where the file carries none."""
+    """The card of a file; one with the file's name alone where the file carries none.
+
+    Raises:
+        UserError: It carries something else under the name.
+    """
     if text is None:
         return Card(model=path.stem)
-    value: dict[str, Any] = json.loads(text)
-    known = {field.name for field in fields(Card)}
-    value = {key: item for key, item in value.items() if key in known}
-    return Card(**{**value, "mean": tuple(value["mean"]), "std": tuple(value["std"])})
+    try:
+        value: dict[str, Any] = parse_json(text)
+        known = {field.name for field in fields(Card)}
+        value = {key: item for key, item in value.items() if key in known}
+        return Card(**{**value, "mean": tuple(value["mean"]), "std": tuple(value["std"])})
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} describes itself in a way that `mkd export` does not: export it again"
+        ) from error
 
 
 def detector_path(path: Path) -> Path:

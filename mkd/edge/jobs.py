@@ -1,6 +1,5 @@
 """The exporting jobs: a model of Table 1 with its complexity, a trained run with its AP."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,9 +20,9 @@ from mkd.edge import suite as edge
 from mkd.edge.card import Card, precision_path
 from mkd.edge.frame import prepare
 from mkd.errors import UserError
-from mkd.files import sha256_file, write_json
+from mkd.files import read_json, sha256_file
 from mkd.jobs import read_trained
-from mkd.schemas import validate
+from mkd.schemas import read_record, write_record
 
 CHECKED_IMAGES = 2
 """Val images on which an export is compared with torch."""
@@ -65,8 +64,7 @@ def export_model(
             **provenance.commit(),
             "versions": provenance.versions(),
         }
-        validate(found, "complexity", f"the complexity record of {model}")
-        write_json(record, found)
+        write_record(record, found, "complexity", f"the complexity record of {model}")
     return difference
 
 
@@ -137,7 +135,7 @@ def export_run(
         "arch": card.arch,
         "width": card.width,
         "input_px": card.input_px,
-        "torch": json.loads((folder / "record.json").read_bytes())["metrics"]["box"],
+        "torch": read_record(folder / "record.json", "record")["metrics"]["box"],
         "graph": provenance.digest(graph.signature(out)),
         "files": scored,
         "onnx": {
@@ -152,8 +150,7 @@ def export_run(
         "started": started.isoformat(timespec="seconds"),
         "wall_s": round(time.monotonic() - began, 2),
     }
-    validate(found, "exported", f"the record of the exported run {run}")
-    write_json(record, found)
+    write_record(record, found, "exported", f"the record of the exported run {run}")
     return difference
 
 
@@ -166,8 +163,8 @@ def read_frames(suite: Suite, split: str, count: int) -> list[NDArray[np.uint8]]
     annotations, folder = SPLITS[suite.settings["data"]["kind"]][split]
     path = suite.data_root / annotations
     try:
-        names = [image["file_name"] for image in json.loads(path.read_bytes())["images"]]
-    except (OSError, ValueError, KeyError) as error:
+        names = [image["file_name"] for image in read_json(path)["images"]]
+    except (UserError, LookupError, TypeError) as error:
         raise UserError(
             f"{path} is missing or is no COCO annotation file: run `mkd data` first"
         ) from error

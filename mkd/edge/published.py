@@ -14,8 +14,8 @@ from mkd.edge import suite as edge
 from mkd.edge import zoo
 from mkd.edge.models import MODELS
 from mkd.errors import UserError
-from mkd.files import sha256_file, write_json
-from mkd.schemas import validate
+from mkd.files import sha256_file
+from mkd.schemas import write_record
 
 
 def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
@@ -73,5 +73,4 @@ def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
         "started": started.isoformat(timespec="seconds"),
         "wall_s": round(time.monotonic() - began, 2),
     }
-    validate(record, "published", f"the record of the published {model}")
-    write_json(out, record)
+    write_record(out, record, "published", f"the record of the published {model}")

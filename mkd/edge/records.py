@@ -1,13 +1,11 @@
 """The only reader of the edge suite's records, one folder a kind: :data:`KINDS`."""
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mkd.errors import UserError
-from mkd.schemas import validate
+from mkd.schemas import read_record
 
 KINDS = ("complexity", "exported", "latency", "published")
 SETTINGS = (("tensorrt", "fp16"), ("cuda", "fp16"), ("cpu", "fp32"))
@@ -103,38 +101,31 @@ def load(root: Path, scale: str) -> EdgeRecords:
         scale: Its scale; a latency record may say so or be of no scale.
     """
     records = EdgeRecords()
-    for kind in KINDS:
-        for where, found in _each(root, kind, records.problems):
-            if kind == "complexity":
-                records.complexity[found["model"]] = found
-            elif found["scale"] not in (scale, None):
-                records.problems.append(
-                    (where, f"is of scale {found['scale']}: it does not belong in this folder")
-                )
-            elif kind == "exported":
-                records.exported[found["run"]] = found
-            elif kind == "published":
-                records.published[found["model"]] = found
-            else:
-                records.latency.append(found)
-                if not found["passed"]:
-                    records.problems.append(
-                        (where, "was timed on a machine that was not quiet: time it again")
-                    )
+    for path in (file for kind in KINDS for file in sorted(root.glob(f"{kind}/**/*.json"))):
+        kind = path.relative_to(root).parts[0]
+        try:
+            record = read_record(path, kind)
+            if kind != "complexity" and record["scale"] not in (scale, None):
+                raise UserError(f"is of scale {record['scale']}: it does not belong in this folder")
+            # Whoever carries a latency here names its file.
+            name = record["run" if kind == "exported" else "model"]
+            if kind != "latency" and path != root / kind / f"{name}.json":
+                raise UserError(f"speaks of {name}: it does not belong in this file")
+        except UserError as error:
+            records.problems.append(left_out(path, root, error))
+            continue
+        if kind == "latency":
+            records.latency.append(record)
+            if not record["passed"]:
+                words = "was timed on a machine that was not quiet: time it again"
+                records.problems.append((path.relative_to(root).as_posix(), words))
+        else:
+            found: dict[str, Any] = getattr(records, kind)
+            found[name] = record
     return records
 
 
-def _each(
-    root: Path, kind: str, problems: list[tuple[str, str]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sorted(root.glob(f"{kind}/**/*.json")):
-        where = str(path.relative_to(root))
-        try:
-            record = json.loads(path.read_bytes())
-            validate(record, kind, where)
-        except (ValueError, OSError) as error:
-            problems.append((where, f"not readable as JSON: {error}"))
-        except UserError as error:
-            problems.append((where, str(error).removeprefix(f"{where}: ")))
-        else:
-            yield where, record
+def left_out(path: Path, root: Path, error: UserError) -> tuple[str, str]:
+    """Where a record lies that cannot be used, and why."""
+    where = str(path.relative_to(root)).encode(errors="backslashreplace").decode()
+    return where, str(error).removeprefix(f"{path}: ")

@@ -22,7 +22,7 @@ from mkd import host
 from mkd.edge.card import detector_path
 from mkd.edge.timing import Settings
 from mkd.errors import UserError
-from mkd.files import sha256_file
+from mkd.files import read_json, sha256_file
 
 LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "numpy")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -145,7 +145,7 @@ def _process(path: Path, settings: Settings, cpus: list[int]) -> dict[str, Any]:
             raise UserError(
                 f"the timing process of {path} ended with {done.returncode} and no answer: {last}"
             )
-        found: dict[str, Any] = json.loads(answer.read_text())
+        found: dict[str, Any] = read_json(answer)
     if "error" in found:
         raise UserError(found["error"])
     return found

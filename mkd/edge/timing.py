@@ -255,7 +255,7 @@ def _peak_mb() -> float:
     """Largest resident memory of this process so far, in MiB."""
     try:
         # getrusage would answer with the parent's peak where that was larger.
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
         return round(int(status.partition("VmHWM:")[2].split()[0]) / 2**10, 1)
     except (OSError, IndexError):
         unit = 2**20 if sys.platform == "darwin" else 2**10
@@ -273,7 +273,7 @@ def main() -> None:
         found = run(Path(request["path"]), Settings(**request["settings"]))
     except UserError as error:
         found = {"error": str(error)}
-    answer.write_text(json.dumps(found))
+    answer.write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 from mkd.edge.card import PRECISIONS
 from mkd.errors import UserError
 from mkd.files import write_json
+from mkd.provenance import seal
 
 
 def add(verb: Callable[..., argparse.ArgumentParser], suite: Callable[..., Any]) -> None:
@@ -102,7 +103,7 @@ def _latency(options: argparse.Namespace) -> None:
     record = run.measure(options.file, settings, options.scale)
     _validate(record)
     out = options.out or options.file.with_name(f"{options.file.stem}-{options.provider}.json")
-    write_json(out, record)
+    write_json(out, {**record, "sha256": seal(record)})
     print(json.dumps({"record": str(out)}) if not sys.stdout.isatty() else f"record: {out}")
     print(run.line(record), file=sys.stderr)
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from mmengine.dataset import Compose
 
-from mkd.files import write_json
+from mkd.files import read_json, write_json
 from mkd.losses.common import spatial_attention
 from mkd.report import qualitative
 
@@ -98,7 +98,7 @@ def make(images: Path, annotations: Path, runs: Mapping[str, Sequence[Path]], ou
     Raises:
         UserError: A file is missing, cannot be read or does not fit.
     """
-    truth = qualitative.read(annotations)
+    truth = read_json(annotations)
     names = {category["id"]: category["name"] for category in truth["categories"]}
     boxes: dict[int, list[Image]] = {}
     for annotation in truth["annotations"]:

@@ -198,10 +198,17 @@ def tex(text: str) -> str:
     return "".join(_LATEX.get(char, char) for char in text)
 
 
+def files(table: Table, summary: str) -> dict[str, str]:
+    """The files of a table: ``table<N>.csv``, ``.md`` and ``.tex`` → content."""
+    return {
+        f"table{table.number}.csv": frame(table).to_csv(index=False),
+        f"table{table.number}.md": markdown(table, summary),
+        f"table{table.number}.tex": latex(table, summary),
+    }
+
+
 def write_tables(tables: list[Table], summary: str, folder: Path) -> None:
-    """Write ``table<N>.{csv,md,tex}`` for each table into ``folder``."""
+    """Write the :func:`files` of each table into ``folder``."""
     for table in tables:
-        stem = folder / f"table{table.number}"
-        write_atomic(stem.with_suffix(".csv"), frame(table).to_csv(index=False))
-        write_atomic(stem.with_suffix(".md"), markdown(table, summary))
-        write_atomic(stem.with_suffix(".tex"), latex(table, summary))
+        for name, content in files(table, summary).items():
+            write_atomic(folder / name, content)

@@ -1,6 +1,6 @@
 """The list of figures on the page, in order, each with its panels, legend and caption."""
 
-import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from markupsafe import Markup
 
 from mkd import ROOT
 from mkd.config import Suite
+from mkd.errors import UserError
+from mkd.files import read_json
 from mkd.records import Problem, Records
 from mkd.report import attention_view, breakdown, curves, figures, pictures, spectrum
 from mkd.report.figures import Panel
@@ -19,7 +21,7 @@ CAPTIONS = ROOT / "report" / "captions"
 
 def caption(name: str, **values: str) -> str:
     """A caption file as one paragraph; ``{name}`` in it is filled from ``values``."""
-    text = " ".join((CAPTIONS / f"{name}.rst").read_text().split())
+    text = " ".join((CAPTIONS / f"{name}.rst").read_text(encoding="utf-8").split())
     return text.format(**values).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
@@ -93,11 +95,15 @@ def _drawn(
 ) -> Any:
     """What ``draw`` makes of ``figures/<name>.json``; ``nothing`` where that is not there."""
     path = results / "figures" / f"{name}.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return nothing
     try:
-        return draw(json.loads(path.read_bytes()))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        where = str(path.relative_to(results))
-        problems.append(Problem(where, f"not the figure's data: {error!r}"))
-        return nothing
+        return draw(read_json(path))
+    except UserError as error:
+        words = str(error).removeprefix(f"{path}: ")
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        words = repr(error)
+    problems.append(
+        Problem(path.relative_to(results).as_posix(), f"not the figure's data: {words}")
+    )
+    return nothing

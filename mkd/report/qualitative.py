@@ -1,7 +1,6 @@
 """Which val images the report shows, and what each detector got right on them."""
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import cv2
 import numpy as np
 
 from mkd.errors import UserError
-from mkd.files import write_json
+from mkd.files import read_json, write_json
 
 IOU = 0.5
 SCORE = 0.3
@@ -38,8 +37,8 @@ def make(images: Path, annotations: Path, detections: Mapping[str, Path], out: P
     Raises:
         UserError: A file is missing or cannot be read.
     """
-    truth = read(annotations)
-    found = {name: read(path)["bbox"] for name, path in detections.items()}
+    truth = read_json(annotations)
+    found = {name: read_json(path)["bbox"] for name, path in detections.items()}
     names = {category["id"]: category["name"] for category in truth["categories"]}
     shown = []
     for image in choose(truth):
@@ -148,17 +147,3 @@ def embed(pixels: np.ndarray) -> str:
         pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     coded = cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, 80])[1]
     return "data:image/webp;base64," + base64.b64encode(coded.tobytes()).decode()
-
-
-def read(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        UserError: The file is missing or broken.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from error

@@ -15,7 +15,7 @@ from mkd.check import comparable
 from mkd.config import Suite
 from mkd.files import write_atomic, write_json
 from mkd.names import slug
-from mkd.records import Problem, Records, load_records
+from mkd.records import Problem, Records, load_records, without_curve
 from mkd.report import audit_view, formats, latency, verdict_view
 from mkd.report.entries import coverage, entries
 from mkd.report.gallery import caption, gallery
@@ -114,8 +114,10 @@ def typeset(text: str) -> Markup:
 
 def _assets() -> dict[str, Any]:
     static = FOLDER / "static"
-    style = "".join((static / name).read_text() for name in ("figures.css", "report.css"))
-    script = (static / "report.js").read_text()
+    style = "".join(
+        (static / name).read_text(encoding="utf-8") for name in ("figures.css", "report.css")
+    )
+    script = (static / "report.js").read_text(encoding="utf-8")
     digest = hashlib.sha256(script.encode()).digest()
     return {
         "style": Markup(style),
@@ -153,8 +155,6 @@ def _data(
             for number, table in made.items()
         },
         "records": [
-            {**record, "train": {k: v for k, v in record["train"].items() if k != "curve"}}
-            for seeds in records.by_run.values()
-            for record in seeds.values()
+            without_curve(record) for seeds in records.by_run.values() for record in seeds.values()
         ],
     }

@@ -12,6 +12,7 @@ import pytest
 
 from mkd import stats
 from mkd.config import Suite
+from mkd.provenance import seal
 from mkd.records import load_records
 from mkd.report import formats
 from mkd.report.render import render, typeset
@@ -176,7 +177,7 @@ def test_seeds_on_different_data_are_flagged_and_shown(
     path = results / "desk/runs/tiny-baseline/seed2/record.json"
     record = json.loads(path.read_text())
     record["digests"]["data"] = "f" * 64
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps({**record, "sha256": seal(record)}))
     made = page(suite)
     assert "tiny-baseline: its seeds differ in their data digest" in squeezed(made.text["problems"])
     assert "3 of 3 seeds" in made.text["run-tiny-baseline"]
@@ -214,7 +215,7 @@ def test_every_string_of_a_record_is_escaped(suite: Suite, fill: Callable[..., P
         record["options"] = {EVIL: EVIL}
         record["host"][EVIL] = EVIL
         record["train"]["curve"] = [{**p, f"loss_{EVIL}": 1.0} for p in record["train"]["curve"]]
-        path.write_text(json.dumps(record))
+        path.write_text(json.dumps({**record, "sha256": seal(record)}))
     evil = Run("tiny-evil", "rtmdet-tiny", "s-baseline", "mkd", {"x": EVIL}, (1,))
     made = page(replace(suite, runs={**suite.runs, evil.id: evil}))
     assert load_records(results, "desk").problems == []
