@@ -38,6 +38,8 @@ TRAINING = (
     "recipe",
     "training",
     "weights",
+    "data/annotations",
+    "data/dataset",
     "data/splits",
     "compat/ops",
 )
@@ -48,6 +50,8 @@ EVALUATION = (
     "error_kinds",
     "evaluation",
     "weights",
+    "data/annotations",
+    "data/dataset",
     "data/splits",
     "compat/ops",
 )

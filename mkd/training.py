@@ -26,8 +26,10 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from numpy._core import multiarray
 
+import mkd.data.dataset
 import mkd.optimizer  # noqa: F401  (registers)
 from mkd import averaging, history, recipe, weights
+from mkd.architectures import has_masks
 from mkd.data import splits
 from mkd.errors import UserError
 
@@ -141,12 +143,13 @@ def runner_config(
     settings = resolved["train"]
     epochs, second_stage = settings["epochs"], settings["second_stage_epochs"]
     on_gpu = settings["device"] == "cuda"
+    masks = has_masks(resolved["arch"])
     first, second = detectors.train_pipelines(
         resolved["arch"],
         resolved["input_px"],
         settings["mosaic"],
         settings["resize_ratio"],
-        bitmap_masks=resolved["data"]["kind"] == "badges",
+        bitmap_masks=masks and splits.bitmap_masks(data_root, resolved["data"]["kind"]),
     )
     hooks: list[dict[str, Any]] = [
         {"type": "EpochSeedHook", "seed": resolved["seed"]},
@@ -198,7 +201,7 @@ def runner_config(
             "drop_last": True,
             "sampler": {"type": "DefaultSampler", "shuffle": True},
             "dataset": splits.dataset_config(
-                resolved["data"], data_root, "train", classes, pipeline=first
+                resolved["data"], data_root, "train", classes, first, masks
             ),
         },
         train_cfg={"by_epoch": True, "max_epochs": epochs, "val_interval": epochs + 1},

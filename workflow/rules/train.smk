@@ -1,7 +1,7 @@
 rule pretrain:
     """The backbone of one size, pretrained on crops where the scale has no ImageNet weights."""
     input:
-        rules.data.output,
+        data=rules.data.output,
     output:
         f"{RESULTS}/pretrained/{{size}}.pth",
     log:
@@ -14,10 +14,20 @@ rule pretrain:
     params:
         settings=lambda wildcards: pipeline.pretraining(suite, wildcards.size),
         code=provenance.code_digest(
-            ["architectures", "detectors", "pretraining", "weights", "compat/ops"]
+            [
+                "architectures",
+                "data/annotations",
+                "data/dataset",
+                "data/splits",
+                "detectors",
+                "pretraining",
+                "weights",
+                "compat/ops",
+            ]
         ),
     shell:
-        "python -m mkd pretrain --size {wildcards.size} --out {output:q} > {log:q} 2>&1"
+        "python -m mkd pretrain --size {wildcards.size} --data {input.data:q}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule train:
