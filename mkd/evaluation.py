@@ -122,18 +122,19 @@ def score(annotations: Path, detections: dict[str, list[Any]]) -> dict[str, dict
         each kind of error (:mod:`mkd.error_kinds`). ``pr``, where there are boxes and objects:
         the precision at COCO's 101 recalls for each of :data:`CURVES`, mean over categories.
     """
-    coco = COCO(truth(read(annotations), "segm" in detections))
+    objects = truth(read(annotations), "segm" in detections)
+    coco = COCO(objects.content)
     metrics: dict[str, dict[str, Any]] = {}
     found: dict[str, Any] = {
         "metrics": metrics,
-        "errors": error_kinds.errors(coco.dataset, detections["bbox"]),
+        "errors": error_kinds.errors(objects.content, objects.number(detections["bbox"])),
     }
     for kind, name in (("bbox", "box"), ("segm", "mask")):
         if kind not in detections:
             continue
         # A copy, as scoring turns the text of an RLE into bytes; by way of JSON at a fifth of
         # the time of deepcopy.
-        loaded = coco.loadRes(json.loads(json.dumps(detections[kind])))
+        loaded = coco.loadRes(objects.number(json.loads(json.dumps(detections[kind]))))
         evaluation = COCOeval_faster(coco, loaded, iouType=kind, print_function=lambda *_: None)
         evaluation.run()
         metrics[name] = {

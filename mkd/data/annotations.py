@@ -5,7 +5,9 @@ scored. So a detector that says what it was taught scores 100.
 """
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from mkd.errors import UserError
 
 Item = Mapping[str, Any]
 
+NESTING = 1000
+"""Python's own limit of recursion, that of the JSON reader too."""
 FARTHEST = 1e5
 """Coordinates of an outline, px: beyond, drawing it takes minutes and gigabytes."""
 
@@ -26,12 +30,17 @@ def read(path: Path) -> Any:
     Raises:
         UserError: The file is missing, is not JSON, or names a key twice.
     """
+    content, limit = read_bytes(path), sys.getrecursionlimit()
+    # Libraries raise the limit; then JSON nested deeper than the stack is high ends the process.
+    sys.setrecursionlimit(min(limit, NESTING))
     try:
-        return json.loads(read_bytes(path), object_pairs_hook=_once)
+        return json.loads(content, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is not valid JSON ({error}): it may be cut off, fetch or generate it again"
         ) from error
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -151,29 +160,67 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < 1e9
 
 
-def truth(content: Item, masks: bool) -> dict[str, Any]:
-    """What detections are scored against.
+@dataclass(frozen=True)
+class Truth:
+    """What detections are scored against, under ids of its own.
 
-    COCO's tools take an object with the id 0 for one that was not found: ids count from 1 here.
+    COCO's tools take an object with the id 0 for one that was not found, and cannot hold every id
+    JSON can: all ids count from 1 here, images and categories in the order of their own.
+
+    Attributes:
+        content: COCO annotations; a flawed object is a crowd.
+        images: The id of each image, by its id in the file.
+        categories: The id of each category, by its id in the file.
+    """
+
+    content: dict[str, Any]
+    images: dict[int, int]
+    categories: dict[int, int]
+
+    def number(self, detections: Iterable[Item]) -> list[dict[str, Any]]:
+        """COCO results under these ids."""
+        return [
+            {
+                **found,
+                "image_id": self.images[found["image_id"]],
+                "category_id": self.categories[found["category_id"]],
+            }
+            for found in detections
+        ]
+
+
+def truth(content: Item, masks: bool) -> Truth:
+    """A whole annotation file as detections are scored against it.
 
     Args:
-        content: A whole annotation file.
+        content: The file's content.
         masks: Whether masks are scored: each object gets its mask as RLE.
     """
-    images = {image["id"]: image for image in content["images"]}
-    found = []
+    images, categories = (
+        {key: at for at, key in enumerate(sorted(r["id"] for r in content[kind]), start=1)}
+        for kind in ("images", "categories")
+    )
+    by_id = {image["id"]: image for image in content["images"]}
+    objects = []
     for number, item in enumerate(content["annotations"], start=1):
-        image = images[item["image_id"]]
+        image = by_id[item["image_id"]]
         ignored = bool(item.get("iscrowd")) or flaw(item, image, masks) is not None
-        kept = {key: item[key] for key in ("image_id", "category_id", "bbox", "area")}
-        kept |= {"id": number, "iscrowd": int(ignored)}
+        kept = {
+            "id": number,
+            "image_id": images[item["image_id"]],
+            "category_id": categories[item["category_id"]],
+            "bbox": item["bbox"],
+            "area": item["area"],
+            "iscrowd": int(ignored),
+        }
         if masks:
             x, y, width, height = item["bbox"]
             box = [[x, y, x, y + height, x + width, y + height, x + width, y]]
             kept["segmentation"] = encode(item, image) or box
-        found.append(kept)
-    return {
-        "images": content["images"],
-        "categories": content["categories"],
-        "annotations": found,
+        objects.append(kept)
+    numbered = {
+        "images": [{**image, "id": images[image["id"]]} for image in content["images"]],
+        "categories": [{**c, "id": categories[c["id"]]} for c in content["categories"]],
+        "annotations": objects,
     }
+    return Truth(numbered, images, categories)
