@@ -28,6 +28,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmrazor.models.algorithms import FpnTeacherDistill
 
+import mkd.data.dataset  # noqa: F401  (registers)
 from mkd import methods, provenance
 from mkd.data import badges, splits
 from mkd.files import write_json

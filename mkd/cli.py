@@ -88,7 +88,7 @@ def _data(options: argparse.Namespace) -> None:
 def _pretrain(options: argparse.Namespace) -> None:
     from mkd import jobs
 
-    jobs.pretrain(_suite(options), options.size, options.out)
+    jobs.pretrain(_suite(options), options.size, options.data, options.out)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -217,6 +217,7 @@ def _parser() -> argparse.ArgumentParser:
 
     pretrain = verb("pretrain", _pretrain, "pretrain a backbone on crops of the train set")
     pretrain.add_argument("--size", required=True, help="tiny, s, m, l or x")
+    pretrain.add_argument("--data", type=Path, help="what `mkd data` wrote; default: the scale's")
     pretrain.add_argument("--out", type=Path, required=True)
 
     train = verb("train", _train, "train one run with one seed")

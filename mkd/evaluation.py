@@ -16,9 +16,11 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
+import mkd.data.dataset  # noqa: F401  (registers)
 from mkd import error_kinds
 from mkd.architectures import has_masks
 from mkd.data import splits
+from mkd.data.annotations import read, truth
 
 STATS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
 """COCO's six figures, in percent: AP over IoU .50:.05:.95, at .50, at .75, and by object area
@@ -97,7 +99,7 @@ def coco_results(
             test_dataloader=loader,
             test_cfg={},
             test_evaluator={
-                "type": "mmdet.CocoMetric",
+                "type": "mmdet.NamedCocoMetric",
                 "ann_file": str(annotations),
                 "metric": list(metric),
                 "format_only": True,
@@ -125,28 +127,26 @@ def score(annotations: Path, detections: dict[str, list[Any]]) -> dict[str, dict
         each kind of error (:mod:`mkd.error_kinds`). ``pr``, where there are boxes and objects:
         the precision at COCO's 101 recalls for each of :data:`CURVES`, mean over categories.
     """
-    truth = COCO(str(annotations))
+    objects = truth(read(annotations), "segm" in detections)
+    coco = COCO(objects.content)
     metrics: dict[str, dict[str, Any]] = {}
     found: dict[str, Any] = {
         "metrics": metrics,
-        "errors": error_kinds.errors(truth.dataset, detections["bbox"]),
+        "errors": error_kinds.errors(objects.content, objects.number(detections["bbox"])),
     }
     for kind, name in (("bbox", "box"), ("segm", "mask")):
         if kind not in detections:
             continue
-        if not detections[kind]:
-            metrics[name] = dict.fromkeys(STATS, 0.0)
-            continue
         # A copy, as scoring turns the text of an RLE into bytes; by way of JSON at a fifth of
         # the time of deepcopy.
-        loaded = truth.loadRes(json.loads(json.dumps(detections[kind])))
-        evaluation = COCOeval_faster(truth, loaded, iouType=kind, print_function=lambda *_: None)
+        loaded = coco.loadRes(objects.number(json.loads(json.dumps(detections[kind]))))
+        evaluation = COCOeval_faster(coco, loaded, iouType=kind, print_function=lambda *_: None)
         evaluation.run()
         metrics[name] = {
             stat: None if value < 0 else round(100 * float(value), 3)
             for stat, value in zip(STATS, evaluation.stats, strict=False)
         }
-        if kind == "bbox" and metrics[name]["AP"] is not None:
+        if kind == "bbox" and detections[kind] and metrics[name]["AP"] is not None:
             found["pr"] = _curves(evaluation)
     return found
 

@@ -17,11 +17,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mkd import alone, host, names, pipeline, provenance, trained
+from mkd.architectures import has_masks
 from mkd.config import Suite
 from mkd.data import badges, coco
-from mkd.data.splits import SPLITS
+from mkd.data.splits import SPLITS, classes
 from mkd.errors import UserError
-from mkd.files import read_json, sha256_file, write_atomic, write_json
+from mkd.files import sha256_file, write_atomic, write_json
 from mkd.schemas import validate, write_record
 
 
@@ -42,16 +43,56 @@ def prepare_data(suite: Suite, out: Path) -> None:
             f"{', '.join(map(str, missing))}; put the releases of these names there (cspnext: "
             "OpenMMLab's, resnet: torchvision's)"
         )
-    splits = SPLITS[data["kind"]]
-    summaries = {name: vars(coco.check(root, *split)) for name, split in splits.items()}
-    write_json(out, {"digest": coco.digest(root, *splits.values()), "splits": summaries})
+    splits, masks = SPLITS[data["kind"]], any(has_masks(run.arch) for run in suite.runs.values())
+    # First, so that what changes while it is looked at is found.
+    stamp = coco.stamp(root, *splits.values())
+    first = data.get("train_images") if data["kind"] == "coco" else None
+    summaries = {
+        "train": coco.check(root, *splits["train"], masks=masks, first=first),
+        "val": coco.check(root, *splits["val"], masks=masks, scored=True),
+    }
+    coco.check_classes(summaries["train"], summaries["val"], root)
+    _check_batches(suite, summaries["train"])
+    print(coco.table(summaries))
+    write_json(
+        out,
+        {
+            "digest": coco.digest(root, *splits.values()),
+            "stamp": stamp,
+            "splits": {name: vars(summary) for name, summary in summaries.items()},
+        },
+    )
 
 
-def pretrain(suite: Suite, size: str, out: Path) -> None:
+def _check_batches(suite: Suite, train: coco.DatasetSummary) -> None:
+    sections = [suite.section("train", run) for run in suite.runs]
+    batch = max(section["batch_size"] * section["devices"] for section in sections)
+    if train.usable < batch:
+        raise UserError(
+            f"{train.usable} images of the train set in {suite.data_root} can be learned from, "
+            f"fewer than the {batch} of one batch of scale '{suite.scale}': add images, or make "
+            "batch_size in the scale's file smaller"
+        )
+    crops = suite.settings["pretrain"]["batch_size"] if "pretrain" in suite.settings else 1
+    if train.instances < crops:
+        raise UserError(
+            f"the train set in {suite.data_root} has {train.instances} objects, fewer than the "
+            f"{crops} of one batch of the pretraining on crops: add images, or make "
+            "pretrain.batch_size in the scale's file smaller"
+        )
+
+
+def pretrain(suite: Suite, size: str, data: Path | None, out: Path) -> None:
     """Pretrain the backbone of one size on crops of the train set.
 
+    Args:
+        suite: The scale and its table of runs.
+        size: The backbone's size.
+        data: What :func:`prepare_data` wrote; None for the scale's own.
+        out: The weights file.
+
     Raises:
-        UserError: No run has that size, or the scale pretrains nothing.
+        UserError: No run has that size, the scale pretrains nothing, or the data have changed.
     """
     settings, sizes = suite.settings, pipeline.backbones(suite)
     if size not in sizes or "pretrain" not in settings:
@@ -59,6 +100,7 @@ def pretrain(suite: Suite, size: str, out: Path) -> None:
             f"scale '{suite.scale}' pretrains no backbone '{size}': "
             f"{'its sizes are ' + ', '.join(sizes) if 'pretrain' in settings else 'nor any other'}"
         )
+    _verified(suite, data or suite.results / "data.json")
     _hide_gpus(suite)
     from mkd import pretraining, weights
 
@@ -107,8 +149,9 @@ def train(
     for path in filter(None, start.values()):
         if not path.is_file():
             raise UserError(f"the weights file {path} does not exist: make or fetch it first")
+    first = os.environ.get("RANK", "0") == "0"
     inputs = {
-        "data": coco.recorded_digest(data),
+        "data": _verified(suite, data) if first else coco.recorded_digest(data),
         **{name: sha256_file(path) for name, path in start.items() if path is not None},
     }
     # Neither another configuration nor other code, data or teacher may go on from this run's
@@ -120,7 +163,6 @@ def train(
             raise UserError(f"run '{run}' has no teacher: leave --teacher out")
         teacher = trained.teacher(teacher_weights, teacher)
     work_dir = suite.results / "work" / f"{run}-seed{seed}-{key}"
-    first = os.environ.get("RANK", "0") == "0"
     with alone.hold(work_dir) if first else nullcontext(), _readable_images(suite.data_root):
         student, summary = training.train(
             resolved,
@@ -176,12 +218,12 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     began = time.monotonic()
     scored = {**provenance.commit(), "versions": provenance.versions()}
     folder, row = Path(pipeline.run_path(suite, run, seed, "")), suite.run(run)
-    said, data_digest = read_trained(suite, run, seed), coco.recorded_digest(data)
+    said, data_digest = read_trained(suite, run, seed), _verified(suite, data)
     resolved = said["config"]
     kind = resolved["data"]["kind"]
     annotations = suite.data_root / SPLITS[kind]["val"][0]
     config = detectors.model_config(
-        resolved["arch"], len(_categories(annotations)), resolved["width"]
+        resolved["arch"], len(classes(suite.data_root, kind)), resolved["width"]
     )
     model = detectors.build(config)
     trained.load(model, folder, said)
@@ -294,19 +336,20 @@ def _hide_gpus(suite: Suite) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+def _verified(suite: Suite, data: Path) -> str:
+    """The digest of the scale's data, which are those that were checked."""
+    return coco.verify(data, suite.data_root, *SPLITS[suite.settings["data"]["kind"]].values())
+
+
 @contextmanager
 def _readable_images(root: Path) -> Iterator[None]:
     """mmcv's word for an image it cannot decode, as a sentence."""
     try:
         yield
     except AssertionError as error:
-        found = re.search(r"failed to load image: (\S+)", str(error))
+        found = re.search(r"failed to load image: (.+)", str(error))
         if found is None:
             raise
         raise UserError(
             f"the image {found[1]} of the data set {root} cannot be decoded: fetch it again"
         ) from error
-
-
-def _categories(annotations: Path) -> list[dict[str, Any]]:
-    return list(read_json(annotations)["categories"])

@@ -5,7 +5,6 @@ of the train set, cut out, are told apart by a linear layer on the backbone's la
 pretraining serves every run of that backbone, teachers and students alike.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmdet.registry import DATASETS
 from mmengine.config import ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.model import BaseModel
@@ -23,7 +23,8 @@ from mmengine.runner import Runner, set_random_seed
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from mkd.data.splits import SPLITS
+import mkd.data.dataset  # noqa: F401  (registers)
+from mkd.data import splits
 from mkd.errors import UserError
 
 SEED = 0
@@ -32,7 +33,7 @@ CONTEXT = 1.2
 
 
 class CropDataset(Dataset):
-    """Square crops around the objects of a COCO train split, decoded once.
+    """Square crops around the objects a training is taught, decoded once.
 
     Args:
         root: The data set's folder.
@@ -43,23 +44,22 @@ class CropDataset(Dataset):
     """
 
     def __init__(self, root: Path, kind: str, crop_px: int) -> None:
-        annotations, images = SPLITS[kind]["train"]
-        content = json.loads((root / annotations).read_bytes())
-        labels = {item["id"]: index for index, item in enumerate(content["categories"])}
-        objects: dict[int, list[dict[str, Any]]] = {}
-        for item in content["annotations"]:
-            if not item.get("iscrowd"):
-                objects.setdefault(item["image_id"], []).append(item)
-        self.classes = len(labels)
+        self.classes = splits.classes(root, kind)
+        images = DATASETS.build(
+            splits.dataset_config({"kind": kind}, root, "train", self.classes, [])
+        )
         self.crops: list[np.ndarray] = []
         self.labels: list[int] = []
-        for image in content["images"]:
-            pixels = cv2.imread(str(root / images / image["file_name"]))
+        for at in range(len(images)):
+            image = images.get_data_info(at)
+            pixels = cv2.imread(image["img_path"])
             if pixels is None:
-                raise UserError(f"{root / images / image['file_name']} is not a readable image")
-            for item in objects.get(image["id"], []):
-                self.crops.append(_crop(pixels, item["bbox"], crop_px))
-                self.labels.append(labels[item["category_id"]])
+                raise UserError(f"{image['img_path']} is not a readable image")
+            for item in image["instances"]:
+                if not item["ignore_flag"]:
+                    x, y, right, bottom = item["bbox"]
+                    self.crops.append(_crop(pixels, [x, y, right - x, bottom - y], crop_px))
+                    self.labels.append(item["bbox_label"])
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -117,14 +117,14 @@ def pretrain(
     torch.set_num_threads(1)
     dataset = CropDataset(data_root, kind, settings["crop_px"])
     set_random_seed(SEED)
-    config = detectors.model_config(arch, dataset.classes, width)
+    config = detectors.model_config(arch, len(dataset.classes), width)
     # mmdet freezes the norms and first stages of a ResNet, which come pretrained there.
     config.backbone.update(frozen_stages=-1, norm_eval=False)
     detector = detectors.build(config)
     # One backbone serves several architectures, whatever the rest of them has drawn.
     set_random_seed(SEED)
     detectors.init_weights(detector.backbone)
-    model = BackboneClassifier(detector, dataset.classes, settings["crop_px"])
+    model = BackboneClassifier(detector, len(dataset.classes), settings["crop_px"])
     model.to(memory_format=torch.channels_last)
     steps = len(dataset) // settings["batch_size"] * settings["epochs"]
     runner = Runner(
@@ -151,7 +151,12 @@ def pretrain(
                 }
             },
             param_scheduler=[
-                {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "end": steps // 10},
+                {
+                    "type": "LinearLR",
+                    "start_factor": 0.01,
+                    "by_epoch": False,
+                    "end": max(1, steps // 10),
+                },
                 {"type": "CosineAnnealingLR", "T_max": steps, "by_epoch": False},
             ],
             default_hooks={"logger": {"type": "LoggerHook", "interval": 50}, "checkpoint": None},

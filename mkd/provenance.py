@@ -41,6 +41,8 @@ TRAINING = (
     "resume",
     "training",
     "weights",
+    "data/annotations",
+    "data/dataset",
     "data/splits",
     "compat/ops",
 )
@@ -52,6 +54,8 @@ EVALUATION = (
     "error_kinds",
     "evaluation",
     "weights",
+    "data/annotations",
+    "data/dataset",
     "data/splits",
     "compat/ops",
 )

@@ -25,6 +25,7 @@ from mmengine.runner import Runner
 
 import mkd.optimizer  # noqa: F401  (registers)
 from mkd import averaging, history, recipe, resume, weights
+from mkd.architectures import has_masks
 from mkd.data import splits
 from mkd.errors import UserError
 from mkd.plans import Plan
@@ -145,12 +146,13 @@ def runner_config(
     epochs, second_stage = settings["epochs"], settings["second_stage_epochs"]
     on_gpu = settings["device"] == "cuda"
     official = detectors.official_config(resolved["arch"])
+    masks = has_masks(resolved["arch"])
     first, second = detectors.train_pipelines(
         resolved["arch"],
         resolved["input_px"],
         settings["mosaic"],
         settings["resize_ratio"],
-        bitmap_masks=resolved["data"]["kind"] == "badges",
+        bitmap_masks=masks and splits.bitmap_masks(data_root, resolved["data"]["kind"]),
     )
     hooks: list[dict[str, Any]] = [
         {"type": "EpochSeedHook", "seed": resolved["seed"]},
@@ -198,7 +200,7 @@ def runner_config(
             "sampler": official.train_dataloader.sampler,
             "batch_sampler": official.train_dataloader.batch_sampler,
             "dataset": splits.dataset_config(
-                resolved["data"], data_root, "train", classes, pipeline=first
+                resolved["data"], data_root, "train", classes, first, masks
             ),
         },
         train_cfg={"type": "EpochBasedTrainLoop", "max_epochs": epochs},

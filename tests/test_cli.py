@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from mkd import ROOT, cli, detectors, weights
+from mkd.data import coco
+from mkd.data.splits import SPLITS
 from mkd.errors import UserError
 from mkd.files import write_json
 
@@ -37,8 +39,8 @@ def here(tmp_path: Path, smoke_data: Path) -> tuple[Path, list[str]]:
 
 def training(folder: Path, *settings: str) -> list[str]:
     """The options of a training beside its run."""
-    data = folder / "data.json"
-    write_json(data, {"digest": "d" * 64})
+    data, splits = folder / "data.json", SPLITS["badges"].values()
+    write_json(data, {"digest": coco.digest(folder / "data/48-24", *splits)})
     return ["--seed", "0", "--data", str(data), *settings]
 
 

@@ -4,57 +4,90 @@ import hashlib
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import cv2
+import numpy as np
 from PIL import Image
 
+from mkd.data import annotations as coco_annotations
+from mkd.data.annotations import encode, flaw, is_number
 from mkd.errors import UserError
+from mkd.files import sha256_file
 
-_FIELDS: dict[str, dict[str, Any]] = {
-    "images": {"id": int, "file_name": str, "width": int, "height": int},
+_FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
+    "images": {"id": (int,), "file_name": (str,), "width": (int,), "height": (int,)},
     "annotations": {
-        "id": int,
-        "image_id": int,
-        "category_id": int,
-        "bbox": list,
-        "area": int | float,
+        "id": (int,),
+        "image_id": (int,),
+        "category_id": (int,),
+        "bbox": (list,),
+        "area": (int, float),
     },
-    "categories": {"id": int, "name": str},
+    "categories": {"id": (int,), "name": (str,)},
 }
+_FLAGS = ("iscrowd", "ignore")
 # COCO's own bounds between small, medium and large, in px² of annotation area.
 _MEDIUM, _LARGE = 32**2, 96**2
+MIN_SIDE = 32
+"""mmdet's training leaves smaller images out, px."""
+MOST = 100
+"""Detections COCO's evaluation counts in an image and category."""
+_LARGEST_ID = 2**63
 
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """What one split holds: classes by id; crowd regions apart from the instances."""
+    """What one split holds: classes by id; crowd regions apart from the instances.
+
+    Attributes:
+        images: All that the file lists.
+        usable: Images with an instance that training keeps, or all where the split is scored.
+        instances: Objects that are taught, or asked for where the split is scored.
+        masks: Whether every instance has a segmentation.
+        dropped: Number of images and objects that are left out, by the reason.
+    """
 
     classes: tuple[str, ...]
     images: int
+    usable: int
     instances: int
     crowds: int
     small: int
     medium: int
     large: int
     masks: bool
-    """Whether every instance has a segmentation."""
+    dropped: dict[str, int]
 
 
 def check(
-    root: Path, annotations: str | Path, images: str | Path, decode: int | None = 32
+    root: Path,
+    annotations: str | Path,
+    images: str | Path,
+    decode: int | None = 32,
+    *,
+    masks: bool = False,
+    scored: bool = False,
+    first: int | None = None,
 ) -> DatasetSummary:
-    """Check one split, and sum it up.
+    """Check one split, and sum it up as training, or the scoring, will see it.
 
-    Every annotation record is looked at and every image file must exist; images spread evenly
-    over the split are decoded in full and compared with their annotated size.
+    Every annotation record is looked at, and of every image file its size, in the frame that a
+    viewer shows and OpenCV loads: turned as its EXIF says. Images spread evenly over the split
+    are decoded in full.
 
     Args:
         root: Folder of the data set.
         annotations: Annotation file, relative to ``root``.
         images: Folder of the images, relative to ``root``.
         decode: Number of images to decode; None for all (COCO's train2017 takes many minutes).
+        masks: Whether masks are taught and scored: every object must have one.
+        scored: Whether detections are scored on the split; else it is trained on.
+        first: Training takes that many of the images it keeps; None for all.
 
     Raises:
         UserError: A file is missing or unreadable, or the annotations do not hold together; the
@@ -62,44 +95,101 @@ def check(
     """
     path, folder = Path(root, annotations), Path(root, images)
     content = _load(path)
-    classes = _unique(content["categories"], "category", path)
-    known = _unique(content["images"], "image", path)
-    _unique(content["annotations"], "annotation", path)
+    _unique(content["categories"], "id", "category", path)
+    _unique(content["categories"], "name", "category", path)
+    _unique(content["images"], "id", "image", path)
+    _unique(content["annotations"], "id", "annotation", path)
+    known = {image["id"]: image for image in content["images"]}
+    classes = {category["id"] for category in content["categories"]}
     for item in content["annotations"]:
-        for field, ids in (("image_id", known), ("category_id", classes)):
-            if item[field] not in ids:
-                raise UserError(
-                    f"annotation {item['id']} in {path} names the {field} {item[field]}, "
-                    "which the file does not list: fetch or convert the annotations again"
-                )
-        box, area = item["bbox"], item["area"]
-        if len(box) != 4 or not all(map(_is_number, [*box, area])):
-            raise UserError(
-                f"annotation {item['id']} in {path} has the bbox {box} and the area {area}, not "
-                "[x, y, width, height] in px and a number of px²: convert the annotations again"
-            )
+        _check_item(item, known, classes, path)
     _check_files(content["images"], folder, path, decode)
 
-    instances = [item for item in content["annotations"] if not item.get("iscrowd")]
+    annotated = {item["image_id"] for item in content["annotations"]}
+    kept = [i for i, image in known.items() if scored or _is_kept(image, annotated)]
+    chosen = set(kept if scored else kept[:first])
+    dropped: Counter[str] = Counter()
+    for number, image in known.items():
+        if number not in chosen and not scored:
+            small = min(image["width"], image["height"]) < MIN_SIDE
+            what = "without an annotation" if number not in annotated else "beyond train_images"
+            dropped[f"images {f'under {MIN_SIDE} px' if small else what}"] += 1
+    instances = []
+    crowds = 0
+    for item in content["annotations"]:
+        image = known[item["image_id"]]
+        if item["image_id"] not in chosen:
+            continue
+        if masks and flaw(item, image) is None and encode(item, image) is None:
+            raise UserError(
+                f"annotation {item['id']} in {path} has no segmentation that is a polygon of three "
+                "points or more or an RLE of its image's size, and the table of runs has a "
+                "detector with masks: add the masks, or name a table of runs without"
+            )
+        why = flaw(item, image, masks)
+        if why is not None:
+            dropped[f"objects {why}"] += 1
+        elif item.get("iscrowd"):
+            crowds += 1
+        else:
+            instances.append(item)
     if not instances:
-        raise UserError(f"{path} annotates no object: there is nothing to learn or measure")
+        reasons = ", ".join(f"{count} {why}" for why, count in dropped.items())
+        raise UserError(
+            f"{path} annotates no object that can be taught or asked for"
+            f"{f' ({reasons})' if reasons else ''}: convert the annotations again"
+        )
+    if scored:
+        _check_crowding(instances, path)
     sizes = Counter((item["area"] >= _MEDIUM) + (item["area"] >= _LARGE) for item in instances)
     return DatasetSummary(
         classes=tuple(
             item["name"] for item in sorted(content["categories"], key=lambda item: item["id"])
         ),
         images=len(known),
+        usable=len(chosen) if scored else len({item["image_id"] for item in instances}),
         instances=len(instances),
-        crowds=len(content["annotations"]) - len(instances),
+        crowds=crowds,
         small=sizes[0],
         medium=sizes[1],
         large=sizes[2],
         masks=all(item.get("segmentation") for item in instances),
+        dropped=dict(dropped),
     )
 
 
+def check_classes(train: DatasetSummary, val: DatasetSummary, root: Path) -> None:
+    """Check that two splits list the same categories, in whatever order and with whatever ids.
+
+    Raises:
+        UserError: The first name that one of them lacks.
+    """
+    for has, lacks, ours, others in (
+        ("train", "val", train.classes, val.classes),
+        ("val", "train", val.classes, train.classes),
+    ):
+        for name in ours:
+            if name not in others:
+                raise UserError(
+                    f"the {has} annotations in {root} list the category {name!r} and the {lacks} "
+                    "annotations do not: categories are matched by name, give both splits the same"
+                )
+
+
+def table(splits: Mapping[str, DatasetSummary]) -> str:
+    """The splits side by side, one a line, with what is left out below."""
+    columns = ("images", "usable", "instances", "small", "medium", "large", "crowds")
+    lines = ["split  classes " + " ".join(f"{name:>9}" for name in columns)]
+    for name, split in splits.items():
+        values = " ".join(f"{getattr(split, column):>9}" for column in columns)
+        lines.append(f"{name:<6} {len(split.classes):>7} {values}")
+    for name, split in splits.items():
+        lines += [f"{name}: left out {count} {why}" for why, count in split.dropped.items()]
+    return "\n".join(lines)
+
+
 def digest(root: Path, *splits: tuple[str | Path, str | Path]) -> str:
-    """A data digest that is cheap at COCO's size: it reads no image.
+    """A digest of all that a data set is made of; it reads every image, COCO's in a minute or two.
 
     Args:
         root: Folder of the data set; its own name and place do not count.
@@ -107,18 +197,63 @@ def digest(root: Path, *splits: tuple[str | Path, str | Path]) -> str:
 
     Returns:
         SHA-256, 64 hex digits, over each split's annotation bytes and its image files' sorted
-        names and sizes in bytes; hidden files do not count.
+        names and contents, those in folders below included; hidden files do not count.
+
+    Raises:
+        UserError: An annotation file or an image folder is missing.
+    """
+    total = hashlib.sha256()
+    with ThreadPoolExecutor(2) as pool:
+        for annotations, images in splits:
+            content = coco_annotations.read_bytes(Path(root, annotations))
+            total.update(hashlib.sha256(content).digest())
+            files = sorted(_list(Path(root, images)).items())
+            contents = pool.map(lambda item: sha256_file(Path(item[1])), files)
+            for (name, _), content_digest in zip(files, contents, strict=True):
+                total.update(os.fsencode(name) + f"\0{content_digest}\n".encode())
+            total.update(b"\0")
+    return total.hexdigest()
+
+
+def stamp(root: Path, *splits: tuple[str | Path, str | Path]) -> str:
+    """A digest of the files' names, sizes and times of change, which reads none of them.
+
+    Whatever is written, replaced or copied has a new time of change, which no tool can set back.
+    The arguments are those of :func:`digest`.
 
     Raises:
         UserError: An annotation file or an image folder is missing.
     """
     total = hashlib.sha256()
     for annotations, images in splits:
-        total.update(hashlib.sha256(_read(Path(root, annotations))).digest())
-        for entry in sorted(_list(Path(root, images)), key=lambda entry: entry.name):
-            total.update(f"{entry.name}\0{entry.stat().st_size}\n".encode())
+        path = Path(root, annotations)
+        if not path.is_file():
+            coco_annotations.read_bytes(path)  # says what is wrong with it
+        for name, place in [("", str(path)), *sorted(_list(Path(root, images)).items())]:
+            state = os.stat(place)
+            total.update(os.fsencode(name) + f"\0{state.st_size} {state.st_ctime_ns}\n".encode())
         total.update(b"\0")
     return total.hexdigest()
+
+
+def verify(record: Path, root: Path, *splits: tuple[str | Path, str | Path]) -> str:
+    """The recorded digest of data that are still those ``mkd data`` checked.
+
+    Where no file has been touched since, none is read; else their digest is taken anew.
+
+    Raises:
+        UserError: The data have changed, or are missing, or the record is something else.
+    """
+    recorded = recorded_digest(record)
+    if json.loads(record.read_bytes()).get("stamp") != stamp(root, *splits) and (
+        digest(root, *splits) != recorded
+    ):
+        raise UserError(
+            f"the data in {root} have changed since `mkd data` checked them and wrote {record}: "
+            "put the earlier files back, or run `mkd data` again and then train anew "
+            "(snakemake --forcerun data)"
+        )
+    return recorded
 
 
 def recorded_digest(record: Path) -> str:
@@ -135,38 +270,35 @@ def recorded_digest(record: Path) -> str:
         ) from error
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"annotation file {path} cannot be read ({error.strerror}): "
-            "put the data set there, or set its path in the configuration"
-        ) from error
+def _list(folder: Path) -> dict[str, str]:
+    """Files of a folder and of those below: name relative to it, and path; hidden ones left out."""
+    found: dict[str, str] = {}
 
+    def look(inside: str, prefix: str, above: tuple[str, ...]) -> None:
+        real = os.path.realpath(inside)
+        if real in above:
+            return
+        for entry in os.scandir(inside):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                look(entry.path, f"{prefix}{entry.name}/", (*above, real))
+            elif entry.is_file():
+                found[prefix + entry.name] = entry.path
 
-def _list(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        return [
-            entry
-            for entry in os.scandir(folder)
-            if entry.is_file() and not entry.name.startswith(".")
-        ]
+        look(str(folder), "", ())
     except OSError as error:
         raise UserError(
             f"image folder {folder} cannot be read ({error.strerror}): "
             "put the images there, or set its path in the configuration"
         ) from error
+    return found
 
 
 def _load(path: Path) -> dict[str, list[dict[str, Any]]]:
     """The annotation file, its three lists present, filled and with all their fields."""
-    try:
-        content = json.loads(_read(path))
-    except ValueError as error:
-        raise UserError(
-            f"{path} is not valid JSON ({error}): it may be cut off, fetch or generate it again"
-        ) from error
+    content = coco_annotations.read(path)
     for kind, fields in _FIELDS.items():
         records = content.get(kind) if isinstance(content, dict) else None
         if not isinstance(records, list) or not records:
@@ -175,57 +307,121 @@ def _load(path: Path) -> dict[str, list[dict[str, Any]]]:
                 "name the right one (COCO's are instances_*.json)"
             )
         for number, record in enumerate(records):
-            held = record if isinstance(record, dict) else {}
-            wrong = [f for f, kind_of in fields.items() if not isinstance(held.get(f), kind_of)]
+            wrong = list(_wrong_fields(record, fields))
             if wrong:
                 raise UserError(
                     f"{path}: number {number} of its {kind} has no valid {', '.join(wrong)}: "
                     "convert the annotations to COCO's format of instances again"
                 )
-    return content
+    return dict(content)
 
 
-def _unique(records: list[dict[str, Any]], kind: str, path: Path) -> set[int]:
-    counts = Counter(record["id"] for record in records)
-    (common, times), *_ = counts.most_common(1)
+def _wrong_fields(record: Any, fields: Mapping[str, tuple[type, ...]]) -> Iterator[str]:
+    held = record if isinstance(record, dict) else {}
+    for name, types in fields.items():
+        value = held.get(name)
+        # A bool is an int to isinstance.
+        if type(value) not in types or (types == (int,) and abs(value or 0) >= _LARGEST_ID):
+            yield name
+    yield from (flag for flag in _FLAGS if held.get(flag) not in (None, 0, 1))
+
+
+def _check_item(
+    item: Mapping[str, Any], images: Mapping[int, Any], classes: set[int], path: Path
+) -> None:
+    for field, ids in (("image_id", images), ("category_id", classes)):
+        if item[field] not in ids:
+            raise UserError(
+                f"annotation {item['id']} in {path} names the {field} {item[field]}, "
+                "which the file does not list: fetch or convert the annotations again"
+            )
+    box, area = item["bbox"], item["area"]
+    if len(box) != 4 or not all(map(is_number, [*box, area])):
+        raise UserError(
+            f"annotation {item['id']} in {path} has the bbox {box} and the area {area}, not "
+            "[x, y, width, height] in px and a number of px²: convert the annotations again"
+        )
+
+
+def _unique(records: list[dict[str, Any]], field: str, kind: str, path: Path) -> None:
+    (common, times), *_ = Counter(record[field] for record in records).most_common(1)
     if times > 1:
         raise UserError(
-            f"{path} gives the {kind} id {common} {times} times: ids must differ, "
+            f"{path} gives the {kind} {field} {common!r} {times} times: {field}s must differ, "
             "convert or merge the annotations again"
         )
-    return set(counts)
 
 
-def _is_number(value: Any) -> bool:
-    # NaN and the infinities, which json.loads lets through, fail the comparison.
-    return isinstance(value, int | float) and abs(value) < 1e9
+def _is_kept(image: Mapping[str, Any], annotated: set[int]) -> bool:
+    return image["id"] in annotated and min(image["width"], image["height"]) >= MIN_SIDE
+
+
+def _check_crowding(instances: list[dict[str, Any]], path: Path) -> None:
+    counted = Counter((item["image_id"], item["category_id"]) for item in instances)
+    ((image, category), count), *_ = counted.most_common(1)
+    if count > MOST:
+        raise UserError(
+            f"image {image} of {path} has {count} objects of the category {category}, and COCO's "
+            f"evaluation counts {MOST} detections of a category in an image: cut the image into "
+            "smaller ones, or mark groups as crowds"
+        )
 
 
 def _check_files(
     records: list[dict[str, Any]], folder: Path, path: Path, decode: int | None
 ) -> None:
-    present = {entry.name for entry in _list(folder)}
-    # File names with a folder in them are rare, and not in the listing.
-    names = (record["file_name"] for record in records)
-    missing = [n for n in names if n not in present and not (folder / n).is_file()]
+    present = _list(folder)
+    missing = [record["file_name"] for record in records if record["file_name"] not in present]
     if missing:
         few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        odd = next((name for name in missing if not _is_plain(name)), None)
         raise UserError(
             f"{len(missing)} of the {len(records)} images of {path} are missing in {folder} "
-            f"({few}): fetch them again, or set the right image folder in the configuration"
+            f"({few}): "
+            + (
+                f"the file name {odd!r} must be a path inside that folder, without hidden parts"
+                if odd is not None
+                else "fetch them again, or set the right image folder in the configuration"
+            )
         )
     count = len(records) if decode is None else min(decode, len(records))
-    for number in range(count):
-        record = records[number * len(records) // count]
-        file = folder / record["file_name"]
+    decoded = {number * len(records) // count for number in range(count)} if count else set()
+    for number, record in enumerate(records):
+        file = Path(present[record["file_name"]])
         try:
-            with Image.open(file) as image:
-                image.load()
-                size = image.size
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"image {file} is damaged ({error}): fetch it again") from error
-        if size != (record["width"], record["height"]):
+            width, height = _size(file, number in decoded)
+        except (OSError, SyntaxError, ValueError, cv2.error, Image.DecompressionBombError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"image {file} is damaged ({reason}): fetch it again") from error
+        if (width, height) != (record["width"], record["height"]):
             raise UserError(
-                f"image {file} is {size[0]} by {size[1]} px, but {path} says {record['width']} by "
-                f"{record['height']}: images and annotations are of different data sets"
+                f"image {file} is {width} by {height} px as it is shown, turned as its EXIF says, "
+                f"but {path} says {record['width']} by {record['height']}: images and annotations "
+                "are of different data sets, or the boxes are of the unturned image"
             )
+
+
+def _is_plain(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    plain = "/".join(parts) == name and not name.startswith("/")
+    return bool(parts) and plain and not any(part.startswith(".") for part in parts)
+
+
+def _size(file: Path, decode: bool) -> tuple[int, int]:
+    """Width and height of an image as OpenCV loads it.
+
+    Raises:
+        OSError, SyntaxError, ValueError: It is no image, is cut off, or cannot be decoded.
+    """
+    with Image.open(file) as image:
+        size = image.size
+        turned = image.getexif().get(0x112, 1) != 1
+        if decode:
+            image.load()
+    if not decode and not turned:
+        return size
+    # Which tags turn an image is the decoder's to say; a header does not tell.
+    pixels = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ValueError("OpenCV cannot decode it")
+    return pixels.shape[1], pixels.shape[0]

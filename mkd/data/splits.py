@@ -3,10 +3,10 @@
 The embedded data set and COCO 2017 are read by the same code.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
+from mkd.data import annotations
 from mkd.errors import UserError
 
 SPLITS: dict[str, dict[str, tuple[str, str]]] = {
@@ -23,20 +23,26 @@ SPLITS: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def classes(root: Path, kind: str) -> tuple[str, ...]:
-    """Class names in the order of their ids, as the val annotations list them.
+    """The class names, a label being a name's place among them: in the order of the val ids.
 
     Raises:
         UserError: The annotation file is missing or broken.
     """
     path = root / SPLITS[kind]["val"][0]
     try:
-        categories = json.loads(path.read_bytes())["categories"]
-    except (OSError, ValueError, KeyError) as error:
+        categories = annotations.read(path)["categories"]
+        return tuple(item["name"] for item in sorted(categories, key=lambda item: item["id"]))
+    except (KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is missing or is no COCO annotation file: check the folder under 'data' "
+            f"{path} is no COCO annotation file: check the folder under 'data' "
             "in config/config.yaml"
         ) from error
-    return tuple(item["name"] for item in sorted(categories, key=lambda item: item["id"]))
+
+
+def bitmap_masks(root: Path, kind: str) -> bool:
+    """Whether masks are to be taught as bitmaps: some object's is RLE, which is no polygon."""
+    content = annotations.read(root / SPLITS[kind]["train"][0])
+    return any(annotations.is_rle(a) for a in content["annotations"] if not a.get("iscrowd"))
 
 
 def dataset_config(
@@ -45,8 +51,9 @@ def dataset_config(
     split: str,
     class_names: tuple[str, ...],
     pipeline: list[Any],
+    masks: bool = False,
 ) -> dict[str, Any]:
-    """mmdet's ``CocoDataset`` of one split.
+    """:class:`mkd.data.dataset.NamedCocoDataset` of one split.
 
     Args:
         data: The scale's ``data`` section; ``train_images`` of kind ``coco`` takes that many of
@@ -55,16 +62,18 @@ def dataset_config(
         split: ``train`` or ``val``.
         class_names: From :func:`classes`.
         pipeline: mmdet's transforms.
+        masks: Whether masks are taught.
     """
-    annotations, images = SPLITS[data["kind"]][split]
+    file, images = SPLITS[data["kind"]][split]
     config: dict[str, Any] = {
-        "type": "CocoDataset",
+        "type": "NamedCocoDataset",
         "data_root": str(root),
-        "ann_file": annotations,
+        "ann_file": file,
         "data_prefix": {"img": f"{images}/"},
         "metainfo": {"classes": class_names},
         "test_mode": split == "val",
         "pipeline": pipeline,
+        "masks": masks,
     }
     if split == "train":
         config["filter_cfg"] = {"filter_empty_gt": True, "min_size": 32}

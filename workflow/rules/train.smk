@@ -1,7 +1,7 @@
 rule pretrain:
     """The backbone of one size, pretrained on crops where the scale has no ImageNet weights."""
     input:
-        rules.data.output,
+        data=rules.data.output,
     output:
         f"{RESULTS}/pretrained/{{size}}.pth",
     log:
@@ -17,6 +17,9 @@ rule pretrain:
             [
                 "architectures",
                 "checkpoints",
+                "data/annotations",
+                "data/dataset",
+                "data/splits",
                 "detectors",
                 "pretraining",
                 "weights",
@@ -24,7 +27,8 @@ rule pretrain:
             ]
         ),
     shell:
-        "python -m mkd pretrain --size {wildcards.size} --out {output:q} > {log:q} 2>&1"
+        "python -m mkd pretrain --size {wildcards.size} --data {input.data:q}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule train:
