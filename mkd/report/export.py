@@ -56,7 +56,7 @@ def remove(folder: Path, name: str) -> None:
 
 def _told(figure: Figure) -> dict[str, str]:
     """Id → words of every line and mark that was drawn with some; gives them those ids."""
-    told = {}
+    told: dict[str, str] = {}
     for ax in figure.axes:
         for line in ax.lines:
             words = "".join(filter(str.isprintable, str(line.get_label())))

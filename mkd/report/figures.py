@@ -64,9 +64,7 @@ def forest(frame: pd.DataFrame, scale: str) -> Figure:
     return figure
 
 
-def _row(
-    ours: Axes, theirs: Axes, at: int, label: str, row: pd.DataFrame, scale: str
-) -> None:
+def _row(ours: Axes, theirs: Axes, at: int, label: str, row: pd.DataFrame, scale: str) -> None:
     method = row["method"].iloc[0]
     values = row.loc[row["source"] == "measured", "value"].dropna()
     # Two marks on one axis stand one above the other.

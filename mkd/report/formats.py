@@ -141,9 +141,10 @@ def _grid(table: Table) -> pd.DataFrame:
 def markdown(table: Table, summary: str) -> str:
     """The table for a README, its scale said above it and in every measured heading."""
     grid = _grid(table)
-    prefixes = {"": "", "Paper": "paper ", "Published": "published "}
+    said = {"Paper": "paper ", "Published": "published ", "": ""}
+    groups, names = (grid.columns.get_level_values(level) for level in (0, 1))
     grid.columns = pd.Index(
-        [prefixes.get(group, f"{table.scale} ") + name for group, name in grid.columns]
+        [said.get(g, f"{table.scale} ") + name for g, name in zip(groups, names, strict=True)]
     )
     title = (
         f"**Table {table.number}. {table.title}.** Measured at {table.scale} scale: {summary}. "
@@ -189,8 +190,8 @@ def latex(table: Table, summary: str) -> str:
     return f"% {' '.join(said.splitlines())}\n" + text.replace("\\\\\n", f"\\\\\n{rules}\n", 1)
 
 
-def _symbols(text: str) -> str:
-    return "".join(_SYMBOLS.get(char, char) for char in text)
+def _symbols(text: object) -> str:
+    return "".join(_SYMBOLS.get(char, char) for char in str(text))
 
 
 def write_tables(tables: list[Table], summary: str, folder: Path) -> None:

@@ -131,7 +131,8 @@ def weights(table: Table, found: pd.DataFrame, runs: Mapping[str, Run]) -> pd.Da
     alphas = {
         row.run: float(runs[row.run].options.get("alpha", 1.0))
         for row in table.rows
-        if row.method == "mkd" and row.run in runs and set(runs[row.run].options) <= {"alpha"}
+        if row.run and row.method == "mkd" and row.run in runs
+        if set(runs[row.run].options) <= {"alpha"}
     }
     made = made.assign(alpha=made["run"].map(alphas).astype(float))
     # Zero has no place on an axis of powers.
@@ -144,9 +145,7 @@ def weights(table: Table, found: pd.DataFrame, runs: Mapping[str, Run]) -> pd.Da
     return kept[kept["arch"].map(runs_of).fillna(0) >= 2]
 
 
-def by_size(
-    found: pd.DataFrame, runs: Mapping[str, Run], archs: Sequence[str]
-) -> pd.DataFrame:
+def by_size(found: pd.DataFrame, runs: Mapping[str, Run], archs: Sequence[str]) -> pd.DataFrame:
     """AP and ΔAP of small, medium and large objects of the runs that compare methods.
 
     Returns:
@@ -172,7 +171,10 @@ def losses(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
     Returns:
         Columns ``run``, ``method``, ``seed``, ``term`` (``loss_cls``, …), ``iteration``, ``value``.
     """
-    order = [*(r for r in runs if r in records.by_run), *sorted(records.by_run.keys() - runs.keys())]
+    order = [
+        *(r for r in runs if r in records.by_run),
+        *sorted(records.by_run.keys() - runs.keys()),
+    ]
     return _frame(
         (
             {

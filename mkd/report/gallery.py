@@ -113,7 +113,12 @@ def gallery(
 
 
 def plotted(
-    folder: Path, name: str, title: str, frame: pd.DataFrame, draw: Callable[..., Figure], *more: Any
+    folder: Path,
+    name: str,
+    title: str,
+    frame: pd.DataFrame,
+    draw: Callable[..., Figure],
+    *more: Any,
 ) -> dict[str, Any]:
     """A figure drawn from a frame and saved, or nothing in its place where the frame is empty.
 
@@ -133,9 +138,7 @@ def plotted(
     return _figure(name, title, body) | {"files": True}
 
 
-def _figure(
-    name: str, title: str, body: Markup | None = None, **values: str
-) -> dict[str, Any]:
+def _figure(name: str, title: str, body: Markup | None = None, **values: str) -> dict[str, Any]:
     return {"id": name, "title": title, "body": body, "caption": caption(name, **values)}
 
 

@@ -14,6 +14,7 @@ from mkd.report.formats import NOT_RUN, UNSTEADY, number
 from mkd.report.latency_figure import PRECISION_NAMES
 from mkd.tables import Row, Table
 
+
 def view(records: Records, table: Table) -> dict[str, Any]:
     """Everything the section on edge latency shows.
 

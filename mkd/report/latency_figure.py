@@ -1,10 +1,11 @@
 """AP against latency, and measured against printed latency, each in a facet of its own."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from mkd.report import style
 from mkd.report.formats import number
@@ -60,7 +61,7 @@ def scatter(frame: pd.DataFrame, scale: str) -> Figure:
     return figure
 
 
-def _keys(frame: pd.DataFrame) -> Iterable[style.Line2D]:
+def _keys(frame: pd.DataFrame) -> Iterable[Line2D]:
     methods = sorted(frame["method"].unique(), key=style.method_order)
     for method in methods:
         words = style.name(method) if method else "another detector"
@@ -71,7 +72,7 @@ def _keys(frame: pd.DataFrame) -> Iterable[style.Line2D]:
         yield hollow
 
 
-def _words(point: dict[str, Any], scale: str) -> str:
+def _words(point: Mapping[Hashable, Any], scale: str) -> str:
     name, x, y = point["label"], point["x"], point["y"]
     if point["facet"] == "paper":
         return f"{name}, paper: AP {y:.1f} at {x:.2f} ms"
@@ -79,5 +80,5 @@ def _words(point: dict[str, Any], scale: str) -> str:
         return f"{name}: paper {x:.2f} ms, here {y:.1f} ms"
     return (
         f"{name}, {PRECISION_NAMES[point['precision']]}, {point['provider'].upper()}, {scale} "
-        f"scale at {point['input_px']} px: AP {number(y)} at {x:.2f} ms"
+        f"scale at {point['input_px']:.0f} px: AP {number(y)} at {x:.2f} ms"
     )

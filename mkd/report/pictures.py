@@ -108,7 +108,13 @@ def _legend() -> Markup:
     for kind, words in entries:
         key = tag("rect", class_="halo", **place) + tag("rect", class_=f"box b-{kind}", **place)
         swatch = tag(
-            "svg", key, class_="key", viewBox="-13 -8 26 16", width=26, height=16, aria_hidden="true"
+            "svg",
+            key,
+            class_="key",
+            viewBox="-13 -8 26 16",
+            width=26,
+            height=16,
+            aria_hidden="true",
         )
         items.append(tag("li", swatch + escape(words)))
     return tag("ul", Markup("").join(items), class_="legend")

@@ -18,8 +18,9 @@ SHOWN = {
 
 
 def tidy(measured: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """One row a value: ``mask``, ``mask_ratio``, ``metric`` (of :data:`SHOWN`, ``…_expected`` by the
-    closed form) and ``value``.
+    """One row a value: ``mask``, ``mask_ratio``, ``metric`` and ``value``.
+
+    A metric is one of :data:`SHOWN`, or the same by its closed form, ``…_expected``.
 
     Args:
         measured: What :func:`mkd.losses.analysis.measure_masks` gave.
@@ -43,17 +44,14 @@ def masks(frame: pd.DataFrame) -> Figure:
             for method, words in MASKS.values()
         ],
     )
-    wide = frame.pivot(index=["mask", "mask_ratio"], columns="metric", values="value")
     for (name, (_, label, ideal)), (ax,) in zip(SHOWN.items(), cells, strict=True):
         ax.axhline(ideal, **style.reference())
         for mask, (method, words) in MASKS.items():
-            if mask not in wide.index:
-                continue
-            form = wide.loc[mask, f"{name}_expected"]
-            ax.plot(
-                form.index, form, color=style.color(method), label=f"{words}, closed form"
-            )
-            for ratio, value in wide.loc[mask, name].items():
+            here = frame[frame["mask"] == mask]
+            form = here[here["metric"] == f"{name}_expected"].set_index("mask_ratio")["value"]
+            ax.plot(form.index, form, color=style.color(method), label=f"{words}, closed form")
+            for point in here[here["metric"] == name].to_dict("records"):
+                ratio, value = point["mask_ratio"], point["value"]
                 said = (
                     f"{words}, ζ = {ratio:g}: {value:.3f} measured, "
                     f"{form[ratio]:.3f} by the closed form"

@@ -142,9 +142,7 @@ def facets(
     return figure, cells
 
 
-def point(
-    ax: Axes, x: float, y: float, method: str, words: str, *, hollow: bool = False
-) -> None:
+def point(ax: Axes, x: float, y: float, method: str, words: str, *, hollow: bool = False) -> None:
     """A method's mark that says ``words``, filled or hollow."""
     own, ground = color(method), palette()["paper"]
     ax.plot(
@@ -168,9 +166,7 @@ def measured(
     """A mean over seeds with its interval, if it has one, along x or ``upright`` along y."""
     if found.low is not None and found.high is not None:
         ends, level = [found.low, found.high], [at, at]
-        ax.plot(
-            *((level, ends) if upright else (ends, level)), color=color(method), label=words
-        )
+        ax.plot(*((level, ends) if upright else (ends, level)), color=color(method), label=words)
     point(ax, *((at, found.mean) if upright else (found.mean, at)), method, words)
 
 

@@ -230,9 +230,7 @@ def carrying(**more: Any) -> Records:
 def test_precision_recall_needs_two_methods_that_carry_it(suite: Suite) -> None:
     curve = [1.0] * 50 + [0.0] * 51
     given = carrying(pr={"50": curve, "75": curve})
-    figure = breakdown.precision_recall(
-        frames.precision_recall(given, suite.runs, ["rtmdet-tiny"])
-    )
+    figure = breakdown.precision_recall(frames.precision_recall(given, suite.runs, ["rtmdet-tiny"]))
     titles = [ax.get_title("left") for ax in figure.axes]
     assert titles == ["RTMDet-tiny, IoU 0.50", "RTMDet-tiny, IoU 0.75"]
     (line,) = (
