@@ -32,7 +32,7 @@ def precision_recall(frame: pd.DataFrame) -> Figure:
     )
     for (arch, iou), (ax,) in zip(panels, cells, strict=True):
         here = frame[(frame["arch"] == arch) & (frame["iou"] == iou)]
-        for method, seeds in here.groupby("method", sort=False):
+        for (_, method), seeds in here.groupby(["run", "method"], sort=False):
             curve = seeds.groupby("recall")["value"].mean()
             words = f"{style.name(method)}, {IOUS[iou]}: AP {100 * curve.mean():.1f}"
             ax.plot(
@@ -64,18 +64,19 @@ def errors(frame: pd.DataFrame) -> Figure:
     )
     for arch, (ax,) in zip(archs, cells, strict=True):
         here = frame[frame["arch"] == arch]
-        methods = list(here["method"].unique())
+        runs = dict(zip(here["run"], here["method"], strict=True))
         for at, (kind, words) in enumerate(KINDS.items()):
-            for i, method in enumerate(methods):
-                seeds = here[(here["kind"] == kind) & (here["method"] == method)]["value"]
+            for i, (run, method) in enumerate(runs.items()):
+                seeds = here[(here["kind"] == kind) & (here["run"] == run)]["value"]
                 lost = interval(seeds).mean if len(seeds) else 0.0
-                spot = at + (i - (len(methods) - 1) / 2) * 0.24
+                spot = at + (i - (len(runs) - 1) / 2) * min(0.24, 0.72 / len(runs))
                 said = f"{style.name(method)}, {words}: {lost:.2f} AP50"
                 ax.plot([0, lost], [spot, spot], color=style.color(method), label=said)
                 style.point(ax, lost, spot, method, said)
         ax.set_yticks(range(len(KINDS)), KINDS.values(), color=style.palette()["ink"])
         ax.set(ylim=(len(KINDS) - 0.5, -0.5), xlabel="AP50 lost")
-        ax.set_xlim(left=0)
+        # Mending one kind alone may cost a little elsewhere.
+        ax.set_xlim(left=min(0.0, here.groupby(["kind", "run"])["value"].mean().min()))
         ax.grid(axis="x")
         ax.grid(visible=False, axis="y")
     return figure

@@ -31,9 +31,9 @@ def forest(frame: pd.DataFrame, scale: str) -> Figure:
     archs = list(frame["arch"].unique())
     printed = (frame["source"] == "paper").any()
     apart = printed and scale != "paper"
-    rows = {arch: list(frame.loc[frame["arch"] == arch, "label"].unique()) for arch in archs}
+    rows = {arch: frame[frame["arch"] == arch].groupby("row", sort=False) for arch in archs}
     names = {label: "\n".join(wrap(label, 26, max_lines=2)) for label in frame["label"].unique()}
-    longest = max(len(line) for name in names.values() for line in name.splitlines())
+    longest = max(len(line) for name in names.values() for line in name.splitlines() or [""])
     figure, cells = style.facets(
         [arch_name(arch) for arch in archs],
         [ROW * len(rows[arch]) for arch in archs],
@@ -43,29 +43,29 @@ def forest(frame: pd.DataFrame, scale: str) -> Figure:
     )
     for arch, cell in zip(archs, cells, strict=True):
         ours, theirs = cell[0], cell[-1]
-        labels = rows[arch]
         for ax in dict.fromkeys(cell):
             style.zero(ax)
             ax.grid(axis="x")
             ax.grid(visible=False, axis="y")
-            ax.set_ylim(len(labels) - 0.5, -0.5)
+            ax.set_ylim(len(rows[arch]) - 0.5, -0.5)
             ax.set_yticks([])
         ours.set_yticks(
-            range(len(labels)), [names[label] for label in labels], color=style.palette()["ink"]
+            range(len(rows[arch])),
+            [names[label] for label in rows[arch]["label"].first()],
+            color=style.palette()["ink"],
         )
         ours.set_xlabel(f"ΔAP, {scale} scale")
         if apart:
             theirs.set_xlabel("ΔAP, paper")
-        for at, label in enumerate(labels):
-            row = frame[(frame["arch"] == arch) & (frame["label"] == label)]
-            _row(ours, theirs, at, label, row, scale)
+        for at, (_, row) in enumerate(rows[arch]):
+            _row(ours, theirs, at, row, scale)
     for column in range(1 + apart):
         _share([cell[column] for cell in cells], "x")
     return figure
 
 
-def _row(ours: Axes, theirs: Axes, at: int, label: str, row: pd.DataFrame, scale: str) -> None:
-    method = row["method"].iloc[0]
+def _row(ours: Axes, theirs: Axes, at: int, row: pd.DataFrame, scale: str) -> None:
+    label, method = row["label"].iloc[0], row["method"].iloc[0]
     values = row.loc[row["source"] == "measured", "value"].dropna()
     # Two marks on one axis stand one above the other.
     apart = 0.0 if ours is not theirs else 0.14

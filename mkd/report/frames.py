@@ -5,6 +5,7 @@ what was not run is empty, and a figure is drawn only from one that is not.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import pandas as pd
@@ -26,8 +27,9 @@ def metrics(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
 
     Returns:
         Columns ``run``, ``arch``, ``method``, ``name`` (of the method with its options), ``seed``,
-        ``metric`` (``box.AP``, …), ``value`` (percent) and ``delta``: to the same seed of the
-        architecture's baseline, NaN where that has none and for the baseline itself.
+        ``metric`` (``box.AP``, …), ``value`` (percent; no row where the val set has no such
+        object) and ``delta``: to the same seed of the architecture's baseline, NaN where that has
+        none and for the baseline itself.
     """
     found = _frame(
         (
@@ -45,6 +47,7 @@ def metrics(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
             for seed, record in sorted(records.by_run.get(run, {}).items())
             for kind, named in record["metrics"].items()
             for name, value in named.items()
+            if value is not None
         ),
         ("run", "arch", "method", "name", "seed", "metric", "value", "baseline"),
     )
@@ -63,9 +66,9 @@ def differences(table: Table, found: pd.DataFrame) -> pd.DataFrame:
         found: From :func:`metrics`.
 
     Returns:
-        Columns ``arch``, ``label`` (of the row), ``method``, ``run``, ``source`` (``measured`` or
-        ``paper``), ``seed`` and ``value``. A row of the paper that was not run has one measured
-        value, NaN.
+        Columns ``arch``, ``row`` (its id), ``label`` (two rows may share one), ``method``,
+        ``run``, ``source`` (``measured`` or ``paper``), ``seed`` and ``value``. A row of the paper
+        that was not run has one measured value, NaN.
     """
     metric = next(column.record for column in table.columns if column.key == "AP")
     deltas = found[found["metric"] == metric].dropna(subset="delta")
@@ -78,6 +81,7 @@ def differences(table: Table, found: pd.DataFrame) -> pd.DataFrame:
         label = row.label.removeprefix(f"{arch_name(row.arch)}+").replace("Ours", "MKD")
         shared = {
             "arch": row.arch,
+            "row": row.id,
             "label": label.replace("L_", ""),
             "method": row.method,
             "run": row.run,
@@ -86,7 +90,7 @@ def differences(table: Table, found: pd.DataFrame) -> pd.DataFrame:
         rows += [{**shared, "source": "measured", "seed": s, "value": value} for s, value in pairs]
         if printed is not None:
             rows.append({**shared, "source": "paper", "seed": None, "value": float(printed)})
-    made = _frame(rows, ("arch", "label", "method", "run", "source", "seed", "value"))
+    made = _frame(rows, ("arch", "row", "label", "method", "run", "source", "seed", "value"))
     ran = made.loc[(made["source"] == "measured") & made["value"].notna(), "arch"]
     return made[made["arch"].isin(ran)]
 
@@ -115,7 +119,9 @@ def readings(found: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:
             part = ours if len(ours) else _frame(lone, ("seed", "delta"))
             part = part[["seed", "delta"]].rename(columns={"delta": "value"})
             parts.append(
-                part.assign(arch=arch, label=label, method="mkd", run=run, source="measured")
+                part.assign(
+                    arch=arch, row=run, label=label, method="mkd", run=run, source="measured"
+                )
             )
     return _joined(parts)
 
@@ -189,7 +195,7 @@ def losses(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
             for seed, record in sorted(records.by_run[run].items())
             for point in record["train"]["curve"]
             for term, value in point.items()
-            if term.startswith("loss_") and isinstance(value, int | float)
+            if term.startswith("loss_") and isinstance(value, int | float) and isfinite(value)
         ),
         ("run", "method", "seed", "term", "iteration", "value"),
     )
@@ -205,7 +211,7 @@ def precision_recall(
 
     Returns:
         Columns ``arch``, ``run``, ``method``, ``seed``, ``iou``, ``recall`` and ``value``, of
-        architectures of which two methods or more carry it.
+        architectures of which two runs or more carry it.
     """
     return _compared(
         {**shared, "iou": iou, "recall": level / (len(curve) - 1), "value": value}
@@ -223,7 +229,7 @@ def errors(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -> p
 
     Returns:
         Columns ``arch``, ``run``, ``method``, ``seed``, ``kind`` and ``value``, of architectures of
-        which two methods or more carry it.
+        which two runs or more carry it.
     """
     return _compared(
         {**shared, "kind": kind, "value": value}
@@ -261,7 +267,7 @@ def _each(
 
 def _compared(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     made = _frame(rows, ("arch", "run", "method", "seed", "value"))
-    return made[made["arch"].map(made.groupby("arch")["method"].nunique()) >= 2]
+    return made[made["arch"].map(made.groupby("arch")["run"].nunique()) >= 2]
 
 
 def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -105,6 +105,23 @@ def test_the_papers_differences_keep_a_range_of_their_own(suite: Suite, records:
     assert measured[1] < printed[1]
 
 
+def test_two_rows_of_one_label_stay_two(suite: Suite, fill: Callable[..., Path]) -> None:
+    twin = Run("tiny-mkd-teacher-m", "rtmdet-tiny", "m-baseline", "mkd", {}, (3,))
+    third = replace(twin, id="tiny-mkd-teacher-x", teacher="x-baseline")
+    runs = {**suite.runs, twin.id: twin, third.id: third}
+    records = load_records(fill(), "desk")
+    for shift, run in enumerate((twin, third)):
+        records.by_run[run.id] = {0: {"metrics": {"box": {"AP": 30.0 + shift}}}}
+    table = tables.build(records, runs, 3)
+    frame = frames.differences(table, frames.metrics(records, runs))
+    (ours, _) = axes(figures.forest(frame, "desk"), "RTMDet-tiny")
+    labels = [label.get_text() for label in ours.get_yticklabels()]
+    assert labels.count("MKD") == 2
+    places = dict.fromkeys(marks(ours, "MKD, measured"))
+    assert len({y for _, y in places}) == 2
+    assert len({x for x, _ in places}) == 2
+
+
 def test_forest_has_no_facet_where_nothing_was_measured(suite: Suite, records: Records) -> None:
     titles = [ax.get_title("left") for ax in forest(suite, records, 1).axes]
     assert list(filter(None, titles)) == ["RTMDet-tiny", "RTMDet-s"]
@@ -238,6 +255,11 @@ def test_precision_recall_needs_two_methods_that_carry_it(suite: Suite) -> None:
     )
     assert line.get_xdata() == pytest.approx(np.linspace(0, 1, 101))
     assert list(line.get_ydata()) == curve
+    other = Run("tiny-mkd-other", "rtmdet-tiny", "m-baseline", "mkd", {}, (1,))
+    given.by_run[other.id] = {0: {"pr": {"50": [0.5] * 101, "75": curve}}}
+    frame = frames.precision_recall(given, {**suite.runs, other.id: other}, ["rtmdet-tiny"])
+    said = [line.get_label() for line in breakdown.precision_recall(frame).axes[0].lines]
+    assert sorted(said)[:2] == ["MKD, IoU 0.50: AP 49.5", "MKD, IoU 0.50: AP 50.0"]
     assert frames.precision_recall(carrying(), suite.runs, ["rtmdet-tiny"]).empty
     del given.by_run["tiny-mkd"]
     assert frames.precision_recall(given, suite.runs, ["rtmdet-tiny"]).empty
