@@ -27,7 +27,9 @@ def tidy(measured: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """
     metrics = [name + kind for name in SHOWN for kind in ("", "_expected")]
     frame = pd.DataFrame(measured)[["mask", "mask_ratio", *metrics]]
-    return frame.melt(["mask", "mask_ratio"], var_name="metric").astype({"value": float})
+    return frame.melt(["mask", "mask_ratio"], var_name="metric").astype(
+        {"mask_ratio": float, "value": float}
+    )
 
 
 def masks(frame: pd.DataFrame) -> Figure:
@@ -48,13 +50,19 @@ def masks(frame: pd.DataFrame) -> Figure:
         ax.axhline(ideal, **style.reference())
         for mask, (method, words) in MASKS.items():
             here = frame[frame["mask"] == mask]
-            form = here[here["metric"] == f"{name}_expected"].set_index("mask_ratio")["value"]
-            ax.plot(form.index, form, color=style.color(method), label=f"{words}, closed form")
-            for point in here[here["metric"] == name].to_dict("records"):
-                ratio, value = point["mask_ratio"], point["value"]
+            ours = here[here["metric"] == name]
+            form = here[here["metric"] == f"{name}_expected"]
+            ax.plot(
+                form["mask_ratio"],
+                form["value"],
+                color=style.color(method),
+                label=f"{words}, closed form",
+            )
+            for ratio, value, closed in zip(
+                ours["mask_ratio"], ours["value"], form["value"], strict=True
+            ):
                 said = (
-                    f"{words}, ζ = {ratio:g}: {value:.3f} measured, "
-                    f"{form[ratio]:.3f} by the closed form"
+                    f"{words}, ζ = {ratio:g}: {value:.3f} measured, {closed:.3f} by the closed form"
                 )
                 style.point(ax, ratio, value, method, said)
         ax.set(xlim=(0, 1), xlabel="mask ratio ζ", ylabel=label)

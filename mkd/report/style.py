@@ -97,19 +97,19 @@ def facets(
         heights: Of each facet's axes in inches; the highest of a row is the row's.
         columns: At most so many facets stand in a row.
         ratios: A facet is so many axes side by side, of these relative widths.
-        left: Inches to the left of every axes, for its labels; what is right of the first of a
-            facet has no more than ticks.
+        left: Inches to the left of a facet's first axes, for its labels; between the others there
+            is room for ticks alone.
         legend: Its entries.
 
     Returns:
         The figure, and the axes of each facet.
     """
     across = min(columns, len(titles))
-    width, cell = WIDTH * across / columns, WIDTH / columns
+    width, pitch = WIDTH * across / columns, WIDTH / columns
     lines = -(-len(legend) // max(1, int(width / 1.2)))
     rows = [max(heights[at : at + across]) for at in range(0, len(titles), across)]
-    head = 0.2 * lines + 0.08 * bool(lines)
-    height = head + sum(rows) + len(rows) * (ABOVE + BELOW)
+    top = sum(rows) + len(rows) * (ABOVE + BELOW)
+    height = top + 0.2 * lines + 0.08 * bool(lines)
     figure = Figure(figsize=(width, height))
     if legend:
         figure.legend(
@@ -119,27 +119,32 @@ def facets(
             borderaxespad=0.0,
             ncols=-(-len(legend) // lines),
         )
-    cells: list[list[Axes]] = []
+    cells = []
     for at, title in enumerate(titles):
         row, column = divmod(at, across)
-        bottom = height - head - sum(rows[: row + 1]) - row * (ABOVE + BELOW) - ABOVE
-        free = cell - left - RIGHT - BETWEEN * (len(ratios) - 1)
-        start, axes = column * cell + left, []
+        bottom = top - sum(rows[: row + 1]) - row * (ABOVE + BELOW) - ABOVE
+        free = pitch - left - RIGHT - BETWEEN * (len(ratios) - 1)
+        start = column * pitch + left
+        axes = []
         for ratio in ratios:
             wide = free * ratio / sum(ratios)
-            box = (start / width, bottom / height, wide / width, rows[row] / height)
-            ax = figure.add_axes(box)
-            ax.locator_params("x", nbins=min(5, int(wide / 0.35)), steps=[1, 2, 2.5, 5, 10])
-            ax.locator_params("y", nbins=5, steps=[1, 2, 2.5, 5, 10])
-            # Given as well: by itself it measures every tick.
-            ax.xaxis.set_label_coords(0.5, -0.26 / rows[row])
-            ax.yaxis.set_label_coords(-0.45 / wide, 0.5)
-            axes.append(ax)
+            axes.append(_axes(figure, start, bottom, wide, rows[row]))
             start += wide + BETWEEN
-        inches = axes[0].bbox.width / figure.dpi
-        axes[0].set_title(title, loc="left", x=-left / inches, y=1.0)
+        axes[0].set_title(title, loc="left", x=-left * sum(ratios) / (free * ratios[0]), y=1.0)
         cells.append(axes)
     return figure, cells
+
+
+def _axes(figure: Figure, start: float, bottom: float, wide: float, high: float) -> Axes:
+    """Axes at a place in inches from the figure's lower left, with few and round ticks."""
+    width, height = figure.get_size_inches()
+    ax = figure.add_axes((start / width, bottom / height, wide / width, high / height))
+    ax.locator_params("x", nbins=min(5, int(wide / 0.35)), steps=[1, 2, 2.5, 5, 10])
+    ax.locator_params("y", nbins=5, steps=[1, 2, 2.5, 5, 10])
+    # Given as well: by itself it measures every tick.
+    ax.xaxis.set_label_coords(0.5, -0.26 / high)
+    ax.yaxis.set_label_coords(-0.45 / wide, 0.5)
+    return ax
 
 
 def point(ax: Axes, x: float, y: float, method: str, words: str, *, hollow: bool = False) -> None:
