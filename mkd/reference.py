@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from mkd import ROOT, tables
 from mkd.config import Suite
 from mkd.edge.records import KINDS
@@ -144,15 +146,9 @@ def _table(table: Table) -> str:
     kind = "mask AP" if table.number == 2 else "AP"
     heads = ["Model", f"paper {kind}", "paper Δ", f"{table.scale} {kind}", f"{table.scale} Δ"]
     full = f"results/reference/{table.scale}/tables/table{table.number}.md"
-    return "\n".join(
-        [
-            f"**Table {table.number}. {table.title}**, {table.scale} scale ([all columns]({full}))",
-            "",
-            f"| {' | '.join(heads)} |",
-            "|---|" + "---:|" * (len(heads) - 1),
-            *(f"| {' | '.join(_cells(row))} |" for row in table.rows if row.method),
-        ]
-    )
+    rows = [_cells(row) for row in table.rows if row.method]
+    title = f"**Table {table.number}. {table.title}**, {table.scale} scale ([all columns]({full}))"
+    return f"{title}\n\n{formats.pipe(pd.DataFrame(rows, columns=heads))}"
 
 
 def _cells(row: Row) -> list[str]:

@@ -7,7 +7,9 @@ values are roughly normal, which three to five seeds cannot test.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
+from scipy.stats import sem
 from scipy.stats import t as student_t
 
 LEVEL = 0.95
@@ -62,12 +64,10 @@ def interval(points: Iterable[float], level: float = LEVEL) -> Interval:
     if not all(map(math.isfinite, values)):
         raise ValueError(f"every point must be finite, got {values}")
     n = len(values)
-    mean = math.fsum(values) / n
+    mean = fmean(values)
     if n == 1:
         return Interval(values, mean, None)
-    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
-    quantile = float(student_t.ppf((1 + level) / 2, n - 1))
-    return Interval(values, mean, quantile * math.sqrt(variance / n))
+    return Interval(values, mean, float(student_t.ppf((1 + level) / 2, n - 1) * sem(values)))
 
 
 def paired_delta(

@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,24 +154,38 @@ RUNS = (
 )
 
 
+def over_runs(root: Path) -> Suite:
+    """The desk scale over :data:`RUNS`, its results in a folder that is still empty."""
+    loaded = config.load({"scale": "desk", "results": str(root / "results")})
+    return replace(loaded, runs={run.id: run for run in RUNS})
+
+
+def lay(suite: Suite, *names: str, seeds: tuple[int, ...] = (0, 1, 2)) -> Path:
+    """Lay records for the named runs (default: all) and return the results folder."""
+    for name in names or suite.runs:
+        for seed in (0,) if name in ("s-baseline", "m-baseline") else seeds:
+            put(suite.results.parent, made_up(suite.runs[name], seed))
+    return suite.results.parent
+
+
 @pytest.fixture
 def suite(tmp_path: Path) -> Suite:
-    """The desk scale over :data:`RUNS`, its results in a fresh folder that is still empty."""
-    loaded = config.load({"scale": "desk", "results": str(tmp_path / "results")})
-    return replace(loaded, runs={run.id: run for run in RUNS})
+    """:func:`over_runs` in a fresh folder."""
+    return over_runs(tmp_path)
 
 
 @pytest.fixture
 def fill(suite: Suite) -> Callable[..., Path]:
-    """Lay records for the named runs (default: all) and return the results folder."""
+    """:func:`lay` for that suite."""
+    return partial(lay, suite)
 
-    def lay(*names: str, seeds: tuple[int, ...] = (0, 1, 2)) -> Path:
-        for name in names or suite.runs:
-            for seed in (0,) if name in ("s-baseline", "m-baseline") else seeds:
-                put(suite.results.parent, made_up(suite.runs[name], seed))
-        return suite.results.parent
 
-    return lay
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Suite:
+    """:func:`over_runs` with every record: one for all tests of a module, which only read it."""
+    whole = over_runs(tmp_path_factory.mktemp("filled"))
+    lay(whole)
+    return whole
 
 
 @pytest.fixture(scope="session")

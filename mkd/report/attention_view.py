@@ -6,8 +6,8 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from mkd.report.formats import half, number
+from mkd.report.markup import tag
 from mkd.report.pictures import grid, outline, photographs
-from mkd.report.svg import tag
 from mkd.stats import interval
 
 

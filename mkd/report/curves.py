@@ -1,80 +1,86 @@
-"""Training curves: one panel a run, every loss term by its name, mean over the seeds."""
+"""Training curves: one facet a run, every loss term by its name, mean over the seeds."""
 
-from collections.abc import Mapping
-from typing import Any
+import pandas as pd
+from matplotlib.figure import Figure
 
-from markupsafe import Markup
-
-from mkd.records import Records
-from mkd.report.svg import Axis, Plot, legend, tag
-from mkd.runs import Run
+from mkd.report import style
 
 MOST = 160
 """Points of a curve that are drawn; longer ones are averaged in equal steps."""
-
-# Loss term → (series class, words). The detector's own terms share one family of colors in
-# every panel; a term of a method takes the method's.
 TERMS = {
-    "loss_cls": ("cls", "classification"),
-    "loss_bbox": ("bbox", "box"),
-    "loss_mask": ("mask", "mask"),
-    "loss_multiscale": ("multiscale", "multi-scale"),
-    "loss_fdmd": ("fdmd", "frequency mask (FDMD)"),
-    "loss_fad": ("fad", "feature alignment (FAD)"),
-    "loss_fea": ("fea", "feature (L_fea)"),
-    "loss_cwd": ("fad", "CWD"),
-    "loss_mgd": ("fdmd", "MGD"),
-    "loss_fgd": ("multiscale", "FGD"),
-    "loss_fkd": ("fea", "FKD"),
-    "loss_pkd": ("fea", "PKD"),
+    "loss_cls": ("baseline", "-", "classification"),
+    "loss_bbox": ("baseline", (0, (4, 2)), "box"),
+    "loss_mask": ("baseline", (0, (5, 1.5, 1.2, 1.5)), "mask"),
+    "loss_multiscale": ("mkd", "-", "multi-scale"),
+    "loss_fdmd": ("mkd", (0, (4, 2)), "frequency mask (FDMD)"),
+    "loss_fad": ("mkd", (0, (1.2, 1.2)), "feature alignment (FAD)"),
+    "loss_fea": ("mkd", (0, (5, 1.5, 1.2, 1.5)), "feature (L_fea)"),
+    "loss_cwd": ("cwd", "-", "CWD"),
+    "loss_mgd": ("mgd", "-", "MGD"),
+    "loss_fgd": ("fgd", "-", "FGD"),
+    "loss_fkd": ("fkd", "-", "FKD"),
+    "loss_pkd": ("pkd", "-", "PKD"),
 }
+"""Loss term → the method whose color it has, its stroke and its words: a term of a method has the
+method's color, one of the detector's own the color of no distillation."""
 
 
-def mean_curve(records: Records, run: str) -> dict[str, list[tuple[float, float]]]:
-    """Loss term → (iteration, mean over the seeds that logged it), thinned to :data:`MOST`."""
-    seen: dict[str, dict[int, list[float]]] = {}
-    for record in records.by_run.get(run, {}).values():
-        for point in record["train"]["curve"]:
-            for name, value in point.items():
-                if name.startswith("loss_") and isinstance(value, int | float):
-                    seen.setdefault(name, {}).setdefault(int(point["iter"]), []).append(value)
-    curves = {}
-    for name in sorted(seen, key=lambda n: (list(TERMS).index(n) if n in TERMS else 99, n)):
-        series = [(float(i), sum(v) / len(v)) for i, v in sorted(seen[name].items())]
-        step = -(-len(series) // MOST)
-        curves[name] = [_average(series[i : i + step]) for i in range(0, len(series), step)]
-    return curves
+def mean_curve(losses: pd.DataFrame) -> pd.DataFrame:
+    """The mean over the seeds that logged it of each term, thinned to :data:`MOST` points.
+
+    Args:
+        losses: Of one run, from :func:`mkd.report.frames.losses`.
+
+    Returns:
+        Columns ``term`` (the known ones first), ``iteration`` and ``value``.
+    """
+    mean = losses.groupby(["term", "iteration"], as_index=False)["value"].mean()
+    step = -(-mean.groupby("term")["value"].transform("size") // MOST)
+    mean["part"] = mean.groupby("term").cumcount() // step
+    thin = mean.groupby(["term", "part"], as_index=False)[["iteration", "value"]].mean()
+    order = list(TERMS)
+    at = thin["term"].map(lambda term: order.index(term) if term in TERMS else len(order))
+    thin = thin.assign(at=at).sort_values(["at", "term", "part"], kind="stable", ignore_index=True)
+    return thin[["term", "iteration", "value"]]
 
 
-def _average(part: list[tuple[float, float]]) -> tuple[float, float]:
-    return sum(a for a, _ in part) / len(part), sum(b for _, b in part) / len(part)
+def curves(losses: pd.DataFrame) -> Figure:
+    """Every loss term against the iteration, a facet a run, on a logarithmic axis.
 
-
-def panels(records: Records, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
-    """A panel for each run with a curve: its run and its SVG with a legend."""
-    made = []
-    for run in [
-        *(r for r in runs if r in records.by_run),
-        *sorted(records.by_run.keys() - runs.keys()),
-    ]:
-        curves = mean_curve(records, run)
-        if curves:
-            made.append(
-                {"run": run, "title": run, "body": _panel(run, curves, len(records.by_run[run]))}
-            )
-    return made
-
-
-def _panel(run: str, curves: dict[str, list[tuple[float, float]]], seeds: int) -> Markup:
-    values = [v for series in curves.values() for _, v in series]
-    last = max(i for series in curves.values() for i, _ in series)
-    plot = Plot(Axis(0, last, "iteration"), Axis.around(values, "loss", log=True), height=230)
-    entries = []
-    for name, series in curves.items():
-        kind, words = TERMS.get(name, ("other", name.removeprefix("loss_")))
-        plot.line(series, kind, f"{name}: {series[0][1]:.3g} at first, {series[-1][1]:.3g} at last")
-        entries.append((kind, "circle", words))
-    described = f"Losses of {run} against iteration, logarithmic, mean of {seeds} seed(s): " + (
-        "; ".join(f"{n} from {s[0][1]:.3g} to {s[-1][1]:.3g}" for n, s in curves.items())
+    Args:
+        losses: From :func:`mkd.report.frames.losses`.
+    """
+    runs = list(losses["run"].unique())
+    found = {run: mean_curve(losses[losses["run"] == run]) for run in runs}
+    seen = set(losses["term"])
+    figure, cells = style.facets(
+        runs,
+        [1.3] * len(runs),
+        columns=3,
+        left=0.58,
+        legend=[
+            style.key("", style.color(method), words, stroke)
+            for method, stroke, words in map(_look, [t for t in TERMS if t in seen])
+        ]
+        + [style.key("", style.color(""), "another term", ":")] * bool(seen - TERMS.keys()),
     )
-    return plot.render(described) + tag("div", legend(entries, "line"))
+    for run, (ax,) in zip(runs, cells, strict=True):
+        for term, curve in found[run].groupby("term", sort=False):
+            method, stroke, _ = _look(str(term))
+            first, last = curve["value"].iloc[0], curve["value"].iloc[-1]
+            ax.plot(
+                curve["iteration"],
+                curve["value"],
+                color=style.color(method),
+                linestyle=stroke,
+                # One point has no line.
+                marker="." if len(curve) == 1 else "",
+                label=f"{term}: {first:.3g} at first, {last:.3g} at last",
+            )
+        ax.set(xlim=(0, found[run]["iteration"].max() or 1), xlabel="iteration", ylabel="loss")
+        style.logarithmic(ax, "y")
+    return figure
+
+
+def _look(term: str) -> tuple[str, object, str]:
+    return TERMS.get(term, ("", ":", term.removeprefix("loss_")))

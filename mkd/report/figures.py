@@ -1,298 +1,191 @@
 """The figures that compare runs by their difference to the undistilled baseline."""
 
-from collections.abc import Mapping, Sequence
-from operator import itemgetter
-from typing import Any
+from textwrap import wrap
 
-from markupsafe import Markup
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from mkd.architectures import has_masks
-from mkd.names import arch_name, method_name
-from mkd.records import Records
-from mkd.report.formats import bounds, number, points, signed
-from mkd.report.svg import Axis, Plot, legend
-from mkd.runs import Run, baseline_of
-from mkd.stats import Interval
-from mkd.tables import Column, Row, Table, measure
+from mkd.names import arch_name
+from mkd.report import style
+from mkd.report.formats import bounds, number, signed
+from mkd.report.frames import SIZES
+from mkd.stats import Interval, interval
 
-SHAPES = {
-    "baseline": "circle",
-    "cwd": "square",
-    "mkd": "diamond",
-    "mgd": "up",
-    "fgd": "down",
-    "fkd": "cross",
-    "pkd": "hourglass",
-    "mkd-balanced": "pentagon",
-}
-"""Method → mark, in the one order of every legend. The method is also the style class."""
-NAMES = {"baseline": "no distillation", "mkd": "MKD", "mkd-balanced": "MKD, balanced"}
-SIZES = (("AP_S", "small"), ("AP_M", "medium"), ("AP_L", "large"))
-
-Panel = dict[str, Any]
+ROW = 0.33
+"""Inches of a forest's row."""
 
 
-def method_legend(methods: Sequence[str]) -> Markup:
-    """Marks and names of those methods."""
-    ordered = [*(m for m in SHAPES if m in methods), *sorted(set(methods) - SHAPES.keys())]
-    return legend([(*style(m), NAMES.get(m, m.upper())) for m in ordered])
+def forest(frame: pd.DataFrame, scale: str) -> Figure:
+    """ΔAP of every distilled row, a facet an architecture, one range for all.
 
+    Measured means with their interval; the paper's own differences are hollow, on an axis of their
+    own, where they can be read however far ours spread. At paper scale both share one.
 
-def style(method: str) -> tuple[str, str]:
-    """Style class and mark of a method."""
-    return (method, SHAPES[method]) if method in SHAPES else ("other", "circle")
-
-
-def plain(runs: Mapping[str, Run], arch: str) -> list[Run]:
-    """One architecture's runs that compare methods, all else equal, in the legend's order.
-
-    That is its baseline and what stands in Table 1 or 2: each method at its defaults, with the
-    teacher of its size.
+    Args:
+        frame: From :func:`mkd.report.frames.differences` or ``readings``.
+        scale: Of the measured ones.
     """
-    kept = [
-        run
-        for run in runs.values()
-        if run.arch == arch
-        and not run.options
-        and (run.id == baseline_of(run.id, runs) or {1, 2} & set(run.tables))
-    ]
-    known = list(SHAPES)
-    return sorted(kept, key=lambda run: (*known, run.method).index(run.method))
-
-
-def forest(table: Table) -> list[Panel]:
-    """ΔAP of every distilled row of a table, one panel an architecture, one range for all.
-
-    Measured means with their interval; the paper's own difference, at its own scale, is a hollow
-    mark below. Architectures without any measured difference have no panel.
-    """
-    rows = [row for row in table.rows if _delta(row) or "AP" in row.paper_delta]
-    rows = list({(row.arch, row.run or row.id): row for row in reversed(rows)}.values())[::-1]
-    archs = [
-        a
-        for a in dict.fromkeys(r.arch for r in rows)
-        if any(_delta(r) for r in rows if r.arch == a)
-    ]
-    shown = [row for row in rows if row.arch in archs]
-    ends = [0.0, *(float(r.paper_delta["AP"]) for r in shown if "AP" in r.paper_delta)]
-    ends += [
-        end
-        for row in shown
-        if (d := _delta(row))
-        for end in (d.mean, d.low, d.high)
-        if end is not None
-    ]
-    x = Axis.around(ends, f"ΔAP, {table.scale} scale (hollow: paper)")
-    return [
-        {
-            "title": arch_name(a),
-            "body": _forest([r for r in shown if r.arch == a], x, table.scale),
-            "methods": {r.method for r in shown if r.arch == a},
-        }
-        for a in archs
-    ]
-
-
-def readings(records: Records, runs: Mapping[str, Run]) -> list[Panel]:
-    """ΔAP of MKD under each reading that stands in none of the paper's tables."""
-    column = Column("AP", "AP", "box.AP")
-    panels = []
-    for arch in dict.fromkeys(run.arch for run in runs.values()):
-        default = [run for run in plain(runs, arch) if run.method == "mkd"]
-        others = [
-            run
-            for run in runs.values()
-            if (run.arch, run.method) == (arch, "mkd") and run.options and not run.tables
-        ]
-        rows = [
-            Row(
-                run.id,
-                run.id.removeprefix(f"{default[0].id}-") if run.options else "MKD",
-                arch,
-                "mkd",
-                run.id,
-                "suite",
-                measure(records, runs, run.id, [column]),
-            )
-            for run in (default and [*default, *others])
-        ]
-        deltas = [delta for row in rows[1:] if (delta := _delta(row))]
-        if deltas:
-            ends = [end for row in rows if (d := _delta(row)) for end in (d.mean, d.low, d.high)]
-            x = Axis.around(
-                [e for e in ends if e is not None], f"ΔAP, {records.scale} scale", include=0.0
-            )
-            panels.append({"title": arch_name(arch), "body": _forest(rows, x, records.scale)})
-    return panels
-
-
-def _delta(row: Row) -> Interval | None:
-    cell = row.measured.get("AP")
-    return cell.delta if cell else None
-
-
-def _forest(rows: Sequence[Row], x: Axis, scale: str) -> Markup:
-    plot = Plot(
-        x,
-        Axis(len(rows) - 0.5, -0.5, show=False),
-        width=372,
-        height=54 + 34 * len(rows),
-        left=124,
-        grid="x",
+    archs = list(frame["arch"].unique())
+    printed = (frame["source"] == "paper").any()
+    apart = printed and scale != "paper"
+    rows = {arch: frame[frame["arch"] == arch].groupby("row", sort=False) for arch in archs}
+    names = {label: "\n".join(wrap(label, 26, max_lines=2)) for label in frame["label"].unique()}
+    longest = max(len(line) for name in names.values() for line in name.splitlines() or [""])
+    figure, cells = style.facets(
+        [arch_name(arch) for arch in archs],
+        [ROW * len(rows[arch]) for arch in archs],
+        ratios=(1.8, 1.0) if apart else (1.0,),
+        left=0.2 + style.LETTER * max(longest, 8),
+        legend=_keys(frame),
     )
-    plot.rule(x=0.0)
-    said = []
-    for at, row in enumerate(rows):
-        series, shape = style(row.method)
-        label = (
-            row.label.removeprefix(f"{arch_name(row.arch)}+")
-            .replace("Ours", "MKD")
-            .replace("L_", "")
+    for arch, cell in zip(archs, cells, strict=True):
+        ours, theirs = cell[0], cell[-1]
+        for ax in dict.fromkeys(cell):
+            style.zero(ax)
+            ax.grid(axis="x")
+            ax.grid(visible=False, axis="y")
+            ax.set_ylim(len(rows[arch]) - 0.5, -0.5)
+            ax.set_yticks([])
+        ours.set_yticks(
+            range(len(rows[arch])),
+            [names[label] for label in rows[arch]["label"].first()],
+            color=style.palette()["ink"],
         )
-        plot.text(x.low, at, label, anchor="end", dx=-8, kind="strong")
-        delta = _delta(row)
-        if delta:
-            words = f"{label}, measured at {scale} scale: {spoken(delta)}"
-            said.append(words)
-            if delta.low is not None and delta.high is not None:
-                plot.span((delta.low, at - 0.14), (delta.high, at - 0.14), series, title=words)
-            plot.mark(delta.mean, at - 0.14, series, shape=shape, title=words)
-        else:
-            plot.text(0.0, at - 0.14, "not run", dx=6)
-        if "AP" in row.paper_delta:
-            printed = row.paper_delta["AP"]
-            words = f"{label}, paper: ΔAP {signed(printed)} (COCO, 640 px)"
-            said.append(words)
-            plot.mark(float(printed), at + 0.24, series, shape=shape, title=words, hollow=True)
-    return plot.render("; ".join(said))
+        ours.set_xlabel(f"ΔAP, {scale} scale")
+        if apart:
+            theirs.set_xlabel("ΔAP, paper")
+        for at, (_, row) in enumerate(rows[arch]):
+            _row(ours, theirs, at, row, scale)
+    for column in range(1 + apart):
+        _share([cell[column] for cell in cells], "x")
+    return figure
+
+
+def _row(ours: Axes, theirs: Axes, at: int, row: pd.DataFrame, scale: str) -> None:
+    label, method = row["label"].iloc[0], row["method"].iloc[0]
+    values = row.loc[row["source"] == "measured", "value"].dropna()
+    # Two marks on one axis stand one above the other.
+    apart = 0.0 if ours is not theirs else 0.14
+    if values.empty:
+        ours.text(0.0, at, "  not run", va="center", color=style.palette()["quiet"])
+    else:
+        found = interval(values)
+        words = f"{label}, measured at {scale} scale: {spoken(found)}"
+        style.measured(ours, at - apart, found, method, words)
+    for value in row.loc[row["source"] == "paper", "value"]:
+        words = f"{label}, paper: ΔAP {signed(value)} (COCO, 640 px)"
+        style.point(theirs, value, at + apart, method, words, hollow=True)
+
+
+def by_size(frame: pd.DataFrame) -> Figure:
+    """ΔAP of small, medium and large objects, a facet an architecture, one mark a method.
+
+    Args:
+        frame: From :func:`mkd.report.frames.by_size`.
+    """
+    archs = list(frame["arch"].unique())
+    figure, cells = style.facets(
+        [arch_name(arch) for arch in archs], [1.9] * len(archs), legend=_keys(frame)
+    )
+    sizes = list(SIZES.values())
+    for arch, (ax,) in zip(archs, cells, strict=True):
+        here = frame[frame["arch"] == arch]
+        style.zero(ax, upright=True)
+        ax.set_xlim(-0.5, len(sizes) - 0.5)
+        ax.set_xticks(range(len(sizes)), sizes)
+        ax.set(xlabel="object size", ylabel=f"Δ {here['kind'].iloc[0]} AP to the baseline")
+        runs = list(here["run"].unique())
+        for (run, size), cell in here.groupby(["run", "size"], sort=False):
+            deltas = cell["delta"].dropna()
+            if deltas.empty:
+                continue
+            step = min(0.22, 0.7 / len(runs))
+            at = sizes.index(size) + (runs.index(run) - (len(runs) - 1) / 2) * step
+            key = cell["metric"].iloc[0].partition(".")[2]
+            seeds = "; ".join(
+                f"seed {seed}: {number(value, 2)}"
+                for seed, value in zip(cell["seed"], cell["value"], strict=True)
+            )
+            words = (
+                f"{cell['name'].iloc[0]}, {key}: {spoken(interval(deltas))}; "
+                f"AP {number(interval(cell['value']).mean)} ({seeds})"
+            )
+            style.measured(ax, at, interval(deltas), cell["method"].iloc[0], words, upright=True)
+    return figure
+
+
+def weights(frame: pd.DataFrame, scale: str) -> Figure:
+    """ΔAP against the weight α of the distillation loss, a facet an architecture.
+
+    Measured with interval; the paper's differences at the same weights are hollow and, at another
+    scale than the paper's, on an axis of their own. The CWD control is a level line: its weight
+    is not varied.
+
+    Args:
+        frame: From :func:`mkd.report.frames.weights`.
+        scale: Of the measured ones.
+    """
+    archs = list(frame["arch"].unique())
+    apart = (frame["source"] == "paper").any() and scale != "paper"
+    figure, cells = style.facets(
+        [arch_name(arch) for arch in archs],
+        [1.9] * len(archs),
+        ratios=(1.8, 1.0) if apart else (1.0,),
+        legend=_keys(frame),
+    )
+    for arch, cell in zip(archs, cells, strict=True):
+        here = frame[frame["arch"] == arch]
+        alphas = sorted(here["alpha"].dropna().unique())
+        for ax in dict.fromkeys(cell):
+            style.zero(ax, upright=True)
+            ax.set_xscale("log")
+            ax.set_xlim(min(alphas) / 2, max(alphas) * 2)
+            ax.xaxis.set_major_locator(FixedLocator(alphas))
+            ax.xaxis.set_major_formatter(FixedFormatter([f"{alpha:g}" for alpha in alphas]))
+            ax.xaxis.set_minor_locator(NullLocator())
+        cell[0].set(xlabel=f"α, {scale} scale", ylabel="ΔAP")
+        if apart:
+            cell[1].set_xlabel("α, paper")
+        _weighed(cell[0], here[here["source"] == "measured"].dropna(subset="value"))
+        for _, row in here[(here["source"] == "paper") & here["alpha"].notna()].iterrows():
+            words = f"α = {row['alpha']:g}, paper: ΔAP {signed(row['value'])} (COCO, 640 px)"
+            style.point(cell[-1], row["alpha"], row["value"], row["method"], words, hollow=True)
+    return figure
+
+
+def _weighed(ax: Axes, measured: pd.DataFrame) -> None:
+    control = measured[measured["alpha"].isna()]
+    if not control.empty:
+        level, method = interval(control["value"]), control["method"].iloc[0]
+        words = f"CWD control: {spoken(level)}"
+        ax.axhline(level.mean, color=style.color(method), label=words)
+        end = ax.get_yaxis_transform()
+        quiet = style.palette()["quiet"]
+        ax.text(1, level.mean, "CWD", transform=end, ha="right", va="bottom", color=quiet)
+    varied = measured.dropna(subset="alpha").groupby(["alpha", "run"])["value"].apply(interval)
+    alphas = varied.index.get_level_values("alpha")
+    ax.plot(alphas, [found.mean for found in varied], color=style.color("mkd"))
+    for alpha, found in zip(alphas, varied, strict=True):
+        words = f"α = {alpha:g}: {spoken(found)}"
+        style.measured(ax, alpha, found, "mkd", words, upright=True)
 
 
 def spoken(delta: Interval) -> str:
-    """A difference in words for a title."""
+    """A difference in words."""
     seeds = len(delta.points)
     spread = f", 95 % interval {bounds(delta, 2)}" if bounds(delta) else ""
     return f"ΔAP {signed(delta.mean, 2)}{spread}, {seeds} paired seed{'s' * (seeds > 1)}"
 
 
-def by_size(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -> list[Panel]:
-    """ΔAP of small, medium and large objects, one panel an architecture, one mark a method."""
-    panels = []
-    for arch in archs:
-        kind = "mask" if has_masks(arch) else "box"
-        columns = [Column(key, name, f"{kind}.{key}") for key, name in SIZES]
-        cells = {r: measure(records, runs, r.id, columns) for r in plain(runs, arch)}
-        drawn = {r: c for r, c in cells.items() if any(cell.delta for cell in c.values())}
-        if not drawn:
-            continue
-        ends = [
-            v
-            for c in drawn.values()
-            for cell in c.values()
-            if (d := cell.delta)
-            for v in (d.mean, d.low, d.high)
-            if v is not None
-        ]
-        x = Axis(-0.5, 2.5, "object size", at=range(3), names=[name for _, name in SIZES])
-        plot = Plot(
-            x, Axis.around(ends, f"Δ {kind} AP to the baseline", include=0.0), width=360, height=240
-        )
-        plot.rule(y=0.0)
-        said = []
-        for i, (run, found) in enumerate(drawn.items()):
-            series, shape = style(run.method)
-            for at, column in enumerate(columns):
-                cell = found.get(column.key)
-                if cell is None or cell.delta is None:
-                    continue
-                spot = at + (i - (len(drawn) - 1) / 2) * min(0.22, 0.7 / len(drawn))
-                words = (
-                    f"{method_name(run)}, {column.label}: {spoken(cell.delta)}; "
-                    f"AP {number(cell.value.mean)} ({points(cell)})"
-                )
-                said.append(words)
-                low, high = cell.delta.low, cell.delta.high
-                if low is not None and high is not None:
-                    plot.span((spot, low), (spot, high), series, title=words)
-                plot.mark(spot, cell.delta.mean, series, shape=shape, title=words)
-        panels.append(
-            {
-                "title": arch_name(arch),
-                "body": plot.render("; ".join(said)),
-                "methods": {run.method for run in drawn},
-            }
-        )
-    return panels
+def _keys(frame: pd.DataFrame) -> list[Line2D]:
+    return style.method_keys(frame.dropna(subset="value")["method"])
 
 
-def weights(table: Table, runs: Mapping[str, Run]) -> list[Panel]:
-    """ΔAP against the weight α of the distillation loss, one panel an architecture.
-
-    Measured with interval; the paper's differences at the same weights are hollow. The CWD
-    control is a level line: its weight is not varied.
-    """
-    panels = []
-    for arch in dict.fromkeys(row.arch for row in table.rows):
-        rows = {row.run: row for row in table.rows if (row.arch, row.method) == (arch, "mkd")}
-        alphas = {
-            run: float(runs[run].options.get("alpha", 1.0))
-            for run in rows
-            if run and run in runs and set(runs[run].options) <= {"alpha"}
-        }
-        # Zero has no place on an axis of powers.
-        placed = sorted(((a, rows[r]) for r, a in alphas.items() if a > 0), key=itemgetter(0))
-        if sum(_delta(row) is not None for _, row in placed) < 2:
-            continue
-        control = next(
-            (d for r in table.rows if (r.arch, r.role) == (arch, "control") if (d := _delta(r))),
-            None,
-        )
-        panels.append(
-            {
-                "title": arch_name(arch),
-                "methods": {"mkd"} | ({"cwd"} if control else set()),
-                "body": _weights(placed, control, table.scale),
-            }
-        )
-    return panels
-
-
-def _weights(placed: Sequence[tuple[float, Row]], control: Interval | None, scale: str) -> Markup:
-    deltas = [d for _, row in placed if (d := _delta(row))]
-    ends = [v for d in deltas for v in (d.mean, d.low, d.high) if v is not None]
-    ends += [float(row.paper_delta["AP"]) for _, row in placed if "AP" in row.paper_delta]
-    ends += [control.mean] if control else []
-    alphas = [alpha for alpha, _ in placed]
-    x = Axis(min(alphas) / 2, max(alphas) * 2, "α", log=True, at=alphas)
-    plot = Plot(
-        x,
-        Axis.around(ends, f"ΔAP, {scale} scale (hollow: paper)", include=0.0),
-        width=360,
-        height=240,
-    )
-    plot.rule(y=0.0)
-    said = []
-    if control:
-        words = f"CWD control: {spoken(control)}"
-        said.append(words)
-        plot.line([(x.low, control.mean), (x.high, control.mean)], "cwd", words)
-        plot.text(x.high, control.mean, "CWD", anchor="end", dy=-5)
-    plot.line([(alpha, d.mean) for alpha, row in placed if (d := _delta(row))], "mkd")
-    for alpha, row in placed:
-        if delta := _delta(row):
-            words = f"α = {alpha:g}: {spoken(delta)}"
-            said.append(words)
-            if delta.low is not None and delta.high is not None:
-                plot.span((alpha, delta.low), (alpha, delta.high), "mkd", title=words)
-            plot.mark(alpha, delta.mean, "mkd", shape="diamond", title=words)
-        if "AP" in row.paper_delta:
-            words = f"α = {alpha:g}, paper: ΔAP {signed(row.paper_delta['AP'])} (COCO, 640 px)"
-            said.append(words)
-            plot.mark(
-                alpha,
-                float(row.paper_delta["AP"]),
-                "mkd",
-                shape="diamond",
-                title=words,
-                hollow=True,
-            )
-    return plot.render("; ".join(said))
+def _share(axes: list[Axes], name: str) -> None:
+    """Give all the range of all."""
+    limits = [getattr(ax, f"get_{name}lim")() for ax in axes]
+    for ax in axes:
+        ax.set(**{f"{name}lim": (min(low for low, _ in limits), max(high for _, high in limits))})

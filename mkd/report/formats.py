@@ -15,17 +15,7 @@ UNSTEADY = "unsteady"
 """In the cell of a latency that was timed, and never steadily enough."""
 QUOTED = "quoted"
 """In the measured AP of a detector outside the suite; the figure stands in the paper's column."""
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
+_SYMBOLS = {
     "±": r"$\pm$",
     "−": r"$-$",
     "×": r"$\times$",
@@ -35,6 +25,7 @@ _LATEX = {
     "↓": r"$\downarrow$",
     "α": r"$\alpha$",
 }
+"""What LaTeX has no letter for; pandas escapes what it has one for."""
 
 
 def number(value: float | Decimal | None, digits: int = 1) -> str:
@@ -123,12 +114,14 @@ def frame(table: Table) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _grid(table: Table) -> tuple[list[str], list[list[str]]]:
+def _grid(table: Table) -> pd.DataFrame:
+    """The table in words, its columns grouped: paper, published, measured."""
+    groups = ("Paper", "Published", f"Measured, {table.scale} scale")
     heads = [
-        "Model",
-        *(f"paper {c.label}" for c in table.columns),
-        "published AP",
-        *(f"{table.scale} {c.measured_label}" for c in table.columns),
+        ("", "Model"),
+        *((groups[0], column.label) for column in table.columns),
+        (groups[1], "AP"),
+        *((groups[2], column.measured_label) for column in table.columns),
     ]
     body = [
         [
@@ -142,60 +135,63 @@ def _grid(table: Table) -> tuple[list[str], list[list[str]]]:
         ]
         for row in table.rows
     ]
-    return heads, body
+    return pd.DataFrame(body, columns=pd.MultiIndex.from_tuples(heads))
 
 
 def markdown(table: Table, summary: str) -> str:
     """The table for a README, its scale said above it and in every measured heading."""
-    heads, body = _grid(table)
-
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    rule = "|---|" + "---:|" * (len(heads) - 1)
+    grid = _grid(table)
+    said = {"Paper": "paper ", "Published": "published ", "": ""}
+    groups, names = (grid.columns.get_level_values(level) for level in (0, 1))
+    grid.columns = pd.Index(
+        [said.get(g, f"{table.scale} ") + name for g, name in zip(groups, names, strict=True)]
+    )
     title = (
         f"**Table {table.number}. {table.title}.** Measured at {table.scale} scale: {summary}. "
         "Mean ± 95 % interval over seeds; Δ is the difference to the baseline, paired by seed."
         + (f" {table.note}" if table.note else "")
     )
-    return "\n".join([title, "", line(heads), rule, *map(line, body)]) + "\n"
+    return f"{title}\n\n{pipe(grid)}\n"
+
+
+def pipe(grid: pd.DataFrame) -> str:
+    """A frame of words as a Markdown table, its first column to the left and figures to the
+    right."""
+    align = ["left", *["right"] * (grid.shape[1] - 1)]
+    escaped = grid.map(lambda cell: cell.replace("|", "\\|"))
+    return str(
+        escaped.to_markdown(index=False, tablefmt="pipe", colalign=align, disable_numparse=True)
+    )
 
 
 def latex(table: Table, summary: str) -> str:
     """The table for a paper (needs booktabs), its scale in the heading of the measured columns."""
-    heads, body = _grid(table)
-    count = len(table.columns)
-
-    def line(cells: list[str]) -> str:
-        return " & ".join(map(tex, cells)) + r" \\"
-
-    groups = (
-        rf" & \multicolumn{{{count}}}{{c}}{{Paper}} & Published & "
-        rf"\multicolumn{{{count}}}{{c}}{{Measured, {tex(table.scale)} scale}} \\"
+    grid, count = _grid(table), len(table.columns)
+    firsts = [at for at, row in enumerate(table.rows) if row.first]
+    styler = (
+        grid.style.hide(axis="index")
+        .format(_symbols, escape="latex")
+        .format(
+            lambda label: f"\\addlinespace\n{_symbols(label)}",
+            escape="latex",
+            subset=pd.IndexSlice[firsts, grid.columns[:1]],
+        )
+        .format_index(_symbols, escape="latex", axis="columns")
     )
-    names = [c.label for c in table.columns]
+    text = styler.to_latex(
+        column_format="l" + "r" * (2 * count + 1), hrules=True, multicol_align="c"
+    )
     rules = (
         rf"\cmidrule(lr){{2-{count + 1}}} \cmidrule(lr){{{count + 2}-{count + 2}}} "
         rf"\cmidrule(lr){{{count + 3}-{2 * count + 2}}}"
     )
-    parts = [
-        rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
-        r"\toprule",
-        groups,
-        rules,
-        line(["Model", *names, "AP", *(c.measured_label for c in table.columns)]),
-        r"\midrule",
-    ]
-    for row, cells in zip(table.rows, body, strict=True):
-        parts += [r"\addlinespace"] * row.first + [line(cells)]
-    parts += [r"\bottomrule", r"\end{tabular}"]
     said = f"Table {table.number}, {table.title}; {table.scale} scale: {summary}; {table.note}"
-    return "\n".join([f"% {' '.join(said.splitlines())}", *parts]) + "\n"
+    # The first line that ends is that of the groups.
+    return f"% {' '.join(said.splitlines())}\n" + text.replace("\\\\\n", f"\\\\\n{rules}\n", 1)
 
 
-def tex(text: str) -> str:
-    """Text with LaTeX's special characters escaped."""
-    return "".join(_LATEX.get(char, char) for char in text)
+def _symbols(text: object) -> str:
+    return "".join(_SYMBOLS.get(char, char) for char in str(text))
 
 
 def files(table: Table, summary: str) -> dict[str, str]:

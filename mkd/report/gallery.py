@@ -1,19 +1,31 @@
-"""The list of figures on the page, in order, each with its panels, legend and caption."""
+"""The list of figures on the page, in order, each drawn, saved and with its caption."""
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from mkd import ROOT
 from mkd.config import Suite
 from mkd.errors import UserError
 from mkd.files import read_json
 from mkd.records import Problem, Records
-from mkd.report import attention_view, breakdown, curves, figures, pictures, spectrum
-from mkd.report.figures import Panel
+from mkd.report import (
+    attention_view,
+    breakdown,
+    curves,
+    export,
+    figures,
+    frames,
+    pictures,
+    spectrum,
+    style,
+)
 from mkd.tables import Table
 
 CAPTIONS = ROOT / "report" / "captions"
@@ -30,14 +42,18 @@ def gallery(
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     """Every figure, with or without anything to show, and what was wrong with its data.
 
+    A plot is saved as ``<id>.svg`` and ``<id>.pdf`` in the scale's ``figures/``.
+
     Args:
         records: From :func:`mkd.records.load_records`.
         suite: The scale and its table of runs.
         made: The tables by number.
         archs: Architectures in the order of the page.
     """
-    runs = suite.runs
+    runs, scale = suite.runs, suite.scale
     problems: list[Problem] = []
+    plot = partial(plotted, suite.results / "figures")
+
     picture, rule = _drawn(
         suite.results,
         "qualitative",
@@ -52,42 +68,80 @@ def gallery(
         (None, "val images"),
         problems,
     )
-    masks = _drawn(suite.results, "masks", spectrum.panels, None, problems)
+    masks = _drawn(suite.results, "masks", spectrum.tidy, pd.DataFrame(), problems)
+    found, losses = frames.metrics(records, runs), frames.losses(records, runs)
+
+    def forest(name: str, title: str, number: int) -> dict[str, Any]:
+        return plot(name, title, frames.differences(made[number], found), figures.forest, scale)
+
     shown = [
-        _figure("forest", "Difference to the baseline", figures.forest(made[1])),
-        _figure("sizes", "Difference by object size", figures.by_size(records, runs, archs)),
-        _figure("detections", "Detections", body=picture, rule=rule),
-        _figure("attention", "Attention", body=looks, measured=measured),
-        _figure("masks", "Instance segmentation", figures.forest(made[2])),
-        _figure("teachers", "Choice of teacher", figures.forest(made[3])),
-        _figure("components", "Components left out", figures.forest(made[4])),
-        _figure("weights", "Weight of the distillation loss", figures.weights(made[5], runs)),
-        _figure("readings", "Other readings of the method", figures.readings(records, runs)),
-        _figure("spectrum", "The frequency term’s mask", masks, legend=spectrum.key()),
-        _figure("curves", "Training curves", curves.panels(records, runs)),
-        _figure("pr", "Precision and recall", breakdown.precision_recall(records, runs, archs)),
-        _figure("errors", "Errors by kind", breakdown.errors(records, runs, archs)),
+        forest("forest", "Difference to the baseline", 1),
+        plot(
+            "sizes",
+            "Difference by object size",
+            frames.by_size(found, runs, archs),
+            figures.by_size,
+        ),
+        _figure("detections", "Detections", picture, rule=rule),
+        _figure("attention", "Attention", looks, measured=measured),
+        forest("instances", "Instance segmentation", 2),
+        forest("teachers", "Choice of teacher", 3),
+        forest("components", "Components left out", 4),
+        plot(
+            "weights",
+            "Weight of the distillation loss",
+            frames.weights(made[5], found, runs),
+            figures.weights,
+            scale,
+        ),
+        plot(
+            "readings",
+            "Other readings of the method",
+            frames.readings(found, runs),
+            figures.forest,
+            scale,
+        ),
+        plot("spectrum", "The frequency term’s mask", masks, spectrum.masks),
+        plot("curves", "Training curves", losses, curves.curves) | {"runs": losses["run"].unique()},
+        plot(
+            "pr",
+            "Precision and recall",
+            frames.precision_recall(records, runs, archs),
+            breakdown.precision_recall,
+        ),
+        plot("errors", "Errors by kind", frames.errors(records, runs, archs), breakdown.errors),
     ]
     return shown, problems
 
 
-def _figure(
+def plotted(
+    folder: Path,
     name: str,
     title: str,
-    panels: list[Panel] | None = None,
-    body: Markup | None = None,
-    legend: Markup | None = None,
-    **values: str,
+    frame: pd.DataFrame,
+    draw: Callable[..., Figure],
+    *more: Any,
 ) -> dict[str, Any]:
-    methods = sorted({m for panel in panels or () for m in panel.get("methods", ())})
-    return {
-        "id": name,
-        "title": title,
-        "panels": panels,
-        "body": body,
-        "legend": (figures.method_legend(methods) if methods else panels and legend) or "",
-        "caption": caption(name, **values),
-    }
+    """A figure drawn from a frame and saved, or nothing in its place where the frame is empty.
+
+    Args:
+        folder: Of its files; what an earlier page left there under its name does not stay.
+        name: Its id, and the name of its files and of its caption.
+        title: On the page and in the files.
+        frame: Of :mod:`mkd.report.frames`.
+        draw: Makes the figure of ``frame`` and ``more``.
+        more: Further arguments.
+    """
+    if frame.empty:
+        export.remove(folder, name)
+        return _figure(name, title)
+    with style.styled():
+        body = export.save(draw(frame, *more), folder, name, title)
+    return _figure(name, title, body) | {"files": True}
+
+
+def _figure(name: str, title: str, body: Markup | None = None, **values: str) -> dict[str, Any]:
+    return {"id": name, "title": title, "body": body, "caption": caption(name, **values)}
 
 
 def _drawn(

@@ -1,26 +1,18 @@
-"""Edge latency on the page: the paper's points and the measured ones, never in one panel."""
+"""Edge latency on the page: its tables, and the points of its figure."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from markupsafe import Markup
+import pandas as pd
 from scipy.stats import spearmanr
 
 from mkd.edge.records import EdgeRecords
 from mkd.names import arch_name
 from mkd.records import Records
-from mkd.report.figures import Panel, style
 from mkd.report.formats import NOT_RUN, UNSTEADY, number
-from mkd.report.svg import Axis, Plot, legend
+from mkd.report.latency_figure import PRECISION_NAMES
 from mkd.tables import Row, Table
-
-PRECISION_NAMES = {
-    "fp32": "FP32",
-    "fp16": "FP16",
-    "int8": "INT8",
-    "int8-symmetric": "INT8, symmetric",
-}
 
 
 def view(records: Records, table: Table) -> dict[str, Any]:
@@ -33,13 +25,12 @@ def view(records: Records, table: Table) -> dict[str, Any]:
     Returns:
         ``complexity``, rows of parameters and operations beside the paper's; ``hosts``, the
         latency records of each host and provider; ``exported``, AP and latency of the exported
-        students; ``panels`` and ``legend`` of the picture; ``rank``, the rank correlation of
-        measured and printed latency in words, or empty; ``note``, what the figures are of.
+        students; ``rank``, the rank correlation of measured and printed latency in words, or
+        empty; ``note``, what the figures are of.
     """
     edge = records.edge
-    rows = {row.arch: row for row in reversed(table.rows) if row.role == "paper"}
+    rows = _printed(table)
     order = list(dict.fromkeys(row.arch for row in table.rows))
-    panels = [*_paper_panel(table), *_measured_panel(edge, records), *_against(edge, rows)]
     return {
         "note": edge.note(),
         "complexity": [
@@ -50,15 +41,6 @@ def view(records: Records, table: Table) -> dict[str, Any]:
         "convention": next((r["convention"] for r in edge.complexity.values()), ""),
         "hosts": _hosts(edge, order),
         "exported": _exported(edge),
-        "panels": panels if edge.latency else [],
-        "legend": legend(
-            [
-                ("baseline", "circle", "no distillation, FP32"),
-                ("mkd", "diamond", "MKD, FP32"),
-                ("other", "circle", "another detector, FP32"),
-            ]
-        )
-        + Markup('<p class="small">Hollow marks are not FP32.</p>'),
         "rank": _rank(edge, rows),
     }
 
@@ -145,73 +127,76 @@ def _timed(edge: EdgeRecords) -> dict[tuple[str, str], dict[str, float | None]]:
     return timed
 
 
-def _paper_panel(table: Table) -> list[Panel]:
-    """The paper's AP against the paper's latency."""
+def points(records: Records, table: Table) -> pd.DataFrame:
+    """A row a mark of :func:`mkd.report.latency_figure.scatter`.
+
+    Args:
+        records: From :func:`mkd.records.load_records`.
+        table: Table 1.
+
+    Returns:
+        Columns ``facet``; ``run`` and its ``label``; ``method``, empty for another detector;
+        ``precision``; ``provider`` and ``input_px`` of what was measured; ``x``, a latency in ms;
+        ``y``, an AP (``paper``, ``measured``) or a latency in ms (``printed``). No rows where
+        nothing was timed.
+    """
+    edge = records.edge
+    if not edge.latency:
+        return pd.DataFrame()
     rows = [
-        row
+        {
+            "facet": "paper",
+            "run": row.run or row.arch,
+            "label": row.label,
+            "method": row.method,
+            "precision": "fp32",
+            "x": float(row.paper["latency_ms"]),
+            "y": float(row.paper["AP"]),
+        }
         for row in table.rows
-        if row.role == "paper" and {"AP", "latency_ms"} <= row.paper.keys()
+        if row.role == "paper"
+        and row.method in ("", "baseline", "mkd")
+        and {"AP", "latency_ms"} <= row.paper.keys()
     ]
-    rows = [row for row in rows if row.method in ("", "baseline", "mkd")]
-    points = [
-        (
-            float(row.paper["latency_ms"]),
-            float(row.paper["AP"]),
-            row.method or "other",
-            f"{row.label}, paper: AP {row.paper['AP']} at {row.paper['latency_ms']} ms",
-            False,
-        )
-        for row in rows
-    ]
-    labels = ("ms, as the paper prints it", "AP, COCO val2017")
-    return [{"title": "Paper: AP against latency", "body": _scatter(points, *labels)}]
-
-
-def _measured_panel(edge: EdgeRecords, records: Records) -> list[Panel]:
-    """The students' AP against the latency of the files that AP was measured on."""
     timed = _timed(edge)
-    points = []
     for run, record in edge.exported.items():
         seeds = records.by_run.get(run, {})
-        method = next((r["method"] for r in seeds.values()), "baseline")
-        for precision, file in record["files"].items():
-            ap = file["metrics"]["AP"]
-            for provider, latency in timed.get((run, precision), {}).items():
-                if latency is None:
-                    continue
-                words = (
-                    f"{run}, {PRECISION_NAMES[precision]}, {provider.upper()}, {records.scale} "
-                    f"scale at {record['input_px']} px: AP {number(ap)} at {latency:.2f} ms"
-                )
-                points.append((latency, ap, method, words, precision != "fp32"))
-    if not points:
-        return []
-    labels = ("ms, measured", f"AP, {records.scale} scale")
-    title = f"Measured, {records.scale} scale: AP against latency"
-    return [{"title": title, "body": _scatter(points, *labels)}]
+        rows += [
+            {
+                "facet": "measured",
+                "run": run,
+                "label": run,
+                "method": next((r["method"] for r in seeds.values()), "baseline"),
+                "precision": precision,
+                "provider": provider,
+                "input_px": record["input_px"],
+                "x": latency,
+                "y": file["metrics"]["AP"],
+            }
+            for precision, file in record["files"].items()
+            for provider, latency in timed.get((run, precision), {}).items()
+            if latency is not None
+        ]
+    pairs = _pairs(edge, _printed(table))
+    if len(pairs) > 1:
+        rows += [
+            {
+                "facet": "printed",
+                "run": model,
+                "label": _name(model),
+                "method": "baseline" if model.startswith("rtmdet") else "",
+                "precision": "fp32",
+                "x": printed,
+                "y": measured,
+            }
+            for model, printed, measured in pairs
+        ]
+    return pd.DataFrame(rows)
 
 
-def _against(edge: EdgeRecords, rows: Mapping[str, Row]) -> list[Panel]:
-    """Measured latency of the detectors of Table 1 against what the paper prints for them."""
-    points = [
-        (
-            printed,
-            measured,
-            _series(model),
-            f"{_name(model)}: paper {printed} ms, here {measured:.1f} ms",
-            False,
-        )
-        for model, printed, measured in _pairs(edge, rows)
-    ]
-    if len(points) < 2:
-        return []
-    labels = ("ms, as the paper prints it", "ms, measured")
-    return [
-        {
-            "title": "Table 1’s detectors: measured against printed latency",
-            "body": _scatter(points, *labels, log_y=True),
-        }
-    ]
+def _printed(table: Table) -> dict[str, Row]:
+    """Architecture → its first row in the paper."""
+    return {row.arch: row for row in reversed(table.rows) if row.role == "paper"}
 
 
 def _pairs(edge: EdgeRecords, rows: Mapping[str, Row]) -> list[tuple[str, float, float]]:
@@ -232,28 +217,6 @@ def _rank(edge: EdgeRecords, rows: Mapping[str, Row]) -> str:
         f"Over {len(pairs)} detectors the rank correlation (Spearman) of measured and printed "
         f"latency is {number(float(found.statistic), 2)}."
     )
-
-
-def _scatter(
-    points: Sequence[tuple[float, float, str, str, bool]],
-    x_label: str,
-    y_label: str,
-    log_y: bool = False,
-) -> Markup:
-    plot = Plot(
-        Axis.around([x for x, *_ in points], x_label, log=True),
-        Axis.around([y for _, y, *_ in points], y_label, log=log_y),
-        width=372,
-        height=260,
-    )
-    for x, y, method, words, hollow in points:
-        series, shape = style(method)
-        plot.mark(x, y, series, shape=shape, title=words, hollow=hollow)
-    return plot.render("; ".join(words for *_, words, _ in points))
-
-
-def _series(model: str) -> str:
-    return "baseline" if model.startswith("rtmdet") else "other"
 
 
 def _name(model: str) -> str:

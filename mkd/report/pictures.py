@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from mkd.report.svg import swatch, tag, titled
+from mkd.report.markup import tag, titled
 
 WORDS = {"hit": "found", "false": "false", "miss": "missed"}
 
@@ -107,5 +107,14 @@ def _legend() -> Markup:
     items = []
     for kind, words in entries:
         key = tag("rect", class_="halo", **place) + tag("rect", class_=f"box b-{kind}", **place)
-        items.append(tag("li", swatch(key) + escape(words)))
+        swatch = tag(
+            "svg",
+            key,
+            class_="key",
+            viewBox="-13 -8 26 16",
+            width=26,
+            height=16,
+            aria_hidden="true",
+        )
+        items.append(tag("li", swatch + escape(words)))
     return tag("ul", Markup("").join(items), class_="legend")

@@ -16,9 +16,9 @@ from mkd.config import Suite
 from mkd.files import write_atomic, write_json
 from mkd.names import slug
 from mkd.records import Problem, Records, load_records, without_curve
-from mkd.report import audit_view, formats, latency, verdict_view
+from mkd.report import audit_view, formats, latency, latency_figure, verdict_view
 from mkd.report.entries import coverage, entries
-from mkd.report.gallery import caption, gallery
+from mkd.report.gallery import caption, gallery, plotted
 from mkd.tables import Table
 from mkd.verdicts import Verdict
 
@@ -26,7 +26,8 @@ FOLDER = ROOT / "report"
 
 
 def render(suite: Suite, out: Path) -> None:
-    """Write the report of one scale: ``index.html``, ``data.json`` and each table's files.
+    """Write the report of one scale: ``index.html``, ``data.json`` and each table's files, and
+    each plot's files into the scale's ``figures/``.
 
     Only records, and the pictures' data the pipeline left, are read. What is missing is shown as
     *not run*, what is broken is named.
@@ -65,6 +66,14 @@ def render(suite: Suite, out: Path) -> None:
             tables=made.values(),
             figures=figures,
             latency=latency.view(records, made[1]),
+            latency_figure=plotted(
+                suite.results / "figures",
+                "ap-latency",
+                "AP and latency",
+                latency.points(records, made[1]),
+                latency_figure.scatter,
+                suite.scale,
+            ),
             audited=audit_view.audited(printed, audit.findings(printed)),
             choices=choices,
             deviations=deviations.load(suite.scale),

@@ -11,8 +11,8 @@ from mkd import stats, verdicts
 from mkd.architectures import has_masks
 from mkd.names import arch_name
 from mkd.records import Records
-from mkd.report.figures import plain
 from mkd.report.formats import half, number, signed
+from mkd.report.frames import plain
 from mkd.runs import Run
 from mkd.verdicts import Verdict
 

@@ -20,7 +20,7 @@ from mkd.edge.timing import Settings
 from mkd.errors import UserError
 from mkd.provenance import seal
 from mkd.records import load_folder
-from mkd.report import formats, latency
+from mkd.report import formats, latency, latency_figure, style
 
 
 @pytest.fixture(scope="module")
@@ -217,11 +217,29 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
     }
     int8 = next(row for row in shown["exported"] if row["precision"] == "INT8")
     assert (int8["delta"], int8["latency"], int8["speedup"]) == (-0.5, "4.00", 2.0)
-    titles = [panel["title"] for panel in shown["panels"]]
-    assert titles == ["Paper: AP against latency", "Measured, desk scale: AP against latency"]
-    measured = str(shown["panels"][1]["body"])
-    assert "tiny-mkd, INT8, CPU, desk scale at 128 px: AP 39.5 at 4.00 ms" in measured
-    assert "paper" not in measured
+    points = latency.points(records, table)
+    assert list(points["facet"].unique()) == ["paper", "measured"]
+    figure = latency_figure.scatter(points, "desk")
+    assert [ax.get_title("left") for ax in figure.axes] == [
+        "Paper: AP against latency",
+        "Measured, desk scale: AP against latency",
+    ]
+    measured = {line.get_label(): line for line in figure.axes[1].lines}
+    assert set(measured) == {
+        "tiny-mkd, FP32, CPU, desk scale at 128 px: AP 40.0 at 8.00 ms",
+        "tiny-mkd, INT8, CPU, desk scale at 128 px: AP 39.5 at 4.00 ms",
+    }
+    whole, small = sorted(measured.values(), key=lambda line: -line.get_xdata()[0])
+    assert (whole.get_xydata().tolist(), small.get_xydata().tolist()) == ([[8, 40]], [[4, 39.5]])
+    assert whole.get_markerfacecolor() == small.get_markeredgecolor() == style.color("baseline")
+    assert "hollow: not FP32" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_nothing_timed_has_no_figure(tmp_path: Path) -> None:
+    put(tmp_path, "complexity/yolov7.json", COMPLEXITY)
+    records = load_folder(tmp_path, "desk")
+    table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
+    assert latency.points(records, table).empty
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 import base64
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -40,11 +39,11 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture
-def url(suite: Suite, fill: Callable[..., Path]) -> str:
+@pytest.fixture(scope="module")
+def url(filled: Suite) -> str:
     """A report with every section filled, one corrupt record among them."""
-    results = fill()
-    (results / "desk/runs/ins-tiny-mkd/seed1/record.json").write_text("{")
+    suite = filled
+    (suite.results / "runs/ins-tiny-mkd/seed1/record.json").write_text("{")
     pixels = cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
     box = {"bbox": [9, 9, 20, 20], "category": "disc 3", "small": True}
     judged = {"hit": [{**box, "score": 0.9}], "false": [{**box, "score": 0.4}], "miss": [box]}

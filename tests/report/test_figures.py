@@ -1,18 +1,20 @@
 """Figures show the records' numbers where the axes say they are."""
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from mkd import tables
 from mkd.config import Suite
 from mkd.records import Records, load_records
-from mkd.report import breakdown, curves, figures, spectrum
-from mkd.report.svg import Axis, Plot, tag, ticks
+from mkd.report import breakdown, curves, figures, frames, spectrum, style
 from mkd.runs import Run
 
 
@@ -21,88 +23,174 @@ def records(suite: Suite, fill: Callable[..., Path]) -> Records:
     return load_records(fill(), "desk")
 
 
-def places(svg: str, title: str) -> list[tuple[float, float]]:
-    """Pixel positions of the marks whose title begins so."""
-    found = re.findall(
-        rf"<title>{re.escape(title)}[^<]*</title><path[^>]*transform=\"([^\"]*)", svg
+@pytest.fixture
+def found(suite: Suite, records: Records) -> pd.DataFrame:
+    return frames.metrics(records, suite.runs)
+
+
+def forest(suite: Suite, records: Records, number: int, scale: str = "desk") -> Figure:
+    table = tables.build(records, suite.runs, number)
+    found = frames.metrics(records, suite.runs)
+    return figures.forest(frames.differences(table, found), scale)
+
+
+def axes(figure: Figure, title: str) -> list[Axes]:
+    """The axes of a facet, from left to right."""
+    titles = [ax.get_title("left") for ax in figure.axes]
+    at = titles.index(title)
+    following = next((i for i in range(at + 1, len(titles)) if titles[i]), len(titles))
+    return figure.axes[at:following]
+
+
+def marks(ax: Axes, words: str = "") -> list[tuple[float, float]]:
+    """Where the marks stand that say words which begin so."""
+    return [
+        tuple(map(float, line.get_xydata()[0]))  # type: ignore[misc]
+        for line in ax.lines
+        if line.get_linestyle() == "None" and str(line.get_label()).startswith(words)
+    ]
+
+
+def told(figure: Figure) -> list[str]:
+    return [str(line.get_label()) for ax in figure.axes for line in ax.lines]
+
+
+def test_a_metric_is_paired_with_the_same_seed_of_its_baseline(
+    suite: Suite, records: Records, found: pd.DataFrame
+) -> None:
+    ap = found[found["metric"] == "box.AP"].set_index(["run", "seed"])
+    plain, mkd = (records.points(f"tiny-{name}", "box.AP") for name in ("baseline", "mkd"))
+    for seed in mkd:
+        assert ap.loc[("tiny-mkd", seed), "value"] == mkd[seed]
+        assert ap.loc[("tiny-mkd", seed), "delta"] == mkd[seed] - plain[seed]
+    assert ap.loc["tiny-baseline", "delta"].isna().all()
+    # Of three seeds the larger baseline has one.
+    assert ap.loc["s-mkd", "delta"].notna().tolist() == [True, False, False]
+    assert len(found) == sum(
+        len(named)
+        for seeds in records.by_run.values()
+        for record in seeds.values()
+        for named in record["metrics"].values()
     )
-    return [tuple(map(float, re.findall(r"[-\d.]+", place)[:2])) for place in found]  # type: ignore[misc]
-
-
-def test_ticks_are_round_and_inside() -> None:
-    assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
-    assert ticks(-0.13, 0.31) == [-0.1, 0.0, 0.1, 0.2, 0.3]
-    assert ticks(3, 3) == [3]
-
-
-def test_a_plot_places_linear_and_logarithmic_values() -> None:
-    plot = Plot(Axis(0.01, 100, log=True), Axis(-10, 30), width=256, height=150)
-    assert plot.px(1.0) == pytest.approx((plot.left + plot.width - plot.right) / 2)
-    assert plot.py(30) == plot.top
-    assert plot.py(-10) == plot.height - plot.bottom
-
-
-def test_svg_escapes_attributes_and_content() -> None:
-    assert tag("text", "<&", data_x='"<') == '<text data-x="&#34;&lt;">&lt;&amp;</text>'
 
 
 def test_forest_places_measured_and_paper_differences(suite: Suite, records: Records) -> None:
     table = tables.build(records, suite.runs, 1)
-    panel = next(p for p in figures.forest(table) if p["title"] == "RTMDet-tiny")
-    svg = str(panel["body"])
+    ours, theirs = axes(forest(suite, records, 1), "RTMDet-tiny")
     cells = {row.run: row.measured["AP"].delta for row in table.rows if "AP" in row.measured}
-    at = {name: places(svg, f"{name}, measured")[0][0] for name in ("FGD", "CWD", "MKD")}
-    fgd, cwd, mkd = (cells[f"tiny-{name}"].mean for name in ("fgd", "cwd", "mkd"))
-    scale = (at["MKD"] - at["FGD"]) / (mkd - fgd)
-    assert at["CWD"] == pytest.approx(at["FGD"] + scale * (cwd - fgd), abs=0.2)
-    printed = places(svg, "MKD, paper")[0][0]
-    assert printed == pytest.approx(at["MKD"] + scale * (0.7 - mkd), abs=0.2)
-    assert "not run" in svg
+    rows = [label.get_text() for label in ours.get_yticklabels()]
+    assert rows == ["FGD", "MGD", "MKD", "CWD"]
+    for name in ("FGD", "CWD", "MKD"):
+        delta = cells[f"tiny-{name.lower()}"]
+        assert delta is not None
+        assert marks(ours, f"{name}, measured") == [pytest.approx((delta.mean, rows.index(name)))]
+        (line,) = (
+            line for line in ours.lines
+            if line.get_linestyle() == "-" and str(line.get_label()).startswith(f"{name}, ")
+        )  # fmt: skip
+        assert line.get_xdata() == pytest.approx([delta.low, delta.high])
+    assert marks(theirs, "MKD, paper") == [(0.7, rows.index("MKD"))]
+    (text,) = (text for text in ours.texts if "not run" in text.get_text())
+    assert text.get_position()[1] == rows.index("MGD")
 
 
-def test_forest_has_no_panel_where_nothing_was_measured(suite: Suite, records: Records) -> None:
-    titles = [p["title"] for p in figures.forest(tables.build(records, suite.runs, 1))]
-    assert titles == ["RTMDet-tiny", "RTMDet-s"]
+def test_the_papers_differences_keep_a_range_of_their_own(suite: Suite, records: Records) -> None:
+    for title in ("RTMDet-tiny", "RTMDet-s"):
+        ours, theirs = axes(forest(suite, records, 1), title)
+        assert np.ptp(ours.get_xlim()) > 8
+        assert np.ptp(theirs.get_xlim()) < 2
+        assert ours.get_xlim() == axes(forest(suite, records, 1), "RTMDet-s")[0].get_xlim()
+    (both,) = axes(forest(suite, records, 1, scale="paper"), "RTMDet-tiny")
+    measured, printed = marks(both, "MKD, measured")[0], marks(both, "MKD, paper")[0]
+    assert measured[1] < printed[1]
+
+
+def test_two_rows_of_one_label_stay_two(suite: Suite, fill: Callable[..., Path]) -> None:
+    twin = Run("tiny-mkd-teacher-m", "rtmdet-tiny", "m-baseline", "mkd", {}, (3,))
+    third = replace(twin, id="tiny-mkd-teacher-x", teacher="x-baseline")
+    runs = {**suite.runs, twin.id: twin, third.id: third}
+    records = load_records(fill(), "desk")
+    for shift, run in enumerate((twin, third)):
+        records.by_run[run.id] = {0: {"metrics": {"box": {"AP": 30.0 + shift}}}}
+    table = tables.build(records, runs, 3)
+    frame = frames.differences(table, frames.metrics(records, runs))
+    (ours, _) = axes(figures.forest(frame, "desk"), "RTMDet-tiny")
+    labels = [label.get_text() for label in ours.get_yticklabels()]
+    assert labels.count("MKD") == 2
+    places = dict.fromkeys(marks(ours, "MKD, measured"))
+    assert len({y for _, y in places}) == 2
+    assert len({x for x, _ in places}) == 2
+
+
+def test_forest_has_no_facet_where_nothing_was_measured(suite: Suite, records: Records) -> None:
+    titles = [ax.get_title("left") for ax in forest(suite, records, 1).axes]
+    assert list(filter(None, titles)) == ["RTMDet-tiny", "RTMDet-s"]
     nothing = Records("desk", {}, [])
+    found = frames.metrics(nothing, suite.runs)
     for number in tables.TABLES:
-        assert figures.forest(tables.build(nothing, suite.runs, number)) == []
+        table = tables.build(nothing, suite.runs, number)
+        assert frames.differences(table, found).empty
+    assert frames.weights(tables.build(nothing, suite.runs, 5), found, suite.runs).empty
+    assert frames.readings(found, suite.runs).empty
+    assert frames.by_size(found, suite.runs, ["rtmdet-tiny"]).empty
+    assert frames.losses(nothing, suite.runs).empty
 
 
-def test_sizes_show_every_distilled_method_in_three_columns(suite: Suite, records: Records) -> None:
-    panels = figures.by_size(records, suite.runs, ["rtmdet-tiny", "rtmdet-m"])
-    assert [p["title"] for p in panels] == ["RTMDet-tiny"]
-    assert panels[0]["methods"] == {"cwd", "fgd", "mkd"}
-    for size in ("small", "medium", "large"):
-        assert len(places(str(panels[0]["body"]), f"MKD, {size}")) == 1
+def test_sizes_show_every_distilled_method_in_three_columns(
+    suite: Suite, records: Records, found: pd.DataFrame
+) -> None:
+    frame = frames.by_size(found, suite.runs, ["rtmdet-tiny", "rtmdet-m"])
+    figure = figures.by_size(frame)
+    (ax,) = figure.axes
+    assert ax.get_title("left") == "RTMDet-tiny"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["CWD", "MKD", "FGD"]
+    cells = tables.measure(records, suite.runs, "tiny-mkd", tables.TABLES[3][1])
+    for at, key in enumerate(("AP_S", "AP_M", "AP_L")):
+        ((x, y),) = marks(ax, f"MKD, {key}: ")
+        delta = cells[key].delta
+        assert delta is not None
+        assert y == pytest.approx(delta.mean)
+        assert round(x) == at
+        assert ax.get_xticklabels()[at].get_text() == ("small", "medium", "large")[at]
 
 
 def test_a_run_with_another_teacher_or_option_is_no_method_of_its_own(suite: Suite) -> None:
     odd = Run("tiny-mkd-teacher-l", "rtmdet-tiny", "l-baseline", "mkd", {}, (3,))
     runs = {odd.id: odd, **suite.runs}
-    found = [run.id for run in figures.plain(runs, "rtmdet-tiny")]
+    found = [run.id for run in frames.plain(runs, "rtmdet-tiny")]
     assert found == ["tiny-baseline", "tiny-cwd", "tiny-mkd", "tiny-fgd"]
 
 
 def test_readings_show_what_stands_in_no_table(suite: Suite, fill: Callable[..., Path]) -> None:
     zeta = Run("tiny-mkd-zeta0", "rtmdet-tiny", "s-baseline", "mkd", {"fdmd.mask_ratio": 0}, ())
-    wider = replace(suite, runs={**suite.runs, zeta.id: zeta})
-    assert figures.readings(load_records(fill(), "desk"), wider.runs) == []
-    found = load_records(suite.results.parent, "desk")
-    found.by_run[zeta.id] = {seed: {"metrics": {"box": {"AP": 30.0 + seed}}} for seed in (0, 1)}
-    (panel,) = figures.readings(found, wider.runs)
-    assert "zeta0, measured at desk scale" in panel["body"]
-    assert "MKD, measured at desk scale" in panel["body"]
-    assert "no-fad" not in panel["body"]
+    runs = {**suite.runs, zeta.id: zeta}
+    records = load_records(fill(), "desk")
+    assert frames.readings(frames.metrics(records, runs), runs).empty
+    records.by_run[zeta.id] = {seed: {"metrics": {"box": {"AP": 30.0 + seed}}} for seed in (0, 1)}
+    figure = figures.forest(frames.readings(frames.metrics(records, runs), runs), "desk")
+    (ax,) = figure.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["MKD", "zeta0"]
+    plain = records.points("tiny-baseline", "box.AP")
+    ((x, _),) = marks(ax, "zeta0, measured at desk scale: ")
+    assert x == pytest.approx(np.mean([30.0 - plain[0], 31.0 - plain[1]]))
+    assert len(marks(ax, "MKD, measured at desk scale: ")) == 1
 
 
 def test_weights_are_placed_by_alpha_with_the_full_run_at_one(
-    suite: Suite, records: Records
+    suite: Suite, records: Records, found: pd.DataFrame
 ) -> None:
     table = tables.build(records, suite.runs, 5)
-    (panel,) = figures.weights(table, suite.runs)
-    x = {a: places(str(panel["body"]), f"α = {a}: ")[0][0] for a in ("0.1", "1", "5")}
-    assert x["0.1"] < x["1"] < x["5"]
-    assert "CWD control" in str(panel["body"])
+    figure = figures.weights(frames.weights(table, found, suite.runs), "desk")
+    ours, theirs = figure.axes
+    for alpha in (0.1, 1.0, 5.0):
+        assert [x for x, _ in marks(ours, f"α = {alpha:g}: ")] == [alpha]
+        assert [x for x, _ in marks(theirs, f"α = {alpha:g}, paper: ")] == [alpha]
+    assert ours.get_xlim()[0] < 0.1 < 5 < ours.get_xlim()[1]
+    delta = next(row for row in table.rows if row.role == "control").measured["AP"].delta
+    (level,) = (line for line in ours.lines if str(line.get_label()).startswith("CWD control"))
+    assert delta is not None
+    assert list(level.get_ydata()) == pytest.approx([delta.mean] * 2)
+    assert "CWD" in [text.get_text() for text in ours.texts]
 
 
 def test_weights_leave_zero_out_and_show_two_runs_of_one_alpha(
@@ -110,26 +198,46 @@ def test_weights_leave_zero_out_and_show_two_runs_of_one_alpha(
 ) -> None:
     names = {"tiny-mkd-alpha0.1": {"alpha": 0}, "tiny-mkd-alpha5": {"alpha": 1.0}}
     runs = suite.runs | {n: replace(suite.runs[n], options=given) for n, given in names.items()}
-    (panel,) = figures.weights(tables.build(records, runs, 5), runs)
-    assert len(places(str(panel["body"]), "α = 1: ")) == 2
-    assert "α = 0: " not in panel["body"]
+    table = tables.build(records, runs, 5)
+    figure = figures.weights(frames.weights(table, frames.metrics(records, runs), runs), "desk")
+    assert len(marks(figure.axes[0], "α = 1: ")) == 2
+    assert not any("α = 0" in words for words in told(figure))
 
 
 def test_curves_are_means_over_seeds_of_every_term(suite: Suite, records: Records) -> None:
-    found = curves.mean_curve(records, "tiny-mkd")
-    assert list(found) == ["loss_cls", "loss_bbox", "loss_multiscale", "loss_fdmd", "loss_fad"]
+    losses = frames.losses(records, suite.runs)
+    found = curves.mean_curve(losses[losses["run"] == "tiny-mkd"])
+    names = ["loss_cls", "loss_bbox", "loss_multiscale", "loss_fdmd", "loss_fad"]
+    assert list(found["term"].unique()) == names
     first = [r["train"]["curve"][0]["loss_fad"] for r in records.by_run["tiny-mkd"].values()]
-    assert found["loss_fad"][0] == pytest.approx((10, sum(first) / 3))
-    panel = next(p for p in curves.panels(records, suite.runs) if p["run"] == "tiny-mkd")
-    assert panel["body"].count('class="line"') == 2 * 5
+    start = found[found["term"] == "loss_fad"].iloc[0]
+    assert (start["iteration"], start["value"]) == pytest.approx((10, sum(first) / 3))
+    figure = curves.curves(losses)
+    (ax,) = axes(figure, "tiny-mkd")
+    assert [str(line.get_label()).partition(":")[0] for line in ax.lines] == names
+    assert [ax.get_title("left") for ax in figure.axes] == list(suite.runs)
+    # A stroke stands for one term alone.
+    entries = figure.legends[0].get_lines()
+    assert len({(line.get_color(), str(line._dash_pattern)) for line in entries}) == len(entries)
 
 
 def test_long_curves_are_thinned_without_losing_their_level() -> None:
     curve = [{"iter": i, "epoch": 1, "loss": 2.0, "loss_cls": 2.0} for i in range(5000)]
     one = Records("desk", {"a": {0: {"train": {"curve": curve}}}}, [])
-    thin = curves.mean_curve(one, "a")["loss_cls"]
+    thin = curves.mean_curve(frames.losses(one, {}))
     assert len(thin) <= curves.MOST
-    assert {value for _, value in thin} == {2.0}
+    assert set(thin["value"]) == {2.0}
+    assert thin["iteration"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0], [1.5], [1e-9, 1e9], [0.0, 3.0]])
+def test_a_curve_of_any_range_is_drawn(values: list[float], tmp_path: Path) -> None:
+    curve = [{"iter": 10 * i, "loss_cls": v, "loss_new": v} for i, v in enumerate(values)]
+    one = Records("desk", {"a": {0: {"train": {"curve": curve}}}}, [])
+    figure = curves.curves(frames.losses(one, {}))
+    figure.savefig(tmp_path / "a.svg")
+    assert len(figure.axes[0].lines) == 2
+    assert figure.legends[0].get_texts()[-1].get_text() == "another term"
 
 
 def carrying(**more: Any) -> Records:
@@ -139,18 +247,33 @@ def carrying(**more: Any) -> Records:
 def test_precision_recall_needs_two_methods_that_carry_it(suite: Suite) -> None:
     curve = [1.0] * 50 + [0.0] * 51
     given = carrying(pr={"50": curve, "75": curve})
-    panels = breakdown.precision_recall(given, suite.runs, ["rtmdet-tiny"])
-    assert [p["title"] for p in panels] == ["RTMDet-tiny, IoU 0.50", "RTMDet-tiny, IoU 0.75"]
-    assert "MKD, IoU 0.50: AP 49.5" in panels[0]["body"]
-    assert breakdown.precision_recall(carrying(), suite.runs, ["rtmdet-tiny"]) == []
+    figure = breakdown.precision_recall(frames.precision_recall(given, suite.runs, ["rtmdet-tiny"]))
+    titles = [ax.get_title("left") for ax in figure.axes]
+    assert titles == ["RTMDet-tiny, IoU 0.50", "RTMDet-tiny, IoU 0.75"]
+    (line,) = (
+        line for line in figure.axes[0].lines if line.get_label() == "MKD, IoU 0.50: AP 49.5"
+    )
+    assert line.get_xdata() == pytest.approx(np.linspace(0, 1, 101))
+    assert list(line.get_ydata()) == curve
+    other = Run("tiny-mkd-other", "rtmdet-tiny", "m-baseline", "mkd", {}, (1,))
+    given.by_run[other.id] = {0: {"pr": {"50": [0.5] * 101, "75": curve}}}
+    frame = frames.precision_recall(given, {**suite.runs, other.id: other}, ["rtmdet-tiny"])
+    said = [line.get_label() for line in breakdown.precision_recall(frame).axes[0].lines]
+    assert sorted(said)[:2] == ["MKD, IoU 0.50: AP 49.5", "MKD, IoU 0.50: AP 50.0"]
+    assert frames.precision_recall(carrying(), suite.runs, ["rtmdet-tiny"]).empty
+    del given.by_run["tiny-mkd"]
+    assert frames.precision_recall(given, suite.runs, ["rtmdet-tiny"]).empty
 
 
 def test_errors_show_every_kind_for_both(suite: Suite) -> None:
     given = carrying(errors=dict.fromkeys(breakdown.KINDS, 1.5))
-    (panel,) = breakdown.errors(given, suite.runs, ["rtmdet-tiny"])
-    for words in breakdown.KINDS.values():
-        assert f"MKD, {words}: 1.50 AP50" in panel["body"]
-    assert breakdown.errors(carrying(), suite.runs, ["rtmdet-tiny"]) == []
+    figure = breakdown.errors(frames.errors(given, suite.runs, ["rtmdet-tiny"]))
+    (ax,) = figure.axes
+    for at, words in enumerate(breakdown.KINDS.values()):
+        assert ax.get_yticklabels()[at].get_text() == words
+        ((x, y),) = marks(ax, f"MKD, {words}: 1.50 AP50")
+        assert (x, round(y)) == (1.5, at)
+    assert frames.errors(carrying(), suite.runs, ["rtmdet-tiny"]).empty
 
 
 def test_the_masks_marks_lie_on_their_closed_forms() -> None:
@@ -162,10 +285,39 @@ def test_the_masks_marks_lie_on_their_closed_forms() -> None:
             ("hermitian", 0.5, 0.5),
         )
     ]  # fmt: skip
-    left, right = (str(panel["body"]) for panel in spectrum.panels(measured))
-    lines = re.findall(r'class="line" d="M([^"]*)', left)
-    for (mask, _, words), line in zip(spectrum.MASKS.values(), lines, strict=True):
-        end = tuple(map(float, line.rsplit("L", 1)[1].split(",")))
-        assert places(left, f"{words}, ζ = 0.5: ") == [pytest.approx(end, abs=0.1)], mask
-    off = places(right, "literal mask, ζ = 0.5: ")[0]
-    assert off[1] < places(right, "literal mask, ζ = 0: ")[0][1]
+    left, right = spectrum.masks(spectrum.tidy(measured)).axes
+    for mask, (_, words) in spectrum.MASKS.items():
+        (form,) = (line for line in left.lines if line.get_label() == f"{words}, closed form")
+        assert marks(left, f"{words}, ζ = 0.5: ") == [tuple(form.get_xydata()[-1])], mask
+    assert marks(right, "literal mask, ζ = 0.5: ") == [(0.5, 1.375)]
+    assert marks(right, "literal mask, ζ = 0: ") == [(0.0, 1.0)]
+
+
+def test_a_method_has_one_color_and_one_mark_in_every_figure(
+    suite: Suite, records: Records, found: pd.DataFrame
+) -> None:
+    losses = frames.losses(records, suite.runs)
+    table = tables.build(records, suite.runs, 1)
+    drawn = [
+        figures.forest(frames.differences(table, found), "desk"),
+        figures.by_size(frames.by_size(found, suite.runs, ["rtmdet-tiny"])),
+        curves.curves(losses),
+    ]
+    for method in ("cwd", "fgd"):
+        name = style.name(method)
+        lines = [
+            line for figure in drawn for ax in figure.axes for line in ax.lines
+            if str(line.get_label()).startswith((f"{name}, ", f"loss_{method}"))
+        ]  # fmt: skip
+        assert len(lines) > 6
+        own = {line.get_color() for line in lines if line.get_marker() in ("", "None")}
+        assert own == {style.color(method)}
+        points = [line for line in lines if line.get_marker() not in ("", "None")]
+        assert {line.get_marker() for line in points} == {style.marker(method)}
+        inks = {
+            color for line in points
+            for color in (line.get_markerfacecolor(), line.get_markeredgecolor())
+        }  # fmt: skip
+        assert inks == {style.color(method), style.palette()["paper"]}
+    looks = [(style.color(method), style.marker(method)) for method in (*style.METHODS, "new")]
+    assert len({color for color, _ in looks}) == len({mark for _, mark in looks}) == len(looks)

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,28 @@ def test_latex_has_one_cell_a_column_and_no_bare_special_character(table: tables
 
 @pytest.mark.parametrize(
     ("plain", "escaped"),
-    [("a_b & c%", r"a\_b \& c\%"), ("\\x{y}", r"\textbackslash{}x\{y\}"), ("±1", r"$\pm$1")],
+    [
+        ("a_b & c%", r"a\_b \& c\%"),
+        ("\\x{y}", r"\textbackslash x\{y\}"),
+        ("#1 $2 ~ ^", r"\#1 \$2 \textasciitilde \space \textasciicircum "),
+        ("±1 × −α", r"$\pm$1 $\times$ $-$$\alpha$"),
+    ],
 )
-def test_tex_escapes(plain: str, escaped: str) -> None:
-    assert formats.tex(plain) == escaped
+def test_latex_escapes_a_label(table: tables.Table, plain: str, escaped: str) -> None:
+    odd = replace(table, rows=[replace(row, label=plain) for row in table.rows])
+    lines = formats.latex(odd, "narrow").splitlines()
+    body = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
+    rows = [line for line in body if line != r"\addlinespace"]
+    assert len(rows) == len(table.rows)
+    assert all(line.startswith(f"{escaped} &") for line in rows)
+
+
+def test_latex_parts_the_groups_of_rows(table: tables.Table) -> None:
+    lines = formats.latex(table, "narrow").splitlines()
+    firsts = [row.label for row in table.rows if row.first]
+    assert firsts
+    after = [lines[at + 1] for at, line in enumerate(lines) if line == r"\addlinespace"]
+    assert [line.partition(" &")[0] for line in after] == firsts
 
 
 def test_markdown_escapes_a_bar_in_a_label(suite: Suite) -> None:

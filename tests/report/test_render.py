@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -55,6 +56,11 @@ class Page(HTMLParser):
 def page(suite: Suite) -> Page:
     render(suite, suite.results / "report")
     return Page((suite.results / "report" / "index.html").read_text())
+
+
+@pytest.fixture(scope="module")
+def full_page(filled: Suite) -> Page:
+    return page(filled)
 
 
 def squeezed(text: str) -> str:
@@ -115,22 +121,37 @@ def test_one_seed_says_so(suite: Suite, fill: Callable[..., Path]) -> None:
     assert made.text["t1-rtmdet-s-ours-m-ap"].endswith("(n=1)")
 
 
-def test_every_anchor_is_unique_and_every_link_lands(
+def test_every_anchor_is_unique_and_every_link_lands(filled: Suite, full_page: Page) -> None:
+    assert len(full_page.ids) == len(set(full_page.ids))
+    figures = set()
+    for link in full_page.links:
+        if link.startswith("#"):
+            assert link.removeprefix("#") in full_page.ids
+        else:
+            assert (filled.results / "report" / link).is_file()
+            figures |= {link} if link.startswith("../figures/") else set()
+    # Readings, masks and latency have no record here.
+    plots = ("forest", "sizes", "instances", "teachers", "components", "weights", "curves", "pr",
+             "errors")  # fmt: skip
+    assert figures == {f"../figures/{plot}.{kind}" for plot in plots for kind in ("svg", "pdf")}
+    assert {path.stem for path in (filled.results / "figures").iterdir()} == set(plots)
+
+
+def test_a_figure_that_has_nothing_to_show_any_more_leaves_no_file(
     suite: Suite, fill: Callable[..., Path]
 ) -> None:
-    fill()
+    fill("s-baseline", "s-mkd", seeds=(0,))
+    page(suite)
+    assert (suite.results / "figures/forest.pdf").is_file()
+    shutil.rmtree(suite.results / "runs/s-baseline")
     made = page(suite)
-    assert len(made.ids) == len(set(made.ids))
-    beside = {path.name for path in (suite.results / "report").iterdir()}
-    for link in made.links:
-        assert link.removeprefix("#") in made.ids if link.startswith("#") else link in beside
+    assert "Not run" in made.text["forest"]
+    assert not list((suite.results / "figures").glob("forest.*"))
+    assert (suite.results / "figures/curves.pdf").is_file()
 
 
-def test_the_scale_stands_in_every_measured_heading_and_verdict(
-    suite: Suite, fill: Callable[..., Path]
-) -> None:
-    fill()
-    html = page(suite).html
+def test_the_scale_stands_in_every_measured_heading_and_verdict(full_page: Page) -> None:
+    html = full_page.html
     measured = re.findall(r'<th[^>]*data-col="m-[^>]*>(.*?)</th>', html, re.S)
     assert len(measured) == 5 + 4 + 3 * 6
     assert all("desk" in heading for heading in measured)
@@ -142,19 +163,27 @@ def test_the_scale_stands_in_every_measured_heading_and_verdict(
     assert all("desk" in verdict for verdict in verdicts)
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["{broken", "[]", "{}", '{"kind": "detection"}', "\x00", '{"kind": NaN}'],
-    ids=["cut", "list", "empty", "short", "binary", "nan"],
-)
-def test_a_corrupt_record_is_named_and_the_rest_rendered(
-    suite: Suite, fill: Callable[..., Path], content: str
+CORRUPT = {
+    "tiny-mkd": "{broken",
+    "tiny-cwd": "[]",
+    "tiny-fgd": "{}",
+    "tiny-mkd-alpha5": '{"kind": "detection"}',
+    "tiny-mkd-no-fad": "\x00",
+    "tiny-mkd-no-fdmd": '{"kind": NaN}',
+}
+
+
+def test_corrupt_records_are_named_and_the_rest_rendered(
+    suite: Suite, fill: Callable[..., Path]
 ) -> None:
-    results = fill("tiny-baseline", "tiny-mkd")
-    (results / "desk/runs/tiny-mkd/seed1/record.json").write_text(content)
+    results = fill("tiny-baseline", *CORRUPT)
+    for run, content in CORRUPT.items():
+        (results / f"desk/runs/{run}/seed1/record.json").write_text(content)
     made = page(suite)
-    assert "runs/tiny-mkd/seed1/record.json" in made.text["problems"]
-    assert "2 of 3 seeds" in made.text["run-tiny-mkd"]
+    assert made.text["problems"].count("record.json") == len(CORRUPT)
+    for run in CORRUPT:
+        assert f"runs/{run}/seed1/record.json" in made.text["problems"]
+        assert f"2 of {len(suite.seeds(run))} seed" in made.text[f"run-{run}"]
     assert "±" in made.text["t1-rtmdet-tiny-ours-m-ap"]
 
 
@@ -199,9 +228,11 @@ def test_broken_figures_are_named(suite: Suite, fill: Callable[..., Path]) -> No
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 
 
-def test_every_string_of_a_record_is_escaped(suite: Suite, fill: Callable[..., Path]) -> None:
+def test_every_string_of_a_record_is_escaped(
+    suite: Suite, fill: Callable[..., Path], full_page: Page
+) -> None:
     results = fill()
-    scripts = page(suite).html.count("<script")
+    scripts = full_page.html.count("<script")
 
     def poison(value: Any) -> Any:
         if isinstance(value, dict):
@@ -244,9 +275,8 @@ def test_data_json_holds_tables_verdicts_and_records(
     assert {v["verdict"] for v in data["verdicts"]} >= {"not run"}
 
 
-def test_the_page_asks_for_nothing_outside(suite: Suite, fill: Callable[..., Path]) -> None:
-    fill()
-    html = page(suite).html
+def test_the_page_asks_for_nothing_outside(full_page: Page) -> None:
+    html = full_page.html
     assert re.findall(r'(?:src|href|action)="(?:[a-z]+:)?//', html) == []
     assert "url(http" not in html
     assert len(html) < 5_000_000

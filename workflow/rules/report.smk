@@ -1,5 +1,5 @@
 rule report:
-    """Paper against measured, one self-contained page."""
+    """Paper against measured, one self-contained page; its plots also as files in figures/."""
     input:
         pipeline.records(suite),
         edge.table_records(suite),

@@ -1,0 +1,280 @@
+"""Records as tidy frames, one row a value: what every figure is drawn from.
+
+All have the columns ``run``, ``method``, ``seed`` and ``value``, and a few of their own. A frame of
+what was not run is empty, and a figure is drawn only from one that is not.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import pandas as pd
+
+from mkd.architectures import has_masks
+from mkd.names import arch_name, method_name
+from mkd.records import Records
+from mkd.report.style import method_order
+from mkd.runs import Run, baseline_of
+from mkd.tables import Table
+
+SIZES = {"AP_S": "small", "AP_M": "medium", "AP_L": "large"}
+COMPARED = ("baseline", "cwd", "mkd")
+"""Methods of which precision–recall curves and errors are shown."""
+
+
+def metrics(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
+    """Every metric of every seed, and its difference to the undistilled baseline.
+
+    Returns:
+        Columns ``run``, ``arch``, ``method``, ``name`` (of the method with its options), ``seed``,
+        ``metric`` (``box.AP``, …), ``value`` (percent; no row where the val set has no such
+        object) and ``delta``: to the same seed of the architecture's baseline, NaN where that has
+        none and for the baseline itself.
+    """
+    found = _frame(
+        (
+            {
+                "run": run,
+                "arch": runs[run].arch,
+                "method": runs[run].method,
+                "name": method_name(runs[run]),
+                "seed": seed,
+                "metric": f"{kind}.{name}",
+                "value": value,
+                "baseline": baseline_of(run, runs),
+            }
+            for run in runs
+            for seed, record in sorted(records.by_run.get(run, {}).items())
+            for kind, named in record["metrics"].items()
+            for name, value in named.items()
+            if value is not None
+        ),
+        ("run", "arch", "method", "name", "seed", "metric", "value", "baseline"),
+    )
+    known = found[["run", "seed", "metric", "value"]]
+    known = known.rename(columns={"run": "baseline", "value": "plain"})
+    found = found.merge(known, how="left", on=["baseline", "seed", "metric"])
+    found["delta"] = (found["value"] - found["plain"]).where(found["run"] != found["baseline"])
+    return found.drop(columns=["baseline", "plain"])
+
+
+def differences(table: Table, found: pd.DataFrame) -> pd.DataFrame:
+    """ΔAP of a table's rows to their baseline, for every architecture with a measured one.
+
+    Args:
+        table: Of the paper, beside what was measured.
+        found: From :func:`metrics`.
+
+    Returns:
+        Columns ``arch``, ``row`` (its id), ``label`` (two rows may share one), ``method``,
+        ``run``, ``source`` (``measured`` or ``paper``), ``seed`` and ``value``. A row of the paper
+        that was not run has one measured value, NaN.
+    """
+    metric = next(column.record for column in table.columns if column.key == "AP")
+    deltas = found[found["metric"] == metric].dropna(subset="delta")
+    rows = []
+    for row in table.rows:
+        ours = deltas[deltas["run"] == row.run]
+        printed = row.paper_delta.get("AP")
+        if ours.empty and printed is None:
+            continue
+        label = row.label.removeprefix(f"{arch_name(row.arch)}+").replace("Ours", "MKD")
+        shared = {
+            "arch": row.arch,
+            "row": row.id,
+            "label": label.replace("L_", ""),
+            "method": row.method,
+            "run": row.run,
+        }
+        pairs = list(zip(ours["seed"], ours["delta"], strict=True)) or [(None, float("nan"))]
+        rows += [{**shared, "source": "measured", "seed": s, "value": value} for s, value in pairs]
+        if printed is not None:
+            rows.append({**shared, "source": "paper", "seed": None, "value": float(printed)})
+    made = _frame(rows, ("arch", "row", "label", "method", "run", "source", "seed", "value"))
+    ran = made.loc[(made["source"] == "measured") & made["value"].notna(), "arch"]
+    return made[made["arch"].isin(ran)]
+
+
+def readings(found: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:
+    """ΔAP of MKD at its defaults, then under each reading that stands in none of the paper's
+    tables, as :func:`differences`; architectures without such a reading are left out."""
+    deltas = found[found["metric"] == "box.AP"].dropna(subset="delta")
+    parts = []
+    for arch in dict.fromkeys(run.arch for run in runs.values()):
+        default = [run.id for run in plain(runs, arch) if run.method == "mkd"][:1]
+        others = [
+            run.id
+            for run in runs.values()
+            if (run.arch, run.method) == (arch, "mkd") and run.options and not run.tables
+        ]
+        if not default or not deltas["run"].isin(others).any():
+            continue
+        labels = {
+            run: run.removeprefix(f"{default[0]}-") if run != default[0] else "MKD"
+            for run in (*default, *others)
+        }
+        for run, label in labels.items():
+            ours = deltas[deltas["run"] == run]
+            lone = [{"seed": None, "delta": float("nan")}]
+            part = ours if len(ours) else _frame(lone, ("seed", "delta"))
+            part = part[["seed", "delta"]].rename(columns={"delta": "value"})
+            parts.append(
+                part.assign(
+                    arch=arch, row=run, label=label, method="mkd", run=run, source="measured"
+                )
+            )
+    return _joined(parts)
+
+
+def weights(table: Table, found: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:
+    """ΔAP of MKD by its weight α alone, and of the CWD control, of each architecture that was run
+    with two weights or more.
+
+    Returns:
+        As :func:`differences`, with ``alpha``: NaN for the control, whose weight is not varied.
+    """
+    made = differences(table, found)
+    alphas = {
+        row.run: float(runs[row.run].options.get("alpha", 1.0))
+        for row in table.rows
+        if row.run and row.method == "mkd" and row.run in runs
+        if set(runs[row.run].options) <= {"alpha"}
+    }
+    made = made.assign(alpha=made["run"].map(alphas).astype(float))
+    # Zero has no place on an axis of powers.
+    kept = made[(made["alpha"] > 0) | ((made["method"] == "cwd") & made["value"].notna())]
+    kept = kept.drop_duplicates(["arch", "run", "source", "seed"]).sort_values(
+        "alpha", kind="stable"
+    )
+    varied = kept[(kept["source"] == "measured") & kept["alpha"].notna()].dropna(subset="value")
+    runs_of = varied.groupby("arch")["run"].nunique()
+    return kept[kept["arch"].map(runs_of).fillna(0) >= 2]
+
+
+def by_size(found: pd.DataFrame, runs: Mapping[str, Run], archs: Sequence[str]) -> pd.DataFrame:
+    """AP and ΔAP of small, medium and large objects of the runs that compare methods.
+
+    Returns:
+        Columns of :func:`metrics`, with ``kind`` (``box`` or ``mask``) and ``size``.
+    """
+    parts = []
+    for arch in archs:
+        kind = "mask" if has_masks(arch) else "box"
+        for run in plain(runs, arch):
+            for key, size in SIZES.items():
+                ours = found[(found["run"] == run.id) & (found["metric"] == f"{kind}.{key}")]
+                parts.append(ours.assign(kind=kind, size=size))
+    joined = _joined(parts)
+    if joined.empty:
+        return joined
+    kept = joined.groupby("run")["delta"].transform(lambda delta: delta.notna().any())
+    return joined[kept]
+
+
+def losses(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
+    """Every loss term of every run and seed, planned runs first.
+
+    Returns:
+        Columns ``run``, ``method``, ``seed``, ``term`` (``loss_cls``, …), ``iteration``, ``value``.
+    """
+    order = [
+        *(r for r in runs if r in records.by_run),
+        *sorted(records.by_run.keys() - runs.keys()),
+    ]
+    return _frame(
+        (
+            {
+                "run": run,
+                "method": runs[run].method if run in runs else "",
+                "seed": seed,
+                "term": term,
+                "iteration": int(point["iter"]),
+                "value": float(value),
+            }
+            for run in order
+            for seed, record in sorted(records.by_run[run].items())
+            for point in record["train"]["curve"]
+            for term, value in point.items()
+            if term.startswith("loss_") and isinstance(value, int | float) and isfinite(value)
+        ),
+        ("run", "method", "seed", "term", "iteration", "value"),
+    )
+
+
+def precision_recall(
+    records: Records, runs: Mapping[str, Run], archs: Sequence[str]
+) -> pd.DataFrame:
+    """Precision at each of COCO's recall levels, of :data:`COMPARED`.
+
+    A record's ``pr`` maps ``"50"`` and ``"75"`` to the precision at 101 recall levels, mean over
+    categories, at most 100 detections an image.
+
+    Returns:
+        Columns ``arch``, ``run``, ``method``, ``seed``, ``iou``, ``recall`` and ``value``, of
+        architectures of which two runs or more carry it.
+    """
+    return _compared(
+        {**shared, "iou": iou, "recall": level / (len(curve) - 1), "value": value}
+        for shared, record in _each(records, runs, archs)
+        for iou, curve in (record.get("pr") or {}).items()
+        for level, value in enumerate(curve)
+    )
+
+
+def errors(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -> pd.DataFrame:
+    """AP50 lost to each kind of error, of :data:`COMPARED`.
+
+    A record's ``errors`` maps each kind to the AP50, in percent, that would be gained if errors of
+    that kind alone were mended (TIDE, Bolya et al. 2020, §3).
+
+    Returns:
+        Columns ``arch``, ``run``, ``method``, ``seed``, ``kind`` and ``value``, of architectures of
+        which two runs or more carry it.
+    """
+    return _compared(
+        {**shared, "kind": kind, "value": value}
+        for shared, record in _each(records, runs, archs)
+        for kind, value in (record.get("errors") or {}).items()
+    )
+
+
+def plain(runs: Mapping[str, Run], arch: str) -> list[Run]:
+    """One architecture's runs that compare methods, all else equal, in the legend's order.
+
+    That is its baseline and what stands in Table 1 or 2: each method at its defaults, with the
+    teacher of its size.
+    """
+    kept = [
+        run
+        for run in runs.values()
+        if run.arch == arch
+        and not run.options
+        and (run.id == baseline_of(run.id, runs) or {1, 2} & set(run.tables))
+    ]
+    return sorted(kept, key=lambda run: method_order(run.method))
+
+
+def _each(
+    records: Records, runs: Mapping[str, Run], archs: Sequence[str]
+) -> Iterable[tuple[dict[str, Any], dict[str, Any]]]:
+    """What a row says of its run, and the record, of every seed of the runs compared."""
+    for arch in archs:
+        for run in plain(runs, arch):
+            if run.method in COMPARED:
+                for seed, record in sorted(records.by_run.get(run.id, {}).items()):
+                    yield {"arch": arch, "run": run.id, "method": run.method, "seed": seed}, record
+
+
+def _compared(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    made = _frame(rows, ("arch", "run", "method", "seed", "value"))
+    return made[made["arch"].map(made.groupby("arch")["run"].nunique()) >= 2]
+
+
+def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+
+
+def _frame(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    listed = list(rows)
+    return pd.DataFrame(listed) if listed else pd.DataFrame(columns=list(columns))
