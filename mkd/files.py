@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -86,6 +87,21 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: not readable as JSON: {error}") from error
 
 
+@contextmanager
+def shallow_stack() -> Iterator[None]:
+    """Python's own limit of recursion, whatever a library made of it.
+
+    With a higher one, JSON that is nested deeper than the stack is high ends the process, where it
+    should raise ``RecursionError``.
+    """
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(min(limit, 1000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 def parse_json(text: str | bytes) -> Any:
     """A JSON value that everything behind may rely on.
 
@@ -98,13 +114,14 @@ def parse_json(text: str | bytes) -> Any:
     """
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        value = json.loads(
-            decoded,
-            parse_constant=_number,
-            parse_float=_number,
-            parse_int=_whole,
-            object_pairs_hook=_object,
-        )
+        with shallow_stack():
+            value = json.loads(
+                decoded,
+                parse_constant=_number,
+                parse_float=_number,
+                parse_int=_whole,
+                object_pairs_hook=_object,
+            )
     except RecursionError as error:
         raise ValueError("lists or objects lie too deep within one another") from error
     except UnicodeDecodeError as error:

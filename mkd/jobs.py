@@ -100,7 +100,7 @@ def pretrain(suite: Suite, size: str, data: Path | None, out: Path) -> None:
             f"scale '{suite.scale}' pretrains no backbone '{size}': "
             f"{'its sizes are ' + ', '.join(sizes) if 'pretrain' in settings else 'nor any other'}"
         )
-    _verified(suite, data or suite.results / "data.json")
+    verify_data(suite, data)
     _hide_gpus(suite)
     from mkd import pretraining, weights
 
@@ -151,7 +151,7 @@ def train(
             raise UserError(f"the weights file {path} does not exist: make or fetch it first")
     first = os.environ.get("RANK", "0") == "0"
     inputs = {
-        "data": _verified(suite, data) if first else coco.recorded_digest(data),
+        "data": verify_data(suite, data) if first else coco.recorded_digest(data),
         **{name: sha256_file(path) for name, path in start.items() if path is not None},
     }
     # Neither another configuration nor other code, data or teacher may go on from this run's
@@ -218,7 +218,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     began = time.monotonic()
     scored = {**provenance.commit(), "versions": provenance.versions()}
     folder, row = Path(pipeline.run_path(suite, run, seed, "")), suite.run(run)
-    said, data_digest = read_trained(suite, run, seed), _verified(suite, data)
+    said, data_digest = read_trained(suite, run, seed), verify_data(suite, data)
     resolved = said["config"]
     kind = resolved["data"]["kind"]
     annotations = suite.data_root / SPLITS[kind]["val"][0]
@@ -283,6 +283,7 @@ def pictures(suite: Suite, out: Path) -> None:
     """Lay the detections of a few runs on the same val images, for the report."""
     from mkd.report import qualitative
 
+    verify_data(suite)
     annotations, images = SPLITS[suite.settings["data"]["kind"]]["val"]
     found = {}
     for name, path in pipeline.pictured(suite).items():
@@ -304,6 +305,7 @@ def attention(suite: Suite, out: Path) -> None:
             f"{suite.config['runs']} has no distilled run '{pipeline.PICTURED[-1]}': there is "
             "nothing to show before and after"
         )
+    verify_data(suite)
     *students, teacher = attended.items()
     for name, paths in students:
         run = suite.run(name)
@@ -336,9 +338,18 @@ def _hide_gpus(suite: Suite) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
-def _verified(suite: Suite, data: Path) -> str:
-    """The digest of the scale's data, which are those that were checked."""
-    return coco.verify(data, suite.data_root, *SPLITS[suite.settings["data"]["kind"]].values())
+def verify_data(suite: Suite, data: Path | None = None) -> str:
+    """The digest of the scale's data, which are those that were checked.
+
+    Args:
+        suite: The scale.
+        data: What :func:`prepare_data` wrote; None for the scale's own.
+
+    Raises:
+        UserError: The data have changed since, or were never checked.
+    """
+    splits = SPLITS[suite.settings["data"]["kind"]].values()
+    return coco.verify(data or suite.results / "data.json", suite.data_root, *splits)
 
 
 @contextmanager

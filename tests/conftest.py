@@ -16,7 +16,8 @@ import pytest
 
 from mkd import ROOT, config, pipeline
 from mkd.config import Suite
-from mkd.data import badges
+from mkd.data import badges, coco
+from mkd.data.splits import SPLITS
 from mkd.error_kinds import KINDS
 from mkd.files import sha256_file
 from mkd.provenance import seal
@@ -268,3 +269,15 @@ def distiller() -> Callable[..., Any]:
         return model
 
     return make
+
+
+@pytest.fixture
+def checked() -> Callable[[Suite, Path], None]:
+    """Writes what ``mkd data`` writes of a suite's data set, without the look through it."""
+
+    def write(suite: Suite, path: Path) -> None:
+        splits = SPLITS[suite.settings["data"]["kind"]].values()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"digest": coco.digest(suite.data_root, *splits)}))
+
+    return write

@@ -5,7 +5,6 @@ What they would do is touch a marker file, no more.
 
 import contextlib
 import io
-import json
 import os
 import pickle
 from collections.abc import Callable
@@ -140,6 +139,7 @@ def test_a_payload_is_one_sentence_at_every_place(
     smoke_data: Path,
     tmp_path: Path,
     trained_as: Callable[..., Path],
+    checked: Callable[[config.Suite, Path], None],
     trick: str,
 ) -> None:
     marker = tmp_path / "marker"
@@ -149,7 +149,8 @@ def test_a_payload_is_one_sentence_at_every_place(
     path.write_bytes(content)
     work.mkdir()
     (work / "epoch_1.pth").write_bytes(content)
-    data.write_text(json.dumps({"digest": "d" * 64}))
+    checked(suite, data)
+    checked(suite, suite.results / "data.json")
     student, plain = suite.resolve(RUN, 0), suite.resolve("tiny-baseline", 0)
     weights = trained_as(Path(pipeline.run_path(suite, RUN, 0, "")), student, content)
     places: list[Callable[[], Any]] = [
@@ -165,6 +166,7 @@ def test_a_payload_is_one_sentence_at_every_place(
             place()
         assert "\n" not in str(caught.value)
         assert "delete" not in str(caught.value)
+        assert "data" not in str(caught.value).replace(str(tmp_path), "")
         assert not marker.exists()
     assert {file.read_bytes() for file in (path, work / "epoch_1.pth")} == {content}
 

@@ -19,12 +19,13 @@ RUN, OTHER = "tiny-baseline", "tiny-mkd"
 
 
 @pytest.fixture
-def suite(tmp_path: Path, smoke_data: Path) -> Suite:
+def suite(tmp_path: Path, smoke_data: Path, checked: Callable[[Suite, Path], None]) -> Suite:
     """Scale smoke with the weights of two seeds of a run, of another run, and of the teacher."""
     data = {"badges": str(tmp_path), "coco": str(tmp_path)}
     loaded = config.load({"scale": "smoke", "results": str(tmp_path / "results"), "data": data})
     loaded.data_root.symlink_to(smoke_data)
-    (tmp_path / "data.json").write_text(json.dumps({"digest": "d" * 64}))
+    checked(loaded, tmp_path / "data.json")
+    checked(loaded, loaded.results / "data.json")
     return loaded
 
 

@@ -5,7 +5,6 @@ scored. So a detector that says what it was taught scores 100.
 """
 
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,10 @@ from typing import Any
 from pycocotools import mask as rle
 
 from mkd.errors import UserError
+from mkd.files import shallow_stack
 
 Item = Mapping[str, Any]
 
-NESTING = 1000
-"""Python's own limit of recursion, that of the JSON reader too."""
 FARTHEST = 1e5
 """Coordinates of an outline, px: beyond, drawing it takes minutes and gigabytes."""
 
@@ -30,17 +28,14 @@ def read(path: Path) -> Any:
     Raises:
         UserError: The file is missing, is not JSON, or names a key twice.
     """
-    content, limit = read_bytes(path), sys.getrecursionlimit()
-    # Libraries raise the limit; then JSON nested deeper than the stack is high ends the process.
-    sys.setrecursionlimit(min(limit, NESTING))
+    content = read_bytes(path)
     try:
-        return json.loads(content, object_pairs_hook=_once)
+        with shallow_stack():
+            return json.loads(content, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is not valid JSON ({error}): it may be cut off, fetch or generate it again"
         ) from error
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -1,7 +1,6 @@
 """Any data set in COCO's layout, looked through before hours of training rest on it."""
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from PIL import Image
 from mkd.data import annotations as coco_annotations
 from mkd.data.annotations import encode, flaw, is_number
 from mkd.errors import UserError
-from mkd.files import sha256_file
+from mkd.files import read_json, sha256_file
 
 _FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "images": {"id": (int,), "file_name": (str,), "width": (int,), "height": (int,)},
@@ -245,7 +244,7 @@ def verify(record: Path, root: Path, *splits: tuple[str | Path, str | Path]) -> 
         UserError: The data have changed, or are missing, or the record is something else.
     """
     recorded = recorded_digest(record)
-    if json.loads(record.read_bytes()).get("stamp") != stamp(root, *splits) and (
+    if read_json(record).get("stamp") != stamp(root, *splits) and (
         digest(root, *splits) != recorded
     ):
         raise UserError(
@@ -263,8 +262,8 @@ def recorded_digest(record: Path) -> str:
         UserError: The file is missing or something else.
     """
     try:
-        return str(json.loads(record.read_bytes())["digest"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return str(read_json(record)["digest"])
+    except (UserError, KeyError, TypeError) as error:
         raise UserError(
             f"{record} is not what `mkd data` writes: run `mkd data --out {record}` first"
         ) from error

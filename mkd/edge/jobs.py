@@ -21,7 +21,7 @@ from mkd.edge.card import Card, precision_path
 from mkd.edge.frame import prepare
 from mkd.errors import UserError
 from mkd.files import read_json, sha256_file
-from mkd.jobs import read_trained
+from mkd.jobs import read_trained, verify_data
 from mkd.schemas import read_record, write_record
 
 CHECKED_IMAGES = 2
@@ -96,6 +96,7 @@ def export_run(
             "have no AP there; export it without --record"
         )
     said = read_trained(suite, run, seed)
+    verify_data(suite)
     resolved = said["config"]
     names = classes(suite.data_root, resolved["data"]["kind"])
     config = detectors.model_config(resolved["arch"], len(names), resolved["width"])

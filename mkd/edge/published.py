@@ -8,13 +8,13 @@ import torch
 
 from mkd import detectors, evaluation, host, provenance, weights
 from mkd.config import Suite
-from mkd.data import coco
 from mkd.data.splits import SPLITS
 from mkd.edge import suite as edge
 from mkd.edge import zoo
 from mkd.edge.models import MODELS
 from mkd.errors import UserError
 from mkd.files import sha256_file
+from mkd.jobs import verify_data
 from mkd.schemas import write_record
 
 
@@ -48,7 +48,7 @@ def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
             f"{suite.config['weights']} holds no checkpoint of {model}: put MMYOLO's release "
             f"{Path(MODELS[model]).name}_….pth there"
         )
-    data_digest = coco.recorded_digest(data)
+    data_digest = verify_data(suite, data)
     detector = zoo.mmyolo_build(config.model)
     weights.load(detector, file, more=True)
     zoo.deploy(detector)

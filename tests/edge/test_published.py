@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ PUBLISHED = {
 
 
 @pytest.fixture
-def coco(tiny_coco: Path, tmp_path: Path) -> Suite:
+def coco(tiny_coco: Path, tmp_path: Path, checked: Callable[[Suite, Path], None]) -> Suite:
     """Scale lab over a few real images, its weights folder empty."""
     truth = json.loads((tiny_coco / "annotations/instances_val2017.json").read_bytes())
     truth["images"] = truth["images"][:FEW]
@@ -47,13 +48,15 @@ def coco(tiny_coco: Path, tmp_path: Path) -> Suite:
     truth["annotations"] = [a for a in truth["annotations"] if a["image_id"] in kept]
     root = tmp_path / "coco"
     (root / "annotations").mkdir(parents=True)
-    (root / "annotations/instances_val2017.json").write_text(json.dumps(truth))
-    (root / "val2017").symlink_to(tiny_coco / "val2017")
+    for split in ("train2017", "val2017"):
+        (root / f"annotations/instances_{split}.json").write_text(json.dumps(truth))
+        (root / split).symlink_to(tiny_coco / "val2017")
     (tmp_path / "weights").mkdir()
-    (tmp_path / "data.json").write_text(json.dumps({"digest": "d" * 64}))
     data = {"badges": str(root), "coco": str(root)}
     folders = {"results": str(tmp_path / "results"), "weights": str(tmp_path / "weights")}
-    return config.load({"scale": "lab", "data": data, **folders})
+    suite = config.load({"scale": "lab", "data": data, **folders})
+    checked(suite, tmp_path / "data.json")
+    return suite
 
 
 def arguments(suite: Suite, model: str = "yolov5-n") -> list[str]:
