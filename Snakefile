@@ -17,11 +17,13 @@ min_version("9.0")
 # The checkout's package, whether or not it is installed.
 sys.path.insert(0, str(workflow.basedir))
 
-from mkd import config as mkd_config
-from mkd import alone, environment, estimate, pipeline, provenance, summary, watch
 from mkd.edge import suite as edge
 from mkd.errors import UserError
+from mkd.experiment import config as mkd_config
+from mkd.experiment import paths, run_digests
+from mkd.experiment.code import code_digest
 from mkd.provenance import digest
+from mkd.workflow import environment, estimate, locks, pipeline, screen, summary
 
 
 report: "report/captions/workflow.rst"
@@ -38,9 +40,9 @@ except UserError as error:
 RESULTS = suite.results.as_posix()
 
 if workflow.is_main_process and not workflow.output_settings.dryrun:
-    alone.clear_stale_locks(Path(".snakemake"))
+    locks.clear_stale_locks(Path(".snakemake"))
 
-screen = watch.Watch(suite)
+live = screen.Watch(suite)
 if workflow.output_settings.dryrun and "estimate" in suite.settings:
     # Behind the list of jobs, where it is seen.
     atexit.register(print, estimate.text(suite), file=sys.stderr)
@@ -49,7 +51,7 @@ if workflow.output_settings.dryrun and "estimate" in suite.settings:
 wildcard_constraints:
     run="|".join(suite.runs),
     seed=r"\d+",
-    size="|".join(pipeline.backbones(suite)),
+    size="|".join(run_digests.backbones(suite)),
     table="[1-5]",
 
 
@@ -76,7 +78,7 @@ onstart:
         pipeline.restore_data(suite, workflow.dag.needrun_jobs())
     except UserError as error:
         sys.exit(f"mkd: {error}")
-    screen.start(logger)
+    live.start(logger)
     if workflow.local_exec:
         # With its limit of jobs a second each job that ends leaves Snakemake's scheduler one more
         # round to every second: after a hundred they took a tenth of the processor (9.27).
@@ -84,10 +86,10 @@ onstart:
 
 
 onsuccess:
-    screen.stop()
+    live.stop()
     print(summary.summary(suite, log), file=sys.stderr)
 
 
 onerror:
-    screen.stop()
+    live.stop()
     print(summary.summary(suite, log), file=sys.stderr)

@@ -19,7 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mkd import detectors, distillation  # before mmdet
+from mkd import distillation
+from mkd.detectors.models import models  # before mmdet
 
 # isort: split
 import numpy as np
@@ -29,8 +30,9 @@ from mmengine.runner import Runner
 from mmrazor.models.algorithms import FpnTeacherDistill
 
 import mkd.data.dataset  # noqa: F401  (registers)
-from mkd import methods, provenance
+from mkd import provenance
 from mkd.data import badges, splits
+from mkd.experiment import methods
 from mkd.files import write_json
 from mkd.host import describe
 
@@ -117,17 +119,17 @@ def make_step(
     variant: str, pair: tuple[str, str], width: float, layout: str, batch: dict[str, Any]
 ) -> Callable[[], None]:
     """One training step of a variant on a fixed batch: forward, backward, AdamW."""
-    configs = [detectors.model_config(f"rtmdet-{size}", 6, width) for size in pair]
+    configs = [models.model_config(f"rtmdet-{size}", 6, width) for size in pair]
     torch.manual_seed(0)
-    student, teacher = (detectors.build(config) for config in configs)
+    student, teacher = (models.build(config) for config in configs)
     for model in (student, teacher):
-        detectors.init_weights(model)
+        models.init_weights(model)
     model: BaseModel
     if variant == "floor":
         model = student
         teacher.eval().requires_grad_(False)
     elif variant in STOCK:
-        channels = [detectors.feature_channels(config, "neck") for config in configs]
+        channels = [models.feature_channels(config, "neck") for config in configs]
         model = FpnTeacherDistill(
             distiller=STOCK[variant](channels[0][0], channels[1][0]),
             architecture=student,
@@ -139,8 +141,8 @@ def make_step(
         model = distillation.FrozenTeacherDistill(
             distiller=distillation.distiller_config(
                 plan,
-                *(detectors.feature_channels(config, plan.layers) for config in configs),
-                detectors.feature_sources(configs[0], plan.layers),
+                *(models.feature_channels(config, plan.layers) for config in configs),
+                models.feature_sources(configs[0], plan.layers),
             ),
             architecture=student,
             teacher=teacher,
@@ -192,7 +194,7 @@ def peak_memory(
 
 def load_batch(root: Path, input_px: int) -> dict[str, Any]:
     """The first batch of the embedded data set at an input size."""
-    pipeline, _ = detectors.train_pipelines("rtmdet-tiny", input_px, False, (0.9, 1.1), False)
+    pipeline, _ = models.train_pipelines("rtmdet-tiny", input_px, False, (0.9, 1.1), False)
     loader = Runner.build_dataloader(
         {
             "batch_size": BATCH,

@@ -4,9 +4,9 @@
 
 *mmdet* is mmengine's Runner on mmdet's official RTMDet configuration: its optimizer, EMA hook, its
 transforms. Only what the scale sets (data, width, input size, batch, schedule) is changed. *ours*
-is :func:`mkd.training.runner_config`, in the environment the workflow gives its jobs. Both are run
-in turns, each turn a process of one thread; the median time of an iteration counts, data loading
-included.
+is :func:`mkd.training.trainer.runner_config`, in the environment the workflow gives its jobs.
+Both are run in turns, each turn a process of one thread; the median time of an iteration counts,
+data loading included.
 """
 
 import argparse
@@ -18,7 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mkd import detectors, training  # before mmdet
+from mkd.detectors.models import models  # before mmdet
+from mkd.training.trainer import trainer
 
 # isort: split
 import numpy as np
@@ -26,32 +27,34 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
-from mkd import config, environment, provenance
+from mkd import provenance
 from mkd.data import badges, splits
+from mkd.experiment import config
 from mkd.files import write_json
 from mkd.host import describe
+from mkd.workflow import environment
 
 
 def detector(resolved: dict[str, Any]) -> BaseModel:
     """The narrow detector, from one seed."""
     torch.manual_seed(0)
-    model = detectors.build(detectors.model_config(resolved["arch"], 6, resolved["width"]))
-    detectors.init_weights(model)
+    model = models.build(models.model_config(resolved["arch"], 6, resolved["width"]))
+    models.init_weights(model)
     return model
 
 
 def ours(resolved: dict[str, Any], root: Path, work_dir: Path) -> Runner:
     """The suite's own runner."""
     classes = splits.classes(root, "badges")
-    settings = training.runner_config(resolved, root, work_dir, classes)
+    settings = trainer.runner_config(resolved, root, work_dir, classes)
     model = detector(resolved).to(memory_format=torch.channels_last)
     return Runner(model=model, **settings)
 
 
 def stock(resolved: dict[str, Any], root: Path, work_dir: Path) -> Runner:
     """mmdet's configuration of the same architecture, with the scale's values."""
-    settings = training.runner_config(resolved, root, work_dir, splits.classes(root, "badges"))
-    official = detectors.official_config(resolved["arch"])
+    settings = trainer.runner_config(resolved, root, work_dir, splits.classes(root, "badges"))
+    official = models.official_config(resolved["arch"])
     stock = deepcopy(settings)
     stock.optim_wrapper = official.optim_wrapper
     stock.optim_wrapper.optimizer.lr = resolved["train"]["lr"]

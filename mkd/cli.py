@@ -15,8 +15,8 @@ from mkd.errors import UserError
 from mkd.files import parse_json
 
 if TYPE_CHECKING:
-    from mkd.config import Suite
-    from mkd.records import Problem
+    from mkd.experiment.config import Suite
+    from mkd.results.records import Problem
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -60,7 +60,7 @@ def _complain(sentence: str) -> int:
 
 def _suite(options: argparse.Namespace) -> "Suite":
     # A device that only times an exported file has no YAML.
-    from mkd import config
+    from mkd.experiment import config
     from mkd.schemas import parse_yaml
 
     # A job of Snakemake is told what its command line replaced.
@@ -105,9 +105,9 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _on_gpus(options: argparse.Namespace) -> None:
-    from mkd import devices
+    from mkd.workflow import gpus
 
-    devices.run(options.count, options.command)
+    gpus.run(options.count, options.command)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -147,19 +147,19 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from mkd import progress
+    from mkd.workflow import progress
 
     print(progress.status(_suite(options)))
 
 
 def _estimate(options: argparse.Namespace) -> None:
-    from mkd import estimate
+    from mkd.workflow import estimate
 
     print(estimate.text(_suite(options)))
 
 
 def _check(options: argparse.Namespace) -> None:
-    from mkd.check import check
+    from mkd.results.check import check
 
     suite = _suite(options)
     count, problems = check(suite, options.folder or suite.results, rescore=options.rescore)
@@ -178,14 +178,14 @@ def _by_sentence(problems: "list[Problem]") -> list[str]:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from mkd.compare import compare
+    from mkd.results.compare import compare
 
     print("\n".join(compare(options.a, options.b)))
 
 
 def _reference(options: argparse.Namespace) -> None:
-    from mkd import reference
-    from mkd.check import check
+    from mkd.results import reference
+    from mkd.results.check import check
 
     suite = _suite(options)
     source = options.folder or suite.results

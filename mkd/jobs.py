@@ -16,14 +16,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mkd import alone, host, names, pipeline, provenance, trained
-from mkd.architectures import has_masks
-from mkd.config import Suite
-from mkd.data import badges, coco
+from mkd import host, provenance
+from mkd.data import badges, coco, fingerprint
 from mkd.data.splits import SPLITS, classes
+from mkd.detectors.architectures import has_masks
 from mkd.errors import UserError
+from mkd.experiment import labels, paths, run_digests
+from mkd.experiment.config import Suite
 from mkd.files import sha256_file, write_atomic, write_json
 from mkd.schemas import validate, write_record
+from mkd.training import outputs
+from mkd.workflow import locks, pipeline
 
 
 def prepare_data(suite: Suite, out: Path) -> None:
@@ -36,7 +39,7 @@ def prepare_data(suite: Suite, out: Path) -> None:
             f"the data folder {root} does not exist: put COCO 2017 there (annotations/, "
             "train2017/, val2017/) or name its folder under data.coco in config/config.yaml"
         )
-    missing = pipeline.missing_weights(suite)
+    missing = paths.missing_weights(suite)
     if missing:
         raise UserError(
             f"scale '{suite.scale}' starts from ImageNet weights that are not there: "
@@ -45,7 +48,7 @@ def prepare_data(suite: Suite, out: Path) -> None:
         )
     splits, masks = SPLITS[data["kind"]], any(has_masks(run.arch) for run in suite.runs.values())
     # First, so that what changes while it is looked at is found.
-    stamp = coco.stamp(root, *splits.values())
+    stamp = fingerprint.stamp(root, *splits.values())
     first = data.get("train_images") if data["kind"] == "coco" else None
     summaries = {
         "train": coco.check(root, *splits["train"], masks=masks, first=first),
@@ -57,7 +60,7 @@ def prepare_data(suite: Suite, out: Path) -> None:
     write_json(
         out,
         {
-            "digest": coco.digest(root, *splits.values()),
+            "digest": fingerprint.digest(root, *splits.values()),
             "stamp": stamp,
             "splits": {name: vars(summary) for name, summary in summaries.items()},
         },
@@ -94,15 +97,15 @@ def pretrain(suite: Suite, size: str, data: Path | None, out: Path) -> None:
     Raises:
         UserError: No run has that size, the scale pretrains nothing, or the data have changed.
     """
-    settings, sizes = suite.settings, pipeline.backbones(suite)
+    settings, sizes = suite.settings, run_digests.backbones(suite)
     if size not in sizes or "pretrain" not in settings:
         raise UserError(
             f"scale '{suite.scale}' pretrains no backbone '{size}': "
             f"{'its sizes are ' + ', '.join(sizes) if 'pretrain' in settings else 'nor any other'}"
         )
-    verify_data(suite, data)
+    fingerprint.verify_data(suite, data)
     _hide_gpus(suite)
-    from mkd import pretraining, weights
+    from mkd.training import pretraining, weights
 
     run = suite.run(sizes[size])
     with TemporaryDirectory() as folder:
@@ -136,22 +139,25 @@ def train(
         teacher_weights: The teacher's weights file, where the run has a teacher.
     """
     _hide_gpus(suite)
-    from mkd import detectors, rehearsal, training, weights
+    from mkd.detectors import models
+    from mkd.training import loss_check, trainer, weights
 
     made_by = {**provenance.commit(), "versions": provenance.versions()}
     launcher = "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
     started = datetime.now(UTC)
     resolved = suite.resolve(run, seed)
-    rehearsal.rehearse(suite, run)
-    backbone_weights = backbone_weights or pipeline.imagenet_weights(suite, run)
-    digests = pipeline.training_digests(suite, run, seed)
+    loss_check.rehearse(suite, run)
+    backbone_weights = backbone_weights or paths.imagenet_weights(suite, run)
+    digests = run_digests.training_digests(suite, run, seed)
     start = {"backbone": backbone_weights, "teacher": teacher_weights}
     for path in filter(None, start.values()):
         if not path.is_file():
             raise UserError(f"the weights file {path} does not exist: make or fetch it first")
     first = os.environ.get("RANK", "0") == "0"
     inputs = {
-        "data": verify_data(suite, data) if first else coco.recorded_digest(data),
+        "data": fingerprint.verify_data(suite, data)
+        if first
+        else fingerprint.recorded_digest(data),
         **{name: sha256_file(path) for name, path in start.items() if path is not None},
     }
     # Neither another configuration nor other code, data or teacher may go on from this run's
@@ -161,10 +167,10 @@ def train(
     if teacher_weights is not None:
         if teacher is None:
             raise UserError(f"run '{run}' has no teacher: leave --teacher out")
-        teacher = trained.teacher(teacher_weights, teacher)
+        teacher = outputs.teacher(teacher_weights, teacher)
     work_dir = suite.results / "work" / f"{run}-seed{seed}-{key}"
-    with alone.hold(work_dir) if first else nullcontext(), _readable_images(suite.data_root):
-        student, summary = training.train(
+    with locks.hold(work_dir) if first else nullcontext(), _readable_images(suite.data_root):
+        student, summary = trainer.train(
             resolved,
             suite.data_root,
             work_dir,
@@ -175,7 +181,7 @@ def train(
         )
         if not first:
             return
-        folder = Path(pipeline.run_path(suite, run, seed, ""))
+        folder = Path(paths.run_path(suite, run, seed, ""))
         # A kill between the two must not leave one training's weights beside another's words.
         (folder / "train.json").unlink(missing_ok=True)
         weights.save(student, folder / "weights.pth", {"run": run, "seed": seed, **digests})
@@ -188,48 +194,33 @@ def train(
             "started": started.isoformat(timespec="seconds"),
             "train": summary,
             **made_by,
-            "host": host.describe(detectors.gpus(resolved["train"]["device"])),
+            "host": host.describe(models.gpus(resolved["train"]["device"])),
         }
         write_json(folder / "train.json", report)
         shutil.rmtree(work_dir)
 
 
-def read_trained(suite: Suite, run: str, seed: int) -> dict[str, Any]:
-    """A finished training's ``train.json``: its weights' own configuration, scored as today.
-
-    Raises:
-        UserError: The run is not trained, or the file is broken or another's.
-    """
-    said = trained.read(Path(pipeline.run_path(suite, run, seed, "")))
-    if said["config"].get("scale") != suite.scale:
-        raise UserError(
-            f"{suite.results} holds {run}, seed {seed}, of scale {said['config'].get('scale')}: "
-            "train the run again"
-        )
-    said["config"]["evaluate"] = suite.section("evaluate", run)
-    return said
-
-
 def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     """Score a trained run on the val set; write ``detections.json`` and ``record.json``."""
     _hide_gpus(suite)
-    from mkd import detectors, evaluation
+    from mkd.detectors import models
+    from mkd.evaluation import detection, scoring
 
     began = time.monotonic()
     scored = {**provenance.commit(), "versions": provenance.versions()}
-    folder, row = Path(pipeline.run_path(suite, run, seed, "")), suite.run(run)
-    said, data_digest = read_trained(suite, run, seed), verify_data(suite, data)
+    folder, row = Path(paths.run_path(suite, run, seed, "")), suite.run(run)
+    said, data_digest = outputs.read_trained(suite, run, seed), fingerprint.verify_data(suite, data)
     resolved = said["config"]
     kind = resolved["data"]["kind"]
     annotations = suite.data_root / SPLITS[kind]["val"][0]
-    config = detectors.model_config(
+    config = models.model_config(
         resolved["arch"], len(classes(suite.data_root, kind)), resolved["width"]
     )
-    model = detectors.build(config)
-    trained.load(model, folder, said)
-    complexity = detectors.complexity(model, resolved["input_px"])
+    model = models.build(config)
+    outputs.load(model, folder, said)
+    complexity = models.complexity(model, resolved["input_px"])
     with _readable_images(suite.data_root):
-        found = evaluation.detect(model.eval(), resolved, suite.data_root)
+        found = detection.detect(model.eval(), resolved, suite.data_root)
     # A million numbers nobody reads by eye: unindented, json writes them ten times as fast.
     detections = json.dumps(found, allow_nan=False).encode()
     record: dict[str, Any] = {
@@ -242,7 +233,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "teacher": said["teacher"],
         "method": row.method,
         "options": row.options,
-        **evaluation.score(annotations, found),
+        **scoring.score(annotations, found),
         **complexity,
         "input_px": resolved["input_px"],
         "train": said["train"],
@@ -250,8 +241,8 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
             **said["digests"],
             **said["inputs"],
             "data": data_digest,
-            "evaluation_code": provenance.code_digest(provenance.EVALUATION),
-            "evaluation_config": pipeline.evaluation_config(suite, run),
+            "evaluation_code": run_digests.evaluation_code(),
+            "evaluation_config": run_digests.evaluation_config(suite, run),
             "weights": said["weights"],
             "detections": hashlib.sha256(detections).hexdigest(),
         },
@@ -270,9 +261,9 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
 
 def table(suite: Suite, number: int) -> None:
     """Write one of the paper's tables, paper against measured, as CSV, Markdown and LaTeX."""
-    from mkd import tables
-    from mkd.records import load_records
     from mkd.report import formats
+    from mkd.results import tables
+    from mkd.results.records import load_records
 
     records = load_records(suite.results.parent, suite.scale)
     built = tables.build(records, suite.runs, number)
@@ -281,21 +272,21 @@ def table(suite: Suite, number: int) -> None:
 
 def pictures(suite: Suite, out: Path) -> None:
     """Lay the detections of a few runs on the same val images, for the report."""
-    from mkd.report import qualitative
+    from mkd.evaluation import examples
 
-    verify_data(suite)
+    fingerprint.verify_data(suite)
     annotations, images = SPLITS[suite.settings["data"]["kind"]]["val"]
     found = {}
     for name, path in pipeline.pictured(suite).items():
         run = suite.run(name)
-        method = names.method_name(run)
-        found[f"{names.arch_name(run.arch)}{method and f' with {method}'}"] = Path(path)
-    qualitative.make(suite.data_root / images, suite.data_root / annotations, found, out)
+        method = labels.method_name(run)
+        found[f"{labels.arch_name(run.arch)}{method and f' with {method}'}"] = Path(path)
+    examples.make(suite.data_root / images, suite.data_root / annotations, found, out)
 
 
 def attention(suite: Suite, out: Path) -> None:
     """Map where a student looks before and after distillation, and its teacher, for the report."""
-    from mkd.report import attention as maps
+    from mkd.evaluation import attention as maps
 
     annotations, images = SPLITS[suite.settings["data"]["kind"]]["val"]
     runs = {}
@@ -305,14 +296,14 @@ def attention(suite: Suite, out: Path) -> None:
             f"{suite.config['runs']} has no distilled run '{pipeline.PICTURED[-1]}': there is "
             "nothing to show before and after"
         )
-    verify_data(suite)
+    fingerprint.verify_data(suite)
     *students, teacher = attended.items()
-    for name, paths in students:
+    for name, files in students:
         run = suite.run(name)
-        method = names.method_name(run)
+        method = labels.method_name(run)
         when = f"after {method}" if method else "before"
-        runs[f"{names.arch_name(run.arch)}, {when}"] = [Path(path) for path in paths]
-    arch = names.arch_name(suite.run(teacher[0]).arch)
+        runs[f"{labels.arch_name(run.arch)}, {when}"] = [Path(path) for path in files]
+    arch = labels.arch_name(suite.run(teacher[0]).arch)
     runs[f"{arch}, the teacher"] = [Path(path) for path in teacher[1]]
     with _readable_images(suite.data_root):
         maps.make(suite.data_root / images, suite.data_root / annotations, runs, out)
@@ -336,20 +327,6 @@ def _hide_gpus(suite: Suite) -> None:
     """Before torch looks: mmengine takes whatever GPU it sees, also for a scale that has none."""
     if suite.settings["train"]["device"] == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-
-
-def verify_data(suite: Suite, data: Path | None = None) -> str:
-    """The digest of the scale's data, which are those that were checked.
-
-    Args:
-        suite: The scale.
-        data: What :func:`prepare_data` wrote; None for the scale's own.
-
-    Raises:
-        UserError: The data have changed since, or were never checked.
-    """
-    splits = SPLITS[suite.settings["data"]["kind"]].values()
-    return coco.verify(data or suite.results / "data.json", suite.data_root, *splits)
 
 
 @contextmanager

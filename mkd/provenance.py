@@ -1,15 +1,11 @@
-"""Where a number comes from: digests of settings and code, commit, library versions.
+"""Where a number comes from: digests of values, commit, library versions.
 
 Torch is not imported here: the Snakefile asks for code digests at every start.
 """
 
-import ast
 import hashlib
 import json
 import subprocess
-import sys
-from collections.abc import Iterable
-from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -28,38 +24,6 @@ LIBRARIES = (
     "onnx",
     "onnxruntime-gpu",
 )
-TRAINING = (
-    "architectures",
-    "averaging",
-    "checkpoints",
-    "detectors",
-    "distillation",
-    "history",
-    "optimizer",
-    "plans",
-    "recipe",
-    "resume",
-    "training",
-    "weights",
-    "data/annotations",
-    "data/dataset",
-    "data/splits",
-    "compat/ops",
-)
-"""Modules that decide what a training produces, besides the losses of its method."""
-EVALUATION = (
-    "architectures",
-    "checkpoints",
-    "detectors",
-    "error_kinds",
-    "evaluation",
-    "weights",
-    "data/annotations",
-    "data/dataset",
-    "data/splits",
-    "compat/ops",
-)
-"""Modules that decide what an evaluation says of given weights."""
 
 
 def digest(value: Any) -> str:
@@ -74,37 +38,6 @@ def seal(record: dict[str, Any]) -> str:
     It finds slips and edits. It is no signature: whoever wants to can make it anew.
     """
     return digest({key: value for key, value in record.items() if key != "sha256"})
-
-
-def code_digest(modules: Iterable[str]) -> str:
-    """SHA-256 over what modules do: their syntax trees, so neither comments nor docstrings count.
-
-    Args:
-        modules: Paths below ``mkd/`` without ``.py``, e.g. ``losses/multiscale``.
-    """
-    return _digest(tuple(sorted(set(modules))))
-
-
-@cache
-def _digest(modules: tuple[str, ...]) -> str:
-    return digest({module: _syntax(module) for module in modules})
-
-
-@cache
-def _syntax(module: str) -> str:
-    tree = ast.parse((ROOT / "mkd" / f"{module}.py").read_bytes())
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            # A docstring is a first statement that is a bare string; so are attribute docs.
-            node.body = [  # type: ignore[attr-defined]
-                item
-                for item in body
-                if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))
-            ]
-    # As Python 3.11 writes it: 3.12 adds a field, 3.13 leaves out empty ones.
-    complete = {"show_empty": True} if sys.version_info >= (3, 13) else {}
-    return ast.dump(tree, **complete).replace(", type_params=[]", "")
 
 
 def commit() -> dict[str, Any]:

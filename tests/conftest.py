@@ -14,14 +14,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from mkd import ROOT, config, pipeline
-from mkd.config import Suite
-from mkd.data import badges, coco
+from mkd import ROOT
+from mkd.data import badges, fingerprint
 from mkd.data.splits import SPLITS
-from mkd.error_kinds import KINDS
+from mkd.evaluation.error_kinds import KINDS
+from mkd.experiment import config, run_digests
+from mkd.experiment.config import Suite
+from mkd.experiment.runs import Run
 from mkd.files import sha256_file
 from mkd.provenance import seal
-from mkd.runs import Run
 
 GAIN = {
     "baseline": 0.0,
@@ -211,10 +212,10 @@ def tiny_coco() -> Path:
 @pytest.fixture(scope="session")
 def trained_as() -> Callable[..., Path]:
     """Lays what a training leaves of a resolved run and its model, or of the bytes of a file."""
-    from mkd import weights
+    from mkd.training import weights
 
     def lay(folder: Path, resolved: dict[str, Any], model: Any) -> Path:
-        digests = {"config": pipeline.decisive_digest(resolved), "code": "c" * 64}
+        digests = {"config": run_digests.decisive_digest(resolved), "code": "c" * 64}
         path = folder / "weights.pth"
         if isinstance(model, bytes):
             folder.mkdir(parents=True, exist_ok=True)
@@ -246,19 +247,21 @@ def distiller() -> Callable[..., Any]:
     """Makes a narrow student with its teacher, for six classes, ready to train."""
     import torch
 
-    from mkd import detectors, distillation, methods
+    from mkd import distillation
+    from mkd.detectors import models
+    from mkd.experiment import methods
 
     def make(method: str, seed: int = 0, **options: Any) -> Any:
         plan = methods.plan("test", method, options)
-        configs = [detectors.model_config(arch, 6, 0.5) for arch in ("rtmdet-tiny", "rtmdet-s")]
+        configs = [models.model_config(arch, 6, 0.5) for arch in ("rtmdet-tiny", "rtmdet-s")]
         torch.manual_seed(seed)
-        student, teacher = (detectors.build(config) for config in configs)
-        detectors.init_weights(student)
-        detectors.init_weights(teacher)
-        channels = [detectors.feature_channels(config, plan.layers) for config in configs]
+        student, teacher = (models.build(config) for config in configs)
+        models.init_weights(student)
+        models.init_weights(teacher)
+        channels = [models.feature_channels(config, plan.layers) for config in configs]
         model = distillation.FrozenTeacherDistill(
             distiller=distillation.distiller_config(
-                plan, *channels, detectors.feature_sources(configs[0], plan.layers)
+                plan, *channels, models.feature_sources(configs[0], plan.layers)
             ),
             architecture=student,
             teacher=teacher,
@@ -278,6 +281,6 @@ def checked() -> Callable[[Suite, Path], None]:
     def write(suite: Suite, path: Path) -> None:
         splits = SPLITS[suite.settings["data"]["kind"]].values()
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"digest": coco.digest(suite.data_root, *splits)}))
+        path.write_text(json.dumps({"digest": fingerprint.digest(suite.data_root, *splits)}))
 
     return write

@@ -1,10 +1,7 @@
 """Any data set in COCO's layout, looked through before hours of training rest on it."""
 
-import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,8 +12,8 @@ from PIL import Image
 
 from mkd.data import annotations as coco_annotations
 from mkd.data.annotations import encode, flaw, is_number
+from mkd.data.fingerprint import list_files
 from mkd.errors import UserError
-from mkd.files import read_json, sha256_file
 
 _FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "images": {"id": (int,), "file_name": (str,), "width": (int,), "height": (int,)},
@@ -187,114 +184,6 @@ def table(splits: Mapping[str, DatasetSummary]) -> str:
     return "\n".join(lines)
 
 
-def digest(root: Path, *splits: tuple[str | Path, str | Path]) -> str:
-    """A digest of all that a data set is made of; it reads every image, COCO's in a minute or two.
-
-    Args:
-        root: Folder of the data set; its own name and place do not count.
-        splits: Annotation file and image folder of each split, relative to ``root``.
-
-    Returns:
-        SHA-256, 64 hex digits, over each split's annotation bytes and its image files' sorted
-        names and contents, those in folders below included; hidden files do not count.
-
-    Raises:
-        UserError: An annotation file or an image folder is missing.
-    """
-    total = hashlib.sha256()
-    with ThreadPoolExecutor(2) as pool:
-        for annotations, images in splits:
-            content = coco_annotations.read_bytes(Path(root, annotations))
-            total.update(hashlib.sha256(content).digest())
-            files = sorted(_list(Path(root, images)).items())
-            contents = pool.map(lambda item: sha256_file(Path(item[1])), files)
-            for (name, _), content_digest in zip(files, contents, strict=True):
-                total.update(os.fsencode(name) + f"\0{content_digest}\n".encode())
-            total.update(b"\0")
-    return total.hexdigest()
-
-
-def stamp(root: Path, *splits: tuple[str | Path, str | Path]) -> str:
-    """A digest of the files' names, sizes and times of change, which reads none of them.
-
-    Whatever is written, replaced or copied has a new time of change, which no tool can set back.
-    The arguments are those of :func:`digest`.
-
-    Raises:
-        UserError: An annotation file or an image folder is missing.
-    """
-    total = hashlib.sha256()
-    for annotations, images in splits:
-        path = Path(root, annotations)
-        if not path.is_file():
-            coco_annotations.read_bytes(path)  # says what is wrong with it
-        for name, place in [("", str(path)), *sorted(_list(Path(root, images)).items())]:
-            state = os.stat(place)
-            total.update(os.fsencode(name) + f"\0{state.st_size} {state.st_ctime_ns}\n".encode())
-        total.update(b"\0")
-    return total.hexdigest()
-
-
-def verify(record: Path, root: Path, *splits: tuple[str | Path, str | Path]) -> str:
-    """The recorded digest of data that are still those ``mkd data`` checked.
-
-    Where no file has been touched since, none is read; else their digest is taken anew.
-
-    Raises:
-        UserError: The data have changed, or are missing, or the record is something else.
-    """
-    recorded = recorded_digest(record)
-    if read_json(record).get("stamp") != stamp(root, *splits) and (
-        digest(root, *splits) != recorded
-    ):
-        raise UserError(
-            f"the data in {root} have changed since `mkd data` checked them and wrote {record}: "
-            "put the earlier files back, or run `mkd data` again and then train anew "
-            "(snakemake --forcerun data)"
-        )
-    return recorded
-
-
-def recorded_digest(record: Path) -> str:
-    """The digest as ``mkd data`` wrote it.
-
-    Raises:
-        UserError: The file is missing or something else.
-    """
-    try:
-        return str(read_json(record)["digest"])
-    except (UserError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{record} is not what `mkd data` writes: run `mkd data --out {record}` first"
-        ) from error
-
-
-def _list(folder: Path) -> dict[str, str]:
-    """Files of a folder and of those below: name relative to it, and path; hidden ones left out."""
-    found: dict[str, str] = {}
-
-    def look(inside: str, prefix: str, above: tuple[str, ...]) -> None:
-        real = os.path.realpath(inside)
-        if real in above:
-            return
-        for entry in os.scandir(inside):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                look(entry.path, f"{prefix}{entry.name}/", (*above, real))
-            elif entry.is_file():
-                found[prefix + entry.name] = entry.path
-
-    try:
-        look(str(folder), "", ())
-    except OSError as error:
-        raise UserError(
-            f"image folder {folder} cannot be read ({error.strerror}): "
-            "put the images there, or set its path in the configuration"
-        ) from error
-    return found
-
-
 def _load(path: Path) -> dict[str, list[dict[str, Any]]]:
     """The annotation file, its three lists present, filled and with all their fields."""
     content = coco_annotations.read(path)
@@ -369,7 +258,7 @@ def _check_crowding(instances: list[dict[str, Any]], path: Path) -> None:
 def _check_files(
     records: list[dict[str, Any]], folder: Path, path: Path, decode: int | None
 ) -> None:
-    present = _list(folder)
+    present = list_files(folder)
     missing = [record["file_name"] for record in records if record["file_name"] not in present]
     if missing:
         few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mkd import evaluation  # before mmdet
+from mkd.evaluation import detection, scoring  # before mmdet
 
 # isort: split
 import onnxruntime
@@ -13,7 +13,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mkd.edge import card as cards
+from mkd.edge import metadata as cards
 from mkd.edge.graph import INPUT
 
 
@@ -65,11 +65,11 @@ def average_precision(
     Args:
         file: The raw file; its detector lies beside it.
         original: The detector it was exported from.
-        resolved: The run as :meth:`mkd.config.Suite.resolve` gives it.
+        resolved: The run as :meth:`mkd.experiment.config.Suite.resolve` gives it.
         data_root: The data set's folder.
         annotations: The val annotations.
     """
     model = OnnxDetector(cards.detector_path(file), original).eval()
-    found = evaluation.detect(model, resolved, data_root)
-    metrics: dict[str, Any] = evaluation.score(annotations, found)["metrics"]["box"]
+    found = detection.detect(model, resolved, data_root)
+    metrics: dict[str, Any] = scoring.score(annotations, found)["metrics"]["box"]
     return metrics

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mkd.config import Suite
 from mkd.edge import suite as edge
 from mkd.edge.records import EdgeRecords
+from mkd.experiment.config import Suite
 
 AP_TOLERANCE = 0.1
 """Largest difference allowed between the AP of an FP32 file and torch's."""

@@ -15,9 +15,9 @@ from mmengine.model import BaseModel
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mkd.architectures import has_masks, two_stage
-from mkd.edge.card import Card
+from mkd.detectors.architectures import has_masks, two_stage
 from mkd.edge.graph import INPUT, save, to_onnx
+from mkd.edge.metadata import Card
 from mkd.errors import UserError
 
 TOLERANCE = 1e-4

@@ -12,8 +12,8 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-from mkd.edge import card as cards
-from mkd.edge.card import Card
+from mkd.edge import metadata as cards
+from mkd.edge.metadata import Card
 from mkd.files import write_atomic
 
 OPSET = 18

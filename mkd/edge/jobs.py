@@ -11,18 +11,22 @@ import numpy as np
 from mmengine.model import BaseModel
 from numpy.typing import NDArray
 
-from mkd import detectors, pipeline, provenance, trained
-from mkd.architectures import has_masks
-from mkd.config import Suite
+from mkd import provenance
+from mkd.data import fingerprint
 from mkd.data.splits import SPLITS, classes
+from mkd.detectors import models
+from mkd.detectors.architectures import has_masks
 from mkd.edge import accuracy, export, graph, nms, quantize, zoo
 from mkd.edge import suite as edge
-from mkd.edge.card import Card, precision_path
-from mkd.edge.frame import prepare
+from mkd.edge.metadata import Card, precision_path
+from mkd.edge.preprocessing import prepare
 from mkd.errors import UserError
+from mkd.experiment import paths
+from mkd.experiment.config import Suite
 from mkd.files import read_json, sha256_file
-from mkd.jobs import read_trained, verify_data
 from mkd.schemas import read_record, write_record
+from mkd.training import outputs
+from mkd.training.outputs import read_trained
 
 CHECKED_IMAGES = 2
 """Val images on which an export is compared with torch."""
@@ -40,7 +44,7 @@ def export_model(
         suite: Gives the input size and the images.
         model: Its name.
         out: The FP32 file; other precisions and the detectors are written beside it.
-        precisions: Of :data:`mkd.edge.card.PRECISIONS`; FP32 is always written.
+        precisions: Of :data:`mkd.edge.metadata.PRECISIONS`; FP32 is always written.
         record: Where the complexity record goes, or None.
 
     Returns:
@@ -89,20 +93,20 @@ def export_run(
             decoded in the exported graph.
     """
     began, started = time.monotonic(), datetime.now(UTC)
-    folder = Path(pipeline.run_path(suite, run, seed, ""))
+    folder = Path(paths.run_path(suite, run, seed, ""))
     if record is not None and has_masks(suite.run(run).arch):
         raise UserError(
             f"{run} is {suite.run(run).arch}: its masks are not decoded in the exported graph and "
             "have no AP there; export it without --record"
         )
     said = read_trained(suite, run, seed)
-    verify_data(suite)
+    fingerprint.verify_data(suite)
     resolved = said["config"]
     names = classes(suite.data_root, resolved["data"]["kind"])
-    config = detectors.model_config(resolved["arch"], len(names), resolved["width"])
-    detector = detectors.build(config)
-    trained.load(detector, folder, said)
-    detectors.keep_at_most(detector.eval(), resolved["evaluate"]["max_per_image"])
+    config = models.model_config(resolved["arch"], len(names), resolved["width"])
+    detector = models.build(config)
+    outputs.load(detector, folder, said)
+    models.keep_at_most(detector.eval(), resolved["evaluate"]["max_per_image"])
     card = zoo.card_of(
         config,
         model=run,

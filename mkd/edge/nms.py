@@ -10,9 +10,9 @@ from mmengine.model import BaseModel
 from onnx import TensorProto, compose, helper
 from torch import Tensor, nn
 
-from mkd.edge import card as cards
-from mkd.edge.card import Card
+from mkd.edge import metadata as cards
 from mkd.edge.graph import IR_VERSION, quiet, save, to_onnx
+from mkd.edge.metadata import Card
 
 PRE_TOP_K = 1000
 """Candidates (one box and class) that enter NMS, the best first; mmdet's ``nms_pre``."""

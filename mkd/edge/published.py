@@ -6,16 +6,19 @@ from pathlib import Path
 
 import torch
 
-from mkd import detectors, evaluation, host, provenance, weights
-from mkd.config import Suite
+from mkd import host, provenance
+from mkd.data import fingerprint
 from mkd.data.splits import SPLITS
+from mkd.detectors import models
 from mkd.edge import suite as edge
 from mkd.edge import zoo
 from mkd.edge.models import MODELS
 from mkd.errors import UserError
+from mkd.evaluation import detection, scoring
+from mkd.experiment.config import Suite
 from mkd.files import sha256_file
-from mkd.jobs import verify_data
 from mkd.schemas import write_record
+from mkd.training import weights
 
 
 def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
@@ -48,14 +51,14 @@ def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
             f"{suite.config['weights']} holds no checkpoint of {model}: put MMYOLO's release "
             f"{Path(MODELS[model]).name}_….pth there"
         )
-    data_digest = verify_data(suite, data)
+    data_digest = fingerprint.verify_data(suite, data)
     detector = zoo.mmyolo_build(config.model)
     weights.load(detector, file, more=True)
     zoo.deploy(detector)
     loader, annotations = config.test_dataloader, suite.data_root / SPLITS[kind]["val"][0]
     loader.dataset.data_root = str(suite.data_root)
-    found = evaluation.coco_results(detector.eval(), loader, annotations, scope="mmyolo")
-    scored = evaluation.score(annotations, found)
+    found = detection.coco_results(detector.eval(), loader, annotations, scope="mmyolo")
+    scored = scoring.score(annotations, found)
     record = {
         "kind": "published",
         "schema": 1,
@@ -69,7 +72,7 @@ def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
         },
         **provenance.commit(),
         "versions": provenance.versions(),
-        "host": host.describe(detectors.gpus("cuda") if torch.cuda.is_available() else []),
+        "host": host.describe(models.gpus("cuda") if torch.cuda.is_available() else []),
         "started": started.isoformat(timespec="seconds"),
         "wall_s": round(time.monotonic() - began, 2),
     }

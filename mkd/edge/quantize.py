@@ -14,8 +14,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from mkd.edge.card import Card
 from mkd.edge.graph import INPUT, save
+from mkd.edge.metadata import Card
 from mkd.errors import UserError
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mkd import ROOT
-from mkd.config import Suite
 from mkd.edge import models
-from mkd.edge.card import PRECISIONS, precision_path
+from mkd.edge.metadata import PRECISIONS, precision_path
 from mkd.errors import UserError
-from mkd.provenance import EVALUATION
+from mkd.experiment.config import Suite
 from mkd.schemas import read_yaml, validate
 
 FILE = ROOT / "config" / "latency.yaml"
@@ -25,30 +24,6 @@ PROVIDER_PRECISIONS = {
     "tensorrt": ("fp32", "fp16", "int8-symmetric"),
 }
 """What each provider has kernels for."""
-EXPORT_CODE = (
-    "edge/card",
-    "edge/export",
-    "edge/graph",
-    "edge/nms",
-    "edge/frame",
-    "edge/jobs",
-    "edge/models",
-    "edge/quantize",
-    "edge/zoo",
-    "architectures",
-    "checkpoints",
-    "detectors",
-    "weights",
-    "data/splits",
-    "compat/ops",
-)
-"""Modules that decide what an exported file is."""
-TIMING_CODE = ("edge/card", "edge/frame", "edge/run", "edge/timing")
-"""Modules that decide what a latency is."""
-ACCURACY_CODE = ("edge/accuracy", *EVALUATION)
-"""Modules that decide, with the exporting ones, what the AP of an exported file is."""
-PUBLISHED_CODE = ("edge/models", "edge/published", "edge/zoo", *EVALUATION)
-"""Modules that decide what the AP of a published checkpoint is."""
 
 
 @cache

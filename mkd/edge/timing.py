@@ -1,6 +1,6 @@
 """One timing process: a fresh interpreter that opens one exported file and times it.
 
-Started by :mod:`mkd.edge.run` as ``python -m mkd.edge.timing REQUEST ANSWER``. Only NumPy and
+Started by :mod:`mkd.edge.measure` as ``python -m mkd.edge.timing REQUEST ANSWER``. Only NumPy and
 onnxruntime are imported: this is what runs on a device.
 """
 
@@ -20,8 +20,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from mkd.edge import card as cards
-from mkd.edge.frame import prepare
+from mkd.edge import metadata as cards
+from mkd.edge.preprocessing import prepare
 from mkd.errors import UserError
 
 PROVIDERS = {

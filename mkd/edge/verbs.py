@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mkd.edge.card import PRECISIONS
+from mkd.edge.metadata import PRECISIONS
 from mkd.errors import UserError
 from mkd.files import write_json
 from mkd.provenance import seal
@@ -84,12 +84,12 @@ def _published(suite: Any, options: argparse.Namespace) -> None:
 
 
 def _latency(options: argparse.Namespace) -> None:
-    from mkd.edge import run
+    from mkd.edge import measure
     from mkd.edge.timing import Settings
 
     if min(options.min_samples, options.restarts) < 1 or options.retries < 0:
         raise UserError("--min-samples and --restarts are at least 1, --retries at least 0")
-    threads = len(run.usable_cpus()) if options.threads is None else options.threads
+    threads = len(measure.usable_cpus()) if options.threads is None else options.threads
     settings = Settings(
         provider=options.provider,
         threads=threads,
@@ -100,12 +100,12 @@ def _latency(options: argparse.Namespace) -> None:
         restarts=options.restarts,
         input_px=options.input_px,
     )
-    record = run.measure(options.file, settings, options.scale)
+    record = measure.measure(options.file, settings, options.scale)
     _validate(record)
     out = options.out or options.file.with_name(f"{options.file.stem}-{options.provider}.json")
     write_json(out, {**record, "sha256": seal(record)})
     print(json.dumps({"record": str(out)}) if not sys.stdout.isatty() else f"record: {out}")
-    print(run.line(record), file=sys.stderr)
+    print(measure.line(record), file=sys.stderr)
 
 
 def _validate(record: dict[str, Any]) -> None:

@@ -16,11 +16,12 @@ from mmengine.model import BaseModel
 from numpy.typing import NDArray
 from torch import nn
 
-from mkd import detectors, paper
-from mkd.edge.card import Card
-from mkd.edge.frame import prepare
+from mkd.detectors import models
+from mkd.edge.metadata import Card
 from mkd.edge.models import MODELS, mmyolo_installed
+from mkd.edge.preprocessing import prepare
 from mkd.errors import UserError
+from mkd.paper import facts
 
 CLASSES = 80
 CONVENTION = (
@@ -42,8 +43,8 @@ def build(model: str) -> tuple[BaseModel, Card]:
     if model not in MODELS:
         raise UserError(f"unknown model '{model}': Table 1 has {', '.join(MODELS)}")
     if model.startswith("rtmdet"):
-        config = detectors.model_config(model, CLASSES)
-        detector = detectors.build(config)
+        config = models.model_config(model, CLASSES)
+        detector = models.build(config)
     else:
         config = mmyolo_config(model).model
         detector = mmyolo_build(config)
@@ -122,7 +123,7 @@ def complexity(detector: BaseModel, model: str, input_px: int) -> dict[str, Any]
         What ``workflow/schemas/complexity.schema.yaml`` says; the paper's figures hold at 640 px,
         so at another size ``deviation`` is null.
     """
-    measured = detectors.complexity(detector, input_px)
+    measured = models.complexity(detector, input_px)
     printed = _printed(model)
     return {
         "kind": "complexity",
@@ -142,7 +143,7 @@ def complexity(detector: BaseModel, model: str, input_px: int) -> dict[str, Any]
 
 def _printed(model: str) -> dict[str, Decimal]:
     row = next(
-        row for row in paper.load().table(1) if row.arch == model and row.method in ("", "baseline")
+        row for row in facts.load().table(1) if row.arch == model and row.method in ("", "baseline")
     )
     return {"params_m": row.cells["params_m"], "macs_g": row.cells["flops_g"]}
 
@@ -172,4 +173,4 @@ def mmyolo_build(config: Any) -> BaseModel:
 
     register_all_modules(init_default_scope=False)
     with DefaultScope.overwrite_default_scope("mmyolo"):
-        return detectors.build(config)
+        return models.build(config)

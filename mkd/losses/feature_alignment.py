@@ -4,12 +4,7 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from mkd.losses.common import (
-    check_choice,
-    check_positive,
-    in_full_precision,
-    spatial_attention,
-)
+from mkd.losses.common import check_choice, check_positive, in_full_precision, spatial_attention
 
 
 @MODELS.register_module()

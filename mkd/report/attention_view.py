@@ -8,14 +8,14 @@ from markupsafe import Markup, escape
 from mkd.report.formats import half, number
 from mkd.report.markup import tag
 from mkd.report.pictures import grid, outline, photographs
-from mkd.stats import interval
+from mkd.results.statistics import interval
 
 
 def attention(data: Mapping[str, Any]) -> Markup:
     """Maps over the photographs, one row an image, and the measures of all images below.
 
     Args:
-        data: What :func:`mkd.report.attention.make` wrote.
+        data: What :func:`mkd.evaluation.attention.make` wrote.
     """
     tiles = []
     for at, image in enumerate(data["images"]):

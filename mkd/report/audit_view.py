@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mkd.paper import Note, Paper
-from mkd.quotes import Finding
+from mkd.paper.facts import Note, Paper
+from mkd.paper.quotes import Finding
 
 
 def audited(paper: Paper, findings: Sequence[Finding]) -> list[dict[str, Any]]:

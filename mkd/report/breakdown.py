@@ -3,9 +3,9 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mkd.names import arch_name
+from mkd.experiment.labels import arch_name
 from mkd.report import style
-from mkd.stats import interval
+from mkd.results.statistics import interval
 
 IOUS = {"50": "IoU 0.50", "75": "IoU 0.75"}
 KINDS = {

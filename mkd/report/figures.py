@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from mkd.names import arch_name
+from mkd.experiment.labels import arch_name
 from mkd.report import style
 from mkd.report.formats import bounds, number, signed
 from mkd.report.frames import SIZES
-from mkd.stats import Interval, interval
+from mkd.results.statistics import Interval, interval
 
 ROW = 0.33
 """Inches of a forest's row."""

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from mkd.files import write_atomic
-from mkd.stats import Interval
-from mkd.tables import Cell, Column, Row, Table
+from mkd.results.statistics import Interval
+from mkd.results.tables import Cell, Column, Row, Table
 
 NOT_RUN = "not run"
 UNSTEADY = "unsteady"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from mkd.architectures import has_masks
-from mkd.names import arch_name, method_name
-from mkd.records import Records
+from mkd.detectors.architectures import has_masks
+from mkd.experiment.labels import arch_name, method_name
+from mkd.experiment.runs import Run, baseline_of
 from mkd.report.style import method_order
-from mkd.runs import Run, baseline_of
-from mkd.tables import Table
+from mkd.results.records import Records
+from mkd.results.tables import Table
 
 SIZES = {"AP_S": "small", "AP_M": "medium", "AP_L": "large"}
 COMPARED = ("baseline", "cwd", "mkd")

@@ -11,10 +11,9 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from mkd import ROOT
-from mkd.config import Suite
 from mkd.errors import UserError
+from mkd.experiment.config import Suite
 from mkd.files import read_json
-from mkd.records import Problem, Records
 from mkd.report import (
     attention_view,
     breakdown,
@@ -26,7 +25,8 @@ from mkd.report import (
     spectrum,
     style,
 )
-from mkd.tables import Table
+from mkd.results.records import Problem, Records
+from mkd.results.tables import Table
 
 CAPTIONS = ROOT / "report" / "captions"
 
@@ -45,7 +45,7 @@ def gallery(
     A plot is saved as ``<id>.svg`` and ``<id>.pdf`` in the scale's ``figures/``.
 
     Args:
-        records: From :func:`mkd.records.load_records`.
+        records: From :func:`mkd.results.records.load_records`.
         suite: The scale and its table of runs.
         made: The tables by number.
         archs: Architectures in the order of the page.

@@ -22,7 +22,7 @@ def scatter(frame: pd.DataFrame, scale: str) -> Figure:
     """A mark a detector: the paper's AP and latency, the measured ones, latency against latency.
 
     Args:
-        frame: From :func:`mkd.report.latency.points`.
+        frame: From :func:`mkd.report.latency_view.points`.
         scale: Of the measured ones.
     """
     facets = {

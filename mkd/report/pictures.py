@@ -17,7 +17,7 @@ def detections(qualitative: Mapping[str, Any]) -> Markup:
     category and score in their title.
 
     Args:
-        qualitative: What :func:`mkd.report.qualitative.make` wrote.
+        qualitative: What :func:`mkd.evaluation.examples.make` wrote.
     """
     tiles = []
     for at, image in enumerate(qualitative["images"]):

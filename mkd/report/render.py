@@ -10,17 +10,19 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from mkd import ROOT, __version__, audit, claims, deviations, paper, tables, verdicts
-from mkd.check import comparable
-from mkd.config import Suite
+from mkd import ROOT, __version__
+from mkd.experiment.config import Suite
+from mkd.experiment.labels import slug
 from mkd.files import write_atomic, write_json
-from mkd.names import slug
-from mkd.records import Problem, Records, load_records, without_curve
-from mkd.report import audit_view, formats, latency, latency_figure, verdict_view
-from mkd.report.entries import coverage, entries
+from mkd.paper import audit, claims, deviations, facts
+from mkd.report import audit_view, formats, latency_figure, latency_view, verdict_view
 from mkd.report.gallery import caption, gallery, plotted
-from mkd.tables import Table
-from mkd.verdicts import Verdict
+from mkd.report.provenance_view import coverage, entries
+from mkd.results import tables, verdicts
+from mkd.results.check import comparable
+from mkd.results.records import Problem, Records, load_records, without_curve
+from mkd.results.tables import Table
+from mkd.results.verdicts import Verdict
 
 FOLDER = ROOT / "report"
 
@@ -46,7 +48,7 @@ def render(suite: Suite, out: Path) -> None:
     archs = list(dict.fromkeys(r.arch for n in (1, 2) for r in made[n].rows if r.arch in ours))
     figures, problems = gallery(records, suite, made, archs)
     problems = [*records.problems, *comparable(suite, records), *problems]
-    printed = paper.load()
+    printed = facts.load()
     choices = audit_view.choices(printed)
     summary = suite.settings["summary"]
     page = (
@@ -65,12 +67,12 @@ def render(suite: Suite, out: Path) -> None:
             headlines=verdict_view.headlines(records, suite.runs, archs),
             tables=made.values(),
             figures=figures,
-            latency=latency.view(records, made[1]),
+            latency=latency_view.view(records, made[1]),
             latency_figure=plotted(
                 suite.results / "figures",
                 "ap-latency",
                 "AP and latency",
-                latency.points(records, made[1]),
+                latency_view.points(records, made[1]),
                 latency_figure.scatter,
                 suite.scale,
             ),

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
 from mkd import ROOT
-from mkd.stats import Interval
+from mkd.results.statistics import Interval
 
 SHEET = ROOT / "report/static/report.css"
 STYLE = ROOT / "report/mkd.mplstyle"

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from mkd import stats, verdicts
-from mkd.architectures import has_masks
-from mkd.names import arch_name
-from mkd.records import Records
+from mkd.detectors.architectures import has_masks
+from mkd.experiment.labels import arch_name
+from mkd.experiment.runs import Run
 from mkd.report.formats import half, number, signed
 from mkd.report.frames import plain
-from mkd.runs import Run
-from mkd.verdicts import Verdict
+from mkd.results import statistics, verdicts
+from mkd.results.records import Records
+from mkd.results.verdicts import Verdict
 
 STYLES = {
     verdicts.REPRODUCED: "v-reproduced",
@@ -133,7 +133,7 @@ def headlines(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -
         kind = "mask" if has_masks(arch) else "box"
         points = {run.method: records.points(run.id, f"{kind}.AP") for run in plain(runs, arch)}
         none, cwd, mkd = (points.get(method, {}) for method in ("baseline", "cwd", "mkd"))
-        gain, beyond = stats.paired_delta(mkd, none), stats.paired_delta(mkd, cwd)
+        gain, beyond = statistics.paired_delta(mkd, none), statistics.paired_delta(mkd, cwd)
         if gain is None:
             continue
         words = (
@@ -149,4 +149,4 @@ def headlines(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -
 
 
 def _mean(points: Mapping[int, float]) -> str:
-    return number(stats.interval(points.values()).mean)
+    return number(statistics.interval(points.values()).mean)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mkd.data import badges, coco
+from mkd.data import badges, coco, fingerprint
 from mkd.errors import UserError
 
 TINY_COCO = Path(
@@ -61,7 +61,7 @@ def test_real_coco_passes(split, instances, crowds):
     assert found.small + found.medium + found.large == instances
     assert min(found.small, found.medium, found.large) > 0
     assert found.masks
-    assert len(coco.digest(TINY_COCO, names)) == 64
+    assert len(fingerprint.digest(TINY_COCO, names)) == 64
 
 
 def test_instances_without_a_segmentation_show_in_the_summary(root):
@@ -162,23 +162,23 @@ def test_an_image_of_another_size(root):
 
 
 def test_digest_follows_the_data_and_not_its_place(pristine, root):
-    expected = coco.digest(pristine, TRAIN, VAL)
-    assert coco.digest(root, TRAIN, VAL) == expected
-    assert coco.digest(root, VAL, TRAIN) != expected
+    expected = fingerprint.digest(pristine, TRAIN, VAL)
+    assert fingerprint.digest(root, TRAIN, VAL) == expected
+    assert fingerprint.digest(root, VAL, TRAIN) != expected
     (root / "train/.hidden").touch()
-    assert coco.digest(root, TRAIN, VAL) == expected
+    assert fingerprint.digest(root, TRAIN, VAL) == expected
     (root / "train/000000.bmp").rename(root / "train/renamed.bmp")
-    assert coco.digest(root, TRAIN, VAL) != expected
+    assert fingerprint.digest(root, TRAIN, VAL) != expected
     (root / "train/renamed.bmp").rename(root / "train/000000.bmp")
     with (root / "val/000000.bmp").open("ab") as file:
         file.write(b"0")
-    assert coco.digest(root, TRAIN, VAL) != expected
+    assert fingerprint.digest(root, TRAIN, VAL) != expected
 
 
 def test_digest_follows_the_annotations(pristine, root):
     path = root / VAL[0]
     path.write_text(path.read_text().replace("disc-0", "disc-9"))
-    assert coco.digest(root, TRAIN, VAL) != coco.digest(pristine, TRAIN, VAL)
+    assert fingerprint.digest(root, TRAIN, VAL) != fingerprint.digest(pristine, TRAIN, VAL)
     path.unlink()
     with pytest.raises(UserError, match="cannot be read"):
-        coco.digest(root, TRAIN, VAL)
+        fingerprint.digest(root, TRAIN, VAL)

@@ -18,8 +18,6 @@ from typing import Any
 
 import pytest
 
-from mkd import evaluation  # before mmdet
-
 # isort: split
 import numpy as np
 import torch
@@ -28,13 +26,15 @@ from mmengine.structures import InstanceData
 from PIL import Image
 from pycocotools import mask as rle
 
-from mkd import config, jobs
-from mkd.config import Suite
+from mkd import jobs
 from mkd.data import annotations as coco_annotations
-from mkd.data import coco, splits
+from mkd.data import fingerprint, splits
 from mkd.errors import UserError
-from mkd.pretraining import CropDataset
-from mkd.runs import Run
+from mkd.evaluation import scoring
+from mkd.experiment import config
+from mkd.experiment.config import Suite
+from mkd.experiment.runs import Run
+from mkd.training.pretraining import CropDataset
 
 FILES = {split: Path(pair[0]) for split, pair in splits.SPLITS["coco"].items()}
 FOLDERS = {split: Path(pair[1]) for split, pair in splits.SPLITS["coco"].items()}
@@ -286,7 +286,7 @@ def oracle(suite: Suite, masks: bool) -> dict[str, Any]:
         )
     metric.compute_metrics(metric.results)
     read = {name: json.loads(Path(f"{prefix}.{name}.json").read_bytes()) for name in names}
-    return dict(evaluation.score(annotations, read)["metrics"])
+    return dict(scoring.score(annotations, read)["metrics"])
 
 
 def prepare(suite: Suite) -> dict[str, Any]:
@@ -412,7 +412,7 @@ def test_the_frame_that_is_checked_is_the_frame_that_is_loaded(
 def test_as_many_objects_are_taught_with_rle_as_with_polygons(
     sound: tuple[Suite, dict[str, Any]], every: int, compressed: bool
 ) -> None:
-    from mkd import detectors
+    from mkd.detectors import models
 
     suite, content = sound
     root = suite.data_root
@@ -424,7 +424,7 @@ def test_as_many_objects_are_taught_with_rle_as_with_polygons(
     write(root, {"train": content, "val": content})
     prepare(suite)
     assert splits.bitmap_masks(root, "coco")
-    steps = detectors.train_pipelines("rtmdet-ins-tiny", 640, False, None, True)[0][:2]
+    steps = models.train_pipelines("rtmdet-ins-tiny", 640, False, None, True)[0][:2]
     dataset = taught(suite, True, [*steps, {"type": "PackDetInputs", "meta_keys": ()}])
     count = sum(len(dataset[at]["data_samples"].gt_instances) for at in range(len(dataset)))
     assert count == len(content["annotations"])
@@ -473,19 +473,19 @@ def test_changed_data_are_refused_and_moved_data_are_not(
     recorded = prepare(suite)["digest"]
     root, pairs = suite.data_root, splits.SPLITS["coco"].values()
     record = root / "data.json"
-    assert coco.verify(record, root, *pairs) == recorded
+    assert fingerprint.verify(record, root, *pairs) == recorded
     image = root / FOLDERS["val"] / "0.png"
     whole = image.read_bytes()
     image.write_bytes(whole[:-1] + b"X")
     with pytest.raises(UserError, match="have changed since `mkd data` checked them"):
-        coco.verify(record, root, *pairs)
+        fingerprint.verify(record, root, *pairs)
     image.unlink()
     image.write_bytes(whole)
-    assert coco.verify(record, root, *pairs) == recorded
+    assert fingerprint.verify(record, root, *pairs) == recorded
     with (root / FILES["train"]).open("a") as file:
         file.write(" ")
     with pytest.raises(UserError, match="put the earlier files back"):
-        coco.verify(record, root, *pairs)
+        fingerprint.verify(record, root, *pairs)
 
 
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', "[" * 100_000, "\udcff"])
@@ -504,7 +504,7 @@ def test_nothing_found_has_no_figure_for_sizes_that_are_not_there(
     sound: tuple[Suite, dict[str, Any]],
 ) -> None:
     suite, _ = sound
-    metrics = evaluation.score(suite.data_root / FILES["val"], {"bbox": []})["metrics"]["box"]
+    metrics = scoring.score(suite.data_root / FILES["val"], {"bbox": []})["metrics"]["box"]
     assert (metrics["AP"], metrics["AP_S"], metrics["AP_L"]) == (0, 0, None)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mkd import detectors  # before mmdet
+from mkd.detectors import models  # before mmdet
 from mkd.edge import export, nms, zoo
-from mkd.edge.card import Card
-from mkd.edge.frame import prepare
+from mkd.edge.metadata import Card
+from mkd.edge.preprocessing import prepare
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Exported:
 
 def build(arch: str) -> tuple[object, Card]:
     """A narrow detector for six classes, and its card."""
-    config = detectors.model_config(arch, 6, 0.5)
-    detector = detectors.build(config).eval()
+    config = models.model_config(arch, 6, 0.5)
+    detector = models.build(config).eval()
     card = zoo.card_of(config, model="small", arch=arch, width=0.5, weights="random")
     return detector, replace(card, input_px=64)
 

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mkd import config, detectors, evaluation
 from mkd.data.splits import classes
+from mkd.detectors import models
 from mkd.edge import accuracy, export, nms, zoo
 from mkd.edge.jobs import read_frames
+from mkd.evaluation import detection
+from mkd.experiment import config
 
 
 @pytest.mark.slow
@@ -17,8 +19,8 @@ def test_the_exported_detector_detects_what_torch_does(smoke_data: Path, tmp_pat
     suite = config.load({"scale": "smoke"})
     resolved = suite.resolve("tiny-baseline", 0)
     names = classes(smoke_data, "badges")
-    model_config = detectors.model_config("rtmdet-tiny", len(names), 0.5)
-    detector = detectors.build(model_config).eval()
+    model_config = models.model_config("rtmdet-tiny", len(names), 0.5)
+    detector = models.build(model_config).eval()
     card = zoo.card_of(model_config, model="m", arch="rtmdet-tiny", width=0.5, input_px=64)
     zoo.settle(detector, read_frames(_at(suite, smoke_data), "train", 4), card)
     detector.bbox_head.test_cfg.nms_pre = nms.PRE_TOP_K
@@ -27,9 +29,9 @@ def test_the_exported_detector_detects_what_torch_does(smoke_data: Path, tmp_pat
     test = detector.bbox_head.test_cfg
     nms.export(detector, path, card, test.nms.iou_threshold, test.score_thr, max_boxes=20)
     file = tmp_path / "m-detector.onnx"
-    theirs = _by_image(evaluation.detect(detector, resolved, smoke_data))
+    theirs = _by_image(detection.detect(detector, resolved, smoke_data))
     ours = _by_image(
-        evaluation.detect(accuracy.OnnxDetector(file, detector).eval(), resolved, smoke_data)
+        detection.detect(accuracy.OnnxDetector(file, detector).eval(), resolved, smoke_data)
     )
     assert ours.keys() == theirs.keys()
     assert len(ours) > 12

@@ -15,9 +15,9 @@ import mkd.compat  # noqa: F401  (before mmdet)
 from mmdet.structures import DetDataSample
 from mmdet.testing import demo_mm_inputs
 
-from mkd.edge import card as cards
 from mkd.edge import export, graph, nms, quantize, zoo
-from mkd.edge.frame import prepare
+from mkd.edge import metadata as cards
+from mkd.edge.preprocessing import prepare
 from mkd.errors import UserError
 
 

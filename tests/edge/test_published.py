@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from mkd import cli, config, tables
-from mkd.config import Suite
+from mkd import cli
 from mkd.edge import models
 from mkd.edge import suite as edge
+from mkd.experiment import config
+from mkd.experiment.config import Suite
 from mkd.files import sha256_file
-from mkd.records import load_folder
 from mkd.report import formats
+from mkd.results import tables
+from mkd.results.records import load_folder
 from mkd.schemas import validate
 
 NAME = Path(models.MODELS["yolov5-n"]).name
@@ -111,8 +113,8 @@ def test_labels_and_images_are_cocos_own_and_the_loader_mmyolos(
     """A detector that answers with the truth has an AP of nearly 100."""
     from mmengine.structures import InstanceData
 
-    from mkd import evaluation
     from mkd.edge import zoo
+    from mkd.evaluation import detection, scoring
 
     whole = zoo.mmyolo_config("yolov5-n")
     detector = zoo.mmyolo_build(whole.model).eval()
@@ -135,9 +137,9 @@ def test_labels_and_images_are_cocos_own_and_the_loader_mmyolos(
     monkeypatch.setattr(type(detector), "forward", answer)
     loader = whole.test_dataloader
     loader.dataset.data_root = str(coco.data_root)
-    found = evaluation.coco_results(detector, loader, annotations, scope="mmyolo")
+    found = detection.coco_results(detector, loader, annotations, scope="mmyolo")
     assert len({item["image_id"] for item in found["bbox"]}) == FEW
-    assert evaluation.score(annotations, found)["metrics"]["box"]["AP"] > 95
+    assert scoring.score(annotations, found)["metrics"]["box"]["AP"] > 95
     assert {max(size) for size in sizes} == {672}  # MMYOLO's rectangles, half a stride around
 
 

@@ -10,24 +10,25 @@ from typing import Any
 
 import pytest
 
-from mkd import config, reference, tables
-from mkd.check import check
-from mkd.compare import compare
-from mkd.config import Suite
-from mkd.edge import run
+from mkd.edge import measure
 from mkd.edge import suite as edge
 from mkd.edge.timing import Settings
 from mkd.errors import UserError
+from mkd.experiment import config
+from mkd.experiment.config import Suite
 from mkd.provenance import seal
-from mkd.records import load_folder
-from mkd.report import formats, latency, latency_figure, style
+from mkd.report import formats, latency_figure, latency_view, style
+from mkd.results import reference, tables
+from mkd.results.check import check
+from mkd.results.compare import compare
+from mkd.results.records import load_folder
 
 
 @pytest.fixture(scope="module")
 def timed(exported: Any) -> dict[str, Any]:
     """A real record, to be told as others'."""
     settings = Settings(min_samples=3, min_seconds=0, restarts=1, gate=10)
-    return run.measure(exported.path, settings, scale="desk")
+    return measure.measure(exported.path, settings, scale="desk")
 
 
 COMPLEXITY = {
@@ -185,7 +186,7 @@ def test_speeds_are_compared_on_one_provider(tmp_path: Path, timed: dict[str, An
     put(tmp_path, "latency/4.json", told(timed, "tiny-mkd", precision="int8", graph=shaky))
     records = load_folder(tmp_path, "desk")
     table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
-    rows = latency.view(records, table)["exported"]
+    rows = latency_view.view(records, table)["exported"]
     assert [(r["precision"], r["provider"], r["latency"], r["speedup"]) for r in rows] == [
         ("FP32", "CPU", "80.00", 1.0),
         ("FP32", "CUDA", "8.00", 1.0),
@@ -205,7 +206,7 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
     put(tmp_path, "latency/carried.json", told(timed, "tiny-mkd", scale=None, host=board))
     records = load_folder(tmp_path, "desk")
     table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
-    shown = latency.view(records, table)
+    shown = latency_view.view(records, table)
     assert [(host["carried"], len(host["rows"])) for host in shown["hosts"]] == [
         (False, 3),
         (True, 1),
@@ -217,7 +218,7 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
     }
     int8 = next(row for row in shown["exported"] if row["precision"] == "INT8")
     assert (int8["delta"], int8["latency"], int8["speedup"]) == (-0.5, "4.00", 2.0)
-    points = latency.points(records, table)
+    points = latency_view.points(records, table)
     assert list(points["facet"].unique()) == ["paper", "measured"]
     figure = latency_figure.scatter(points, "desk")
     assert [ax.get_title("left") for ax in figure.axes] == [
@@ -239,7 +240,7 @@ def test_nothing_timed_has_no_figure(tmp_path: Path) -> None:
     put(tmp_path, "complexity/yolov7.json", COMPLEXITY)
     records = load_folder(tmp_path, "desk")
     table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
-    assert latency.points(records, table).empty
+    assert latency_view.points(records, table).empty
 
 
 @pytest.fixture

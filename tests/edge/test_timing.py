@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 
 from mkd import ROOT
-from mkd.edge import run, timing
+from mkd.edge import measure, timing
 from mkd.edge.timing import Settings
 from mkd.errors import UserError
 from mkd.schemas import validate
@@ -73,8 +73,8 @@ def test_sampling_lasts_both_as_long_and_as_often_as_asked(scripted: Any) -> Non
 
 
 def test_the_record_keeps_every_sample_of_every_process(exported: Any) -> None:
-    cpus = run.usable_cpus()
-    record = run.measure(exported.path, replace(QUICK, restarts=2), scale="smoke")
+    cpus = measure.usable_cpus()
+    record = measure.measure(exported.path, replace(QUICK, restarts=2), scale="smoke")
     validate(record, "latency", "the record")
     assert len(record["processes"]) == 2
     for process in record["processes"]:
@@ -113,26 +113,26 @@ def test_a_truncated_file_is_one_sentence(exported: Any, tmp_path: Path, cut: in
     path = tmp_path / "cut.onnx"
     path.write_bytes(exported.path.read_bytes()[:cut])
     with pytest.raises(UserError, match="is not a sound ONNX file") as caught:
-        run.measure(path, QUICK)
+        measure.measure(path, QUICK)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_and_one_that_is_no_onnx_are_one_sentence_each(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none.onnx does not exist: export it first"):
-        run.measure(tmp_path / "none.onnx", QUICK)
+        measure.measure(tmp_path / "none.onnx", QUICK)
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(UserError, match="is not a sound ONNX file"):
-        run.measure(tmp_path / "text.onnx", QUICK)
+        measure.measure(tmp_path / "text.onnx", QUICK)
 
 
 def test_another_input_size_is_one_sentence(exported: Any) -> None:
     with pytest.raises(UserError, match="takes images of 64 px and 640 px were asked for"):
-        run.measure(exported.path, replace(QUICK, input_px=640))
+        measure.measure(exported.path, replace(QUICK, input_px=640))
 
 
 def test_more_threads_than_cpus_are_refused(exported: Any) -> None:
     with pytest.raises(UserError, match="4096 threads were asked for"):
-        run.measure(exported.path, replace(QUICK, threads=4096))
+        measure.measure(exported.path, replace(QUICK, threads=4096))
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
@@ -142,7 +142,7 @@ def test_a_fallback_to_the_cpu_is_an_error(exported: Any, provider: str) -> None
     listed = timing.PROVIDERS[provider] in onnxruntime.get_available_providers()
     words = "does not run on .* alone" if listed else "this onnxruntime has no"
     with pytest.raises(UserError, match=words) as caught:
-        run.measure(exported.path, replace(QUICK, provider=provider))
+        measure.measure(exported.path, replace(QUICK, provider=provider))
     assert "\n" not in str(caught.value)
 
 
@@ -160,7 +160,7 @@ def test_a_timed_process_has_nothing_of_the_trainings_heap(
     python = tmp_path / "python"
     python.write_text("""#!/bin/sh\nprintf '{"error": "%s"}' "${GLIBC_TUNABLES:-plain}" > "$4"\n""")
     python.chmod(0o755)
-    monkeypatch.setattr(run.sys, "executable", str(python))
+    monkeypatch.setattr(measure.sys, "executable", str(python))
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
     with pytest.raises(UserError, match="^plain$"):
-        run.measure(tmp_path / "any.onnx", Settings(restarts=1))
+        measure.measure(tmp_path / "any.onnx", Settings(restarts=1))

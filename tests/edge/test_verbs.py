@@ -7,7 +7,7 @@ import pytest
 
 from mkd import cli
 from mkd.edge import export as exporting
-from mkd.edge.card import precision_path
+from mkd.edge.metadata import precision_path
 
 
 def config(results: Path, data: Path) -> list[str]:

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from mkd import paper
 from mkd.edge import export, models, nms, zoo
-from mkd.edge.frame import prepare
+from mkd.edge.preprocessing import prepare
 from mkd.errors import UserError
+from mkd.paper import facts
 
 needs_mmyolo = pytest.mark.skipif(not models.mmyolo_installed(), reason="MMYOLO is not installed")
 
 
 def test_the_zoo_is_table_1() -> None:
-    archs = dict.fromkeys(row.arch for row in paper.load().table(1))
+    archs = dict.fromkeys(row.arch for row in facts.load().table(1))
     assert list(models.MODELS) == list(archs)
     assert len(archs) == 14
 

@@ -13,8 +13,8 @@ from mmrazor.models.architectures.connectors import (
 from mmrazor.models.losses import FBKDLoss, MGDLoss
 from torch import Tensor, nn
 
+from mkd.experiment.methods import METHODS
 from mkd.losses import FKD, MGD
-from mkd.methods import METHODS
 
 
 def randomize(module: nn.Module) -> nn.Module:

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from mkd import ROOT
-from mkd.methods import METHODS
+from mkd.experiment.methods import METHODS
 from mkd.report import export, style
 
 ODD = 'a <b> & "c" $x_1$ \x07\x00'

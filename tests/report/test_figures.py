@@ -11,11 +11,11 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mkd import tables
-from mkd.config import Suite
-from mkd.records import Records, load_records
+from mkd.experiment.config import Suite
+from mkd.experiment.runs import Run
 from mkd.report import breakdown, curves, figures, frames, spectrum, style
-from mkd.runs import Run
+from mkd.results import tables
+from mkd.results.records import Records, load_records
 
 
 @pytest.fixture

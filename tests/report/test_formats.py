@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mkd import tables
-from mkd.config import Suite
-from mkd.records import load_records
+from mkd.experiment.config import Suite
+from mkd.experiment.runs import Run
 from mkd.report import formats
-from mkd.runs import Run
-from mkd.stats import interval
+from mkd.results import tables
+from mkd.results.records import load_records
+from mkd.results.statistics import interval
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from mkd import stats
-from mkd.config import Suite
+from mkd.experiment.config import Suite
+from mkd.experiment.runs import Run
 from mkd.provenance import seal
-from mkd.records import load_records
 from mkd.report import formats
 from mkd.report.render import render, typeset
-from mkd.runs import Run
+from mkd.results import statistics
+from mkd.results.records import load_records
 
 
 class Page(HTMLParser):
@@ -96,7 +96,7 @@ def test_a_cell_shows_what_stats_says_and_links_to_its_run(
     made = page(suite)
     records = load_records(suite.results.parent, "desk")
     mkd, base = (records.points(run, "box.AP") for run in ("tiny-mkd", "tiny-baseline"))
-    value, delta = stats.interval(mkd.values()), stats.paired_delta(mkd, base)
+    value, delta = statistics.interval(mkd.values()), statistics.paired_delta(mkd, base)
     assert delta is not None
     for cell in (
         "t1-rtmdet-tiny-ours",

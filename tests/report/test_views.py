@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from mkd import audit, claims, paper, stats, verdicts
-from mkd.config import Suite
-from mkd.records import Records, load_records
-from mkd.report import audit_view, entries, verdict_view
-from mkd.verdicts import Verdict
+from mkd.experiment.config import Suite
+from mkd.paper import audit, claims, facts
+from mkd.report import audit_view, provenance_view, verdict_view
+from mkd.results import statistics, verdicts
+from mkd.results.records import Records, load_records
+from mkd.results.verdicts import Verdict
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_the_headline_says_mkd_against_baseline_and_control(suite: Suite, record
     plain, cwd, mkd = (
         records.points(f"tiny-{name}", "box.AP") for name in ("baseline", "cwd", "mkd")
     )
-    gain, beyond = stats.paired_delta(mkd, plain), stats.paired_delta(mkd, cwd)
+    gain, beyond = statistics.paired_delta(mkd, plain), statistics.paired_delta(mkd, cwd)
     assert gain is not None
     assert beyond is not None
     assert f"Δ {gain.mean:+.1f} ± {gain.half_width:.1f}" in line
@@ -101,7 +102,7 @@ def test_the_headline_of_detectors_with_masks_is_mask_ap(
 
 
 def test_every_finding_stands_under_an_item() -> None:
-    printed = paper.load()
+    printed = facts.load()
     found = audit.findings(printed)
     items = audit_view.audited(printed, found)
     assert {f.id for item in items for f in item["findings"]} == {f.id for f in found}
@@ -110,7 +111,7 @@ def test_every_finding_stands_under_an_item() -> None:
 def test_coverage_counts_planned_seeds_only(suite: Suite, records: Records) -> None:
     planned = sum(len(suite.seeds(run)) for run in suite.runs)
     done = sum(seed in suite.seeds(run) for run in records.by_run for seed in records.by_run[run])
-    assert entries.coverage(records, suite).startswith(
+    assert provenance_view.coverage(records, suite).startswith(
         f"4 of 13 planned runs have a record, {done} of {planned} planned seeds"
     )
     # The made-up records have more seeds than the scale plans.
@@ -118,7 +119,7 @@ def test_coverage_counts_planned_seeds_only(suite: Suite, records: Records) -> N
 
 
 def test_an_entry_says_how_many_seeds_are_still_missing(suite: Suite, records: Records) -> None:
-    by_run = {entry["run"]: entry for entry in entries.entries(records, suite)}
+    by_run = {entry["run"]: entry for entry in provenance_view.entries(records, suite)}
     expected = len(suite.seeds("tiny-fgd"))
     assert (len(by_run["tiny-fgd"]["seeds"]), by_run["tiny-fgd"]["expected"]) == (0, expected)
     assert by_run["tiny-mkd"]["figures"].startswith("box AP ")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from mkd import ROOT
-from mkd.config import load
 from mkd.edge import models
 from mkd.edge import suite as edge
 from mkd.errors import UserError
+from mkd.experiment.config import load
 from mkd.schemas import validate
 
 

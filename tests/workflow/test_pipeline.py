@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
-from mkd import ROOT, pipeline, provenance
-from mkd.config import load
+from mkd import ROOT, provenance
 from mkd.edge import models
-from mkd.runs import read_runs
+from mkd.experiment import code, run_digests
+from mkd.experiment.config import load
+from mkd.experiment.runs import read_runs
+from mkd.workflow import pipeline
 
 RUNS = ROOT / "config/smoke.tsv"
 
@@ -234,7 +236,10 @@ def test_an_unknown_scale_is_one_sentence() -> None:
 
 def test_another_python_has_the_same_digests() -> None:
     """Of any Python 3.12 or newer on PATH: their syntax trees are written otherwise than 3.11's."""
-    code = "from mkd import provenance as p; print(p.code_digest([*p.TRAINING, *p.EVALUATION]))"
+    code = (
+        "from mkd.experiment.code import code_digest as d; "
+        "print(d('mkd.training.trainer', 'mkd.evaluation.scoring', 'mkd.losses.fgd'))"
+    )
     others = [shutil.which(f"python3.{minor}") for minor in range(11, 16)]
     found = {}
     for python in {sys.executable, *filter(None, others)}:
@@ -250,38 +255,38 @@ def test_another_python_has_the_same_digests() -> None:
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the package whose code the digests are taken from."""
     shutil.copytree(ROOT / "mkd", tmp_path / "mkd")
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    monkeypatch.setattr(code, "ROOT", tmp_path)
     yield tmp_path / "mkd"
     forget()
 
 
 def forget() -> None:
     """What was read of the code before it changed."""
-    provenance._syntax.cache_clear()
-    provenance._digest.cache_clear()
+    for cached in (code.closure, code._imports, code._syntax, code.tree):
+        cached.cache_clear()
 
 
-def digests() -> dict[str, str]:
+def train_codes() -> dict[str, str]:
     forget()
     suite = load()
-    return {run: pipeline.train_code(suite, run) for run in suite.runs}
+    return {run: run_digests.train_code(suite, run) for run in suite.runs}
 
 
 def test_a_docstring_or_comment_reruns_nothing(copy: Path) -> None:
-    before = digests()
+    before = train_codes()
     path = copy / "losses/multiscale.py"
     path.write_text(path.read_text().replace('"""', '"""Other words. ', 1) + "\n# a comment\n")
-    assert digests() == before
+    assert train_codes() == before
 
 
 def test_a_formula_reruns_the_runs_that_use_it_and_no_other(copy: Path) -> None:
-    before = digests()
+    before = train_codes()
     path = copy / "losses/frequency_mask.py"
     text = path.read_text()
     formula = "return energy / student.numel()"
     assert formula in text
     path.write_text(text.replace(formula, formula.replace("energy", "2 * energy")))
-    changed = {run for run, digest in digests().items() if digest != before[run]}
+    changed = {run for run, digest in train_codes().items() if digest != before[run]}
     suite = load()
     using = {run for run in suite.runs if "fdmd" in suite.resolve(run, 0)["distillation"]["losses"]}
     assert changed == using

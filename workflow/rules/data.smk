@@ -9,7 +9,7 @@ rule data:
     threads: 2
     params:
         data=digest([suite.settings["data"], str(suite.data_root)]),
-        code=provenance.code_digest(pipeline.DATA_MODULES),
+        code=code_digest("mkd.data.badges"),
     shell:
         "python -m mkd data --out {output:q} 2>&1 | tee {log:q} >&2;"
         " exit ${{PIPESTATUS[0]}}"

@@ -5,8 +5,8 @@ rule evaluate:
         weights=rules.train.output.weights,
         training=rules.train.output.record,
     output:
-        record=pipeline.run_path(suite, "{run}", "{seed}", "record.json"),
-        detections=pipeline.run_path(suite, "{run}", "{seed}", "detections.json"),
+        record=paths.run_path(suite, "{run}", "{seed}", "record.json"),
+        detections=paths.run_path(suite, "{run}", "{seed}", "detections.json"),
     log:
         f"{RESULTS}/logs/evaluate/{{run}}-seed{{seed}}.log",
     priority: 1
@@ -17,8 +17,8 @@ rule evaluate:
         gpu=min(1, pipeline.gpus(suite)),
     params:
         python=pipeline.launcher(suite, at_most=1),
-        config=lambda wildcards: pipeline.evaluation_config(suite, wildcards.run),
-        code=provenance.code_digest(provenance.EVALUATION),
+        config=lambda wildcards: run_digests.evaluation_config(suite, wildcards.run),
+        code=run_digests.evaluation_code(),
         trained=f"{RESULTS}/logs/train/{{run}}-seed{{seed}}.log",
     shell:
         "{params.python} -m mkd evaluate --run {wildcards.run} --seed {wildcards.seed}"

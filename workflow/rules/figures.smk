@@ -11,7 +11,7 @@ rule pictures:
     conda:
         "../../envs/environment.yaml"
     params:
-        code=provenance.code_digest(["report/qualitative"]),
+        code=code_digest("mkd.evaluation.examples"),
     shell:
         "python -m mkd pictures --out {output:q} > {log:q} 2>&1"
 
@@ -29,7 +29,7 @@ rule attention:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        code=provenance.code_digest(pipeline.ATTENTION_MODULES),
+        code=code_digest("mkd.evaluation.attention"),
     shell:
         "python -m mkd attention --out {output:q} > {log:q} 2>&1"
 
@@ -44,6 +44,6 @@ rule masks:
     conda:
         "../../envs/environment.yaml"
     params:
-        code=provenance.code_digest(pipeline.MASK_MODULES),
+        code=code_digest("mkd.losses.analysis"),
     shell:
         "python -m mkd masks --out {output:q} > {log:q} 2>&1"

@@ -16,7 +16,7 @@ rule export_model:
     params:
         precisions=" ".join(edge.precisions(suite)),
         settings=edge.settings(suite)["input_px"],
-        code=provenance.code_digest(edge.EXPORT_CODE),
+        code=code_digest("mkd.edge.jobs"),
         paper=pipeline.paper_costs(),
     shell:
         "python -m mkd export --model {wildcards.model} --out {output.files[0]:q}"
@@ -29,7 +29,7 @@ rule export_student:
     input:
         rules.data.output,
         lambda wildcards: [
-            pipeline.run_path(
+            paths.run_path(
                 suite, wildcards.run, suite.seeds(wildcards.run)[0], name
             )
             for name in ("weights.pth", "train.json", "record.json")
@@ -45,7 +45,7 @@ rule export_student:
     params:
         precisions=" ".join(edge.precisions(suite)),
         settings=edge.settings(suite)["calibration_images"],
-        code=provenance.code_digest([*edge.EXPORT_CODE, *edge.ACCURACY_CODE]),
+        code=code_digest("mkd.edge.jobs"),
     shell:
         "python -m mkd export --run {wildcards.run} --out {output.files[0]:q}"
         " --precisions {params.precisions} --record {output.exported:q}"
@@ -78,7 +78,7 @@ rule time_file:
     params:
         options=edge.timing_options(suite),
         used=lambda wildcards, threads: edge.timing_threads(threads),
-        code=provenance.code_digest(edge.TIMING_CODE),
+        code=code_digest("mkd.edge.measure"),
     shell:
         "python -m mkd latency {input.file:q} --provider {wildcards.provider}"
         " --threads {params.used} {params.options} --out {output:q} > {log:q} 2>&1"
@@ -102,7 +102,7 @@ rule published:
         gpu=min(1, pipeline.gpus(suite)),
     params:
         python=pipeline.launcher(suite, at_most=1),
-        code=provenance.code_digest(edge.PUBLISHED_CODE),
+        code=code_digest("mkd.edge.published"),
     shell:
         "{params.python} -m mkd published --model {wildcards.model} --data {input.data:q}"
         " --out {output:q} > {log:q} 2>&1"

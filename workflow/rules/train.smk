@@ -12,20 +12,8 @@ rule pretrain:
         "../../envs/environment.yaml"
     threads: 1
     params:
-        settings=lambda wildcards: pipeline.pretraining(suite, wildcards.size),
-        code=provenance.code_digest(
-            [
-                "architectures",
-                "checkpoints",
-                "data/annotations",
-                "data/dataset",
-                "data/splits",
-                "detectors",
-                "pretraining",
-                "weights",
-                "compat/ops",
-            ]
-        ),
+        settings=lambda wildcards: run_digests.pretraining(suite, wildcards.size),
+        code=code_digest("mkd.training.pretraining"),
     shell:
         "python -m mkd pretrain --size {wildcards.size} --data {input.data:q}"
         " --out {output:q} > {log:q} 2>&1"
@@ -35,11 +23,11 @@ rule train:
     """One run, one seed, from scratch or from its last sound checkpoint."""
     input:
         data=rules.data.output,
-        backbone=lambda wildcards: pipeline.backbone_weights(suite, wildcards.run),
-        teacher=lambda wildcards: pipeline.teacher_weights(suite, wildcards.run),
+        backbone=lambda wildcards: paths.backbone_weights(suite, wildcards.run),
+        teacher=lambda wildcards: paths.teacher_weights(suite, wildcards.run),
     output:
-        weights=pipeline.run_path(suite, "{run}", "{seed}", "weights.pth"),
-        record=pipeline.run_path(suite, "{run}", "{seed}", "train.json"),
+        weights=paths.run_path(suite, "{run}", "{seed}", "weights.pth"),
+        record=paths.run_path(suite, "{run}", "{seed}", "train.json"),
     log:
         f"{RESULTS}/logs/train/{{run}}-seed{{seed}}.log",
     # Before what has none: exports fill idle cores, timing has all of them at the end.
@@ -51,10 +39,10 @@ rule train:
         gpu=pipeline.gpus(suite),
     params:
         python=pipeline.launcher(suite),
-        config=lambda wildcards: pipeline.config_digest(
+        config=lambda wildcards: run_digests.config_digest(
             suite, wildcards.run, int(wildcards.seed)
         ),
-        code=lambda wildcards: pipeline.train_code(suite, wildcards.run),
+        code=lambda wildcards: run_digests.train_code(suite, wildcards.run),
         start=lambda wildcards, input: [
             word
             for name in ("backbone", "teacher")

@@ -1,0 +1,1 @@
+"""The detectors that are trained: their names, their mmdet configurations, their costs."""

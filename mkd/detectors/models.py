@@ -1,0 +1,241 @@
+"""Detectors and their data pipelines, from mmdet's own RTMDet and Mask R-CNN configs.
+
+A scale may make a family narrow and its input small; structure and order stay mmdet's.
+RTMDet: Lyu et al. 2022, arXiv 2212.07784. Mask R-CNN: He et al. 2017, arXiv 1703.06870.
+"""
+
+from copy import deepcopy
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import mkd.compat  # noqa: F401  (before mmdet)
+
+# isort: split
+import mmdet
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.utils import register_all_modules
+from mmengine.analysis import FlopAnalyzer, parameter_count
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
+
+from mkd.detectors.architectures import two_stage
+from mkd.errors import UserError
+
+register_all_modules(init_default_scope=True)
+
+_CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
+
+
+def official_config(arch: str) -> Config:
+    """mmdet's own configuration of an architecture, e.g. ``rtmdet-tiny`` or ``mask-rcnn-r50``."""
+    return deepcopy(_official_config(arch))
+
+
+@cache
+def _official_config(arch: str) -> Config:
+    family, size = arch.rsplit("-", 1)
+    if two_stage(arch):
+        return Config.fromfile(_CONFIGS / "mask_rcnn" / f"{family}_{size}_fpn_2x_coco.py")
+    return Config.fromfile(_CONFIGS / "rtmdet" / f"{family}_{size}_8xb32-300e_coco.py")
+
+
+def model_config(arch: str, num_classes: int, width: float = 1.0) -> ConfigDict:
+    """A detector's model configuration.
+
+    Args:
+        arch: One of :data:`mkd.experiment.runs.ARCHITECTURES`.
+        num_classes: Number of classes.
+        width: Factor on every channel count.
+
+    Raises:
+        UserError: ``width`` leaves a channel count that is not a multiple of 8.
+    """
+    model = official_config(arch).model
+    model.backbone.pop("init_cfg", None)
+    if two_stage(arch):
+        model.backbone.base_channels = _narrow(64, width, arch)
+        roi = model.roi_head
+        heads = [model.rpn_head, *(roi[key] for key in roi if isinstance(roi[key], dict))]
+        classifiers = [roi.bbox_head, roi.mask_head]
+    else:
+        model.backbone.widen_factor *= width
+        heads = classifiers = [model.bbox_head]
+    model.neck.in_channels = [_narrow(c, width, arch) for c in model.neck.in_channels]
+    for part in (model.neck, *heads):
+        for key in _CHANNELS & part.keys():
+            if isinstance(part[key], int):
+                part[key] = _narrow(part[key], width, arch)
+    for head in classifiers:
+        head.num_classes = num_classes
+    return model
+
+
+def build(model: ConfigDict, device: str = "cpu") -> BaseModel:
+    """Build a detector; on the CPU synchronized batch norm becomes plain batch norm."""
+    model = ConfigDict(model)
+    if device == "cpu":
+        _replace(model, "SyncBN", "BN")
+    return MODELS.build(model)
+
+
+def init_weights(model: BaseModel) -> None:
+    """Initialize a detector from torch's global generator, as mmdet does."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    # It would log the origin of every single tensor.
+    logger.setLevel("WARNING")
+    model.init_weights()
+    logger.setLevel(level)
+
+
+def feature_sources(model: ConfigDict, layers: str) -> list[tuple[str, int | None]]:
+    """Where the features of each level are recorded (:class:`mkd.experiment.plan.Plan`).
+
+    Returns:
+        A module's name and, where its output is a tuple, the index in it, one a level, the finest
+        first. For
+        ``neck`` the convolution of each neck output, before its norm and activation, as in
+        OpenMMLab's RTMDet recipe; an FPN has neither, so there it is the output itself.
+    """
+    levels = range(len(feature_channels(model, layers)))
+    if layers == "neck" and model.neck.type != "FPN":
+        return [(f"neck.out_convs.{level}.conv", None) for level in levels]
+    return [("backbone" if layers == "backbone" else "neck", level) for level in levels]
+
+
+def feature_channels(model: ConfigDict, layers: str) -> list[int]:
+    """Channels of the features :func:`feature_sources` names, one a level."""
+    if layers == "backbone":
+        return [int(channels) for channels in model.neck.in_channels]
+    return [int(model.neck.out_channels)] * model.neck.get("num_outs", len(model.neck.in_channels))
+
+
+def train_pipelines(
+    arch: str,
+    input_px: int,
+    mosaic: bool,
+    resize_ratio: tuple[float, float] | None,
+    bitmap_masks: bool,
+) -> tuple[list[Any], list[Any]]:
+    """The train pipelines of both stages.
+
+    Args:
+        arch: The architecture; with :func:`mkd.detectors.architectures.has_masks` they load masks.
+        input_px: Side of the square input in pixels; 640 is mmdet's own size for every
+            architecture, for Mask R-CNN the resize to 1333×800 that keeps the ratio.
+        mosaic: Whether the first stage is mmdet's (cached Mosaic and MixUp). Without it both
+            stages are mmdet's second one, which keeps no state between images, so that a
+            resumed run sees what an unbroken one sees. Mask R-CNN has one stage, without.
+        resize_ratio: Replaces mmdet's ratio range of the random resize.
+        bitmap_masks: Decode masks to bitmaps (needed for RLE) instead of keeping polygons.
+
+    Returns:
+        First and second stage.
+    """
+    config = official_config(arch)
+    first = config.train_pipeline
+    second = config.get("train_pipeline_stage2", first)
+    if not mosaic:
+        first = second
+    stages = []
+    for pipeline in (first, second):
+        pipeline = _scaled(pipeline, input_px)
+        for step in pipeline:
+            if step["type"] == "RandomResize" and resize_ratio is not None:
+                step["ratio_range"] = tuple(resize_ratio)
+            if bitmap_masks and step.get("with_mask"):
+                step["poly2mask"] = True
+        stages.append(pipeline)
+    return stages[0], stages[1]
+
+
+def test_pipeline(arch: str, input_px: int) -> list[Any]:
+    """mmdet's test pipeline at an input size in pixels, without annotations."""
+    steps = _scaled(official_config(arch).test_pipeline, input_px)
+    return [step for step in steps if step["type"] != "LoadAnnotations"]
+
+
+def keep_at_most(model: BaseModel, detections: int | None) -> None:
+    """Keep that many detections of an image, the best; None: as many as mmdet's config."""
+    if detections is None:
+        return
+    head = getattr(model, "roi_head", None) or model.bbox_head
+    head.test_cfg.max_per_img = detections
+
+
+_CHANNELS = {"in_channels", "feat_channels", "out_channels", "conv_out_channels", "fc_out_channels"}
+
+
+def _narrow(channels: int, width: float, arch: str) -> int:
+    narrow = channels * width
+    if narrow != int(narrow) or int(narrow) % 8:
+        raise UserError(
+            f"width {width} makes {channels} channels of {arch} into {narrow:g}, "
+            "not a multiple of 8: choose another width in the scale's file"
+        )
+    return int(narrow)
+
+
+def _replace(config: Any, old: str, new: str) -> None:
+    items = config.items() if isinstance(config, dict) else enumerate(config)
+    for key, value in list(items):
+        if value == old:
+            config[key] = new
+        elif isinstance(value, (dict, list)):
+            _replace(value, old, new)
+
+
+def _scaled(value: Any, input_px: int) -> Any:
+    """A copy of a pipeline with mmdet's sizes in pixels scaled to another input size."""
+    if isinstance(value, dict):
+        return {key: _scaled(item, input_px) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_scaled(item, input_px) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_scaled(item, input_px) for item in value)
+    if value in (640, 1280, 800, 1333) and not isinstance(value, bool):
+        return value * input_px // 640
+    return value
+
+
+def complexity(model: BaseModel, input_px: int) -> dict[str, float]:
+    """Parameters and multiply-accumulates of one forward pass.
+
+    Args:
+        model: A detector.
+        input_px: Side of the square input in pixels.
+
+    Returns:
+        ``params_m`` in millions and ``macs_g`` in billions as mmengine counts them: one MAC is
+        one multiply-accumulate, which MMDetection prints as a FLOP and the YOLO papers as two.
+        Mask R-CNN's are of as many proposals as its test setting keeps at most.
+    """
+    training = model.training
+    forward = model.forward
+    if hasattr(model, "rpn_head"):
+        sample = DetDataSample(metainfo={"img_shape": (input_px, input_px)})
+        model.forward = partial(forward, data_samples=[sample])
+        overlap = model.rpn_head.test_cfg.nms
+        threshold, overlap.iou_threshold = overlap.iou_threshold, 1.0
+    image = torch.zeros(1, 3, input_px, input_px, device=next(model.parameters()).device)
+    counter = FlopAnalyzer(model.eval(), image)
+    # Else it lists every operator that is not a multiply-accumulate, and modules never called.
+    macs = counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
+    if hasattr(model, "rpn_head"):
+        model.forward, overlap.iou_threshold = forward, threshold
+    model.train(training)
+    return {
+        "params_m": round(parameter_count(model)[""] / 1e6, 4),
+        "macs_g": round(macs / 1e9, 4),
+    }
+
+
+def gpus(device: str) -> list[str]:
+    """Names of the GPUs a job on ``device`` sees."""
+    if device == "cpu":
+        return []
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

@@ -1,0 +1,119 @@
+"""Digests of code: what belongs to a stage follows from its imports.
+
+Comments and docstrings do not count. The room ``experiment`` and the modules outside all rooms do
+not either, unless asked for: the first decides settings, which have a digest of their own, and the
+others read and write files.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from mkd import ROOT
+from mkd.errors import UserError
+from mkd.provenance import digest
+
+
+def code_digest(*modules: str, whole: bool = False) -> str:
+    """SHA-256 over what modules do, and all of the package that they import.
+
+    Args:
+        modules: Where a stage begins, e.g. ``mkd.training.trainer``.
+        whole: Whether ``experiment`` and the modules outside the rooms count too, as they do for
+            what shows results.
+    """
+    found = sorted(module for module in closure(*modules) if whole or _decides(module))
+    return digest({module: _syntax(module) for module in found})
+
+
+@cache
+def closure(*modules: str) -> frozenset[str]:
+    """Modules that the given ones import, in functions too, directly or not; and themselves.
+
+    A package's ``__init__`` counts where something is imported from it by its own name.
+    """
+    found: set[str] = set()
+    waiting = set(modules)
+    while waiting:
+        module = waiting.pop()
+        found.add(module)
+        waiting |= _imports(module) - found
+    return frozenset(found)
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    """The syntax tree of a module of the package.
+
+    Raises:
+        UserError: There is no such file, or it is not Python.
+    """
+    path = _file(module)
+    try:
+        return ast.parse(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist: mkd/experiment/methods.py names it") from error
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{path} is not Python: {error}") from error
+
+
+def _decides(module: str) -> bool:
+    parts = module.split(".")
+    return len(parts) > 2 and parts[1] != "experiment"
+
+
+def _file(module: str) -> Path:
+    return ROOT.joinpath(*module.split(".")).with_suffix(".py")
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    found: set[str] = set()
+    for node in _executed(tree(module)):
+        if isinstance(node, ast.Import):
+            found |= {_defining(alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = module.split(".")[: -node.level] if node.level else []
+            origin = ".".join([*package, *([node.module] if node.module else [])])
+            found |= {_defining(origin, alias.name) for alias in node.names}
+    return frozenset(name for name in found if name.split(".")[0] == "mkd")
+
+
+def _defining(origin: str, name: str = "") -> str:
+    """The module that an import reads a name from: a package's own is its ``__init__``."""
+    if origin.split(".")[0] != "mkd":
+        return origin
+    candidates = [f"{origin}.{name}"] if name else []
+    return next(
+        (module for module in [*candidates, origin] if _file(module).is_file()),
+        f"{origin}.__init__",
+    )
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a tree but those that only a type checker looks at."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _executed(child)
+
+
+@cache
+def _syntax(module: str) -> str:
+    # A copy of its own: the nodes lose their docstrings.
+    found = ast.parse(_file(module).read_bytes())
+    for node in ast.walk(found):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            # A docstring is a first statement that is a bare string; so are attribute docs.
+            node.body = [  # type: ignore[attr-defined]
+                item
+                for item in body
+                if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))
+            ]
+    # As Python 3.11 writes it: 3.12 adds a field, 3.13 leaves out empty ones.
+    complete = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+    return ast.dump(found, **complete).replace(", type_params=[]", "")

@@ -1,0 +1,51 @@
+"""Where a run's files lie, and the weights it starts from and learns from."""
+
+from pathlib import Path
+
+from mkd.experiment.config import Suite
+
+IMAGENET = {
+    "tiny": "cspnext-tiny_imagenet_600e",
+    "s": "cspnext-s_imagenet_600e",
+    "r50": "resnet50-0676ba61",
+    "r101": "resnet101-63fe2227",
+}
+"""ImageNet weights by size of backbone: OpenMMLab's of mmdet's RTMDet configs, where m, l and x
+start from scratch, and torchvision's (IMAGENET1K_V1) of its Mask R-CNN configs."""
+
+
+def run_path(suite: Suite, run: str, seed: int | str, name: str) -> str:
+    """A file of one run and seed; ``seed`` may be a wildcard."""
+    return f"{suite.results.as_posix()}/runs/{run}/seed{seed}/{name}"
+
+
+def teacher_weights(suite: Suite, run: str) -> list[str]:
+    """The teacher's weights, or nothing for a baseline: a student's input beside the data."""
+    teacher = suite.run(run).teacher
+    if teacher is None:
+        return []
+    return [run_path(suite, teacher, suite.teacher_seed(teacher), "weights.pth")]
+
+
+def backbone_weights(suite: Suite, run: str) -> list[str]:
+    """The pretrained backbone a run starts from, where the scale makes its own: an input."""
+    if suite.settings["train"]["pretrained"] != "crops":
+        return []
+    return [f"{suite.results.as_posix()}/pretrained/{suite.backbone(run)}.pth"]
+
+
+def imagenet_weights(suite: Suite, run: str) -> Path | None:
+    """The ImageNet weights mmdet's recipe starts a run from, where the scale uses them."""
+    size = suite.backbone(run)
+    if suite.settings["train"]["pretrained"] != "imagenet" or size not in IMAGENET:
+        return None
+    folder = Path(suite.config["weights"])
+    # A release's digest may stand behind the name.
+    found = sorted(folder.glob(f"{IMAGENET[size]}*.pth"))
+    return found[0] if found else folder / f"{IMAGENET[size]}.pth"
+
+
+def missing_weights(suite: Suite) -> list[Path]:
+    """ImageNet weights the scale needs and the weights folder does not hold."""
+    needed = {imagenet_weights(suite, run) for run in suite.runs}
+    return sorted(path for path in needed if path is not None and not path.is_file())

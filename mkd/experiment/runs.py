@@ -1,0 +1,208 @@
+"""The table of runs: its rows, read and checked."""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mkd.errors import UserError
+from mkd.experiment import methods
+from mkd.schemas import parse_yaml, read_text, validate
+
+COLUMNS = ("run", "arch", "teacher", "method", "options", "tables")
+LARGEST = 1e15
+"""Of an option: whole numbers up to here are floats without loss."""
+
+# Not in mkd.architectures, whose code is part of every digest: one more reruns nothing.
+ARCHITECTURES = (
+    *(f"rtmdet-{size}" for size in ("tiny", "s", "m", "l", "x")),
+    *(f"rtmdet-ins-{size}" for size in ("tiny", "s")),
+    *(f"mask-rcnn-{size}" for size in ("r50", "r101")),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of ``config/runs.tsv``.
+
+    Attributes:
+        id: The run's name.
+        arch: One of :data:`ARCHITECTURES`.
+        teacher: Id of the baseline run whose weights teach, or None.
+        method: A key of :data:`mkd.experiment.methods.METHODS`.
+        options: The method's options (:func:`mkd.experiment.methods.plan`).
+        tables: Numbers of the paper's tables the run appears in.
+    """
+
+    id: str
+    arch: str
+    teacher: str | None
+    method: str
+    options: dict[str, Any] = field(hash=False)
+    tables: tuple[int, ...]
+
+
+def teachers(runs: dict[str, Run]) -> set[str]:
+    """Ids of the runs that teach another."""
+    return {run.teacher for run in runs.values() if run.teacher is not None}
+
+
+def baseline_of(run: str | None, runs: Mapping[str, Run]) -> str | None:
+    """Id of the undistilled run of the same architecture, one that stands in a table where there
+    is one; None without any."""
+    if run is None or run not in runs:
+        return None
+    found = [r for r in runs.values() if r.arch == runs[run].arch and r.method == "baseline"]
+    return min(found, key=lambda r: not r.tables).id if found else None
+
+
+def rows_of(number: int, runs: Mapping[str, Run]) -> list[Run]:
+    """The runs that one table of the paper is made of: its own, and of each of their
+    architectures the undistilled detector and the CWD control."""
+    archs = {run.arch for run in runs.values() if number in run.tables}
+    return [
+        run
+        for run in runs.values()
+        if number in run.tables
+        or (
+            run.arch in archs
+            and (run.id == baseline_of(run.id, runs) or (run.method == "cwd" and not run.options))
+        )
+    ]
+
+
+def with_own_teachers(runs: dict[str, Run]) -> dict[str, Run]:
+    """The runs, with one more for each teacher that is also a table's baseline.
+
+    A scale whose teachers train longer than their students cannot have one run for both roles.
+
+    Raises:
+        UserError: The name of such a run is taken.
+    """
+    names = {
+        name: f"{name.removesuffix('-baseline')}-teacher"
+        for name in runs
+        if name in teachers(runs) and runs[name].tables
+    }
+    for name, new in names.items():
+        if new in runs:
+            raise UserError(
+                f"the table of runs has a run '{new}', as this scale calls '{name}' where it "
+                "teaches: give it another name"
+            )
+    students = {
+        run.id: replace(run, teacher=names.get(run.teacher or "", run.teacher))
+        for run in runs.values()
+    }
+    return students | {new: replace(runs[name], id=new, tables=()) for name, new in names.items()}
+
+
+def read_runs(path: Path) -> dict[str, Run]:
+    """Read the table of runs.
+
+    Raises:
+        UserError: It cannot be read, or the first row that is malformed or names an unknown thing.
+    """
+    runs: dict[str, Run] = {}
+    for row in _rows(path):
+        name = row["run"]
+        if name in runs:
+            raise UserError(f"{path}: run '{name}' stands there twice: remove one row")
+        if row["arch"] not in ARCHITECTURES:
+            raise UserError(
+                f"{path}: run '{name}' has the unknown arch '{row['arch']}'; "
+                f"there are {', '.join(ARCHITECTURES)}"
+            )
+        runs[name] = Run(
+            id=name,
+            arch=row["arch"],
+            teacher=None if row["teacher"] == "-" else row["teacher"],
+            method=row["method"],
+            options=_options(path, name, row["options"]),
+            tables=()
+            if row["tables"] == "-"
+            else tuple(int(table) for table in row["tables"].split(",")),
+        )
+    for run in runs.values():
+        methods.plan(run.id, run.method, run.options)
+        if (run.teacher is None) != (run.method == "baseline"):
+            raise UserError(
+                f"{path}: run '{run.id}': a baseline has no teacher and every other method has one"
+            )
+        if run.teacher is not None and (
+            run.teacher not in runs or runs[run.teacher].method != "baseline"
+        ):
+            raise UserError(
+                f"{path}: the teacher '{run.teacher}' of run '{run.id}' is not a baseline run "
+                "of the table: add its row"
+            )
+        if run.teacher is not None and _family(runs[run.teacher]) != _family(run):
+            raise UserError(
+                f"{path}: run '{run.id}' is {run.arch} and its teacher {runs[run.teacher].arch}: "
+                "both must be of one family"
+            )
+    return runs
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    text = read_text(path, "the table of runs")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+    try:
+        lines = [(reader.line_num, line) for line in reader if line]
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: {error}") from error
+    if not lines or sorted(lines[0][1]) != sorted(COLUMNS):
+        raise UserError(
+            f"{path}: the first line of a table of runs has the names {', '.join(COLUMNS)}, with "
+            "tabs between them"
+        )
+    if len(lines) == 1:
+        raise UserError(f"{path} has no run: add a row")
+    head, rows = lines[0][1], []
+    for number, line in lines[1:]:
+        if len(line) != len(head):
+            raise UserError(
+                f"{path}, line {number}: {len(line)} fields and not {len(head)}: put one tab "
+                "between two, and - where there is nothing to say"
+            )
+        row = dict(zip(head, line, strict=True))
+        validate(row, "run", f"{path}, line {number}")
+        rows.append(row)
+    return rows
+
+
+def _family(run: Run) -> str:
+    return run.arch.rsplit("-", 1)[0]
+
+
+def _options(path: Path, run: str, text: str) -> dict[str, Any]:
+    if text == "-":
+        return {}
+    options: dict[str, Any] = {}
+    for pair in text.split():
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"{path}: run '{run}': option '{pair}' is not written key=value")
+        if key in options:
+            raise UserError(f"{path}: run '{run}': option '{key}' is given twice: remove one")
+        try:
+            options[key] = _value(value)
+        except ValueError as error:
+            raise UserError(
+                f"{path}: run '{run}': the value of option '{pair}' is not valid YAML, or no "
+                "finite number"
+            ) from error
+    return options
+
+
+def _value(text: str) -> Any:
+    try:
+        # YAML takes 1e-3, without a point, for a word.
+        value = float(text)
+    except ValueError:
+        return parse_yaml(text)
+    if not abs(value) < LARGEST:
+        raise ValueError(text)
+    return parse_yaml(text) if text.isdecimal() else value

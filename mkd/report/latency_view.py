@@ -1,0 +1,227 @@
+"""Edge latency on the page: its tables, and the points of its figure."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+from scipy.stats import spearmanr
+
+from mkd.edge.records import EdgeRecords
+from mkd.experiment.labels import arch_name
+from mkd.report.formats import NOT_RUN, UNSTEADY, number
+from mkd.report.latency_figure import PRECISION_NAMES
+from mkd.results.records import Records
+from mkd.results.tables import Row, Table
+
+
+def view(records: Records, table: Table) -> dict[str, Any]:
+    """Everything the section on edge latency shows.
+
+    Args:
+        records: From :func:`mkd.results.records.load_records`.
+        table: Table 1.
+
+    Returns:
+        ``complexity``, rows of parameters and operations beside the paper's; ``hosts``, the
+        latency records of each host and provider; ``exported``, AP and latency of the exported
+        students; ``rank``, the rank correlation of measured and printed latency in words, or
+        empty; ``note``, what the figures are of.
+    """
+    edge = records.edge
+    rows = _printed(table)
+    order = list(dict.fromkeys(row.arch for row in table.rows))
+    return {
+        "note": edge.note(),
+        "complexity": [
+            {"name": rows[model].label, "arch": model, **edge.complexity[model]}
+            for model in order
+            if model in edge.complexity
+        ],
+        "convention": next((r["convention"] for r in edge.complexity.values()), ""),
+        "hosts": _hosts(edge, order),
+        "exported": _exported(edge),
+        "rank": _rank(edge, rows),
+    }
+
+
+def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
+    """One table a host, provider and thread count; this scale's own first, then carried ones."""
+
+    def key(record: dict[str, Any]) -> tuple[Any, ...]:
+        host, version = record["host"], record["versions"]
+        return (
+            record["scale"] is None,
+            record["provider"],
+            ", ".join(host["gpu"]) or host["cpu"],
+            host["os"],
+            record["settings"]["threads"],
+            version.get("onnxruntime-gpu", version.get("onnxruntime", "")),
+        )
+
+    def place(record: dict[str, Any]) -> tuple[Any, ...]:
+        model = record["model"]
+        return (order.index(model) if model in order else len(order), model, record["precision"])
+
+    hosts = []
+    for (carried, provider, chip, system, threads, version), group in groupby(
+        sorted(edge.latency, key=key), key
+    ):
+        hosts.append(
+            {
+                "title": f"{chip}, {system}: ONNX Runtime {version} {provider.upper()}, "
+                f"{threads} thread{'s' if threads > 1 else ''}",
+                "carried": carried,
+                "rows": [
+                    {
+                        **record,
+                        "name": _name(record["model"]),
+                        "precision_name": PRECISION_NAMES[record["precision"]],
+                        # Of fewer samples it is no more than the slowest one.
+                        "p99_ms": record["graph"]["p99_ms"]
+                        if record["graph"]["samples"] >= 100
+                        else None,
+                    }
+                    for record in sorted(group, key=place)
+                ],
+            }
+        )
+    return hosts
+
+
+def _exported(edge: EdgeRecords) -> list[dict[str, Any]]:
+    """Each student and precision: AP of the file, its distance to torch's, its latency on each
+    provider beside the FP32 file's on the same."""
+    timed = _timed(edge)
+    rows = []
+    for run, record in edge.exported.items():
+        for precision, file in record["files"].items():
+            for provider, latency in timed.get((run, precision), {"": None}).items():
+                first = timed.get((run, "fp32"), {}).get(provider)
+                absent = UNSTEADY if provider else NOT_RUN
+                rows.append(
+                    {
+                        "run": run,
+                        "provider": provider.upper() or "–",
+                        "precision": PRECISION_NAMES[precision],
+                        "torch": record["torch"]["AP"],
+                        "AP": file["metrics"]["AP"],
+                        "delta": file["metrics"]["AP"] - record["torch"]["AP"],
+                        "megabytes": file["bytes"] / 1e6,
+                        "input_px": record["input_px"],
+                        "latency": number(latency, 2) if latency else absent,
+                        "speedup": first / latency if first and latency else None,
+                    }
+                )
+    return rows
+
+
+def _timed(edge: EdgeRecords) -> dict[tuple[str, str], dict[str, float | None]]:
+    """Run and precision of this scale → provider → latency, None where it was never steady."""
+    timed: dict[tuple[str, str], dict[str, float | None]] = {}
+    for record in edge.latency:
+        if record["scale"] is not None:
+            providers = timed.setdefault((record["model"], record["precision"]), {})
+            steady = record["graph"]["passed"]
+            providers[record["provider"]] = record["latency_ms"] if steady else None
+    return timed
+
+
+def points(records: Records, table: Table) -> pd.DataFrame:
+    """A row a mark of :func:`mkd.report.latency_figure.scatter`.
+
+    Args:
+        records: From :func:`mkd.results.records.load_records`.
+        table: Table 1.
+
+    Returns:
+        Columns ``facet``; ``run`` and its ``label``; ``method``, empty for another detector;
+        ``precision``; ``provider`` and ``input_px`` of what was measured; ``x``, a latency in ms;
+        ``y``, an AP (``paper``, ``measured``) or a latency in ms (``printed``). No rows where
+        nothing was timed.
+    """
+    edge = records.edge
+    if not edge.latency:
+        return pd.DataFrame()
+    rows = [
+        {
+            "facet": "paper",
+            "run": row.run or row.arch,
+            "label": row.label,
+            "method": row.method,
+            "precision": "fp32",
+            "x": float(row.paper["latency_ms"]),
+            "y": float(row.paper["AP"]),
+        }
+        for row in table.rows
+        if row.role == "paper"
+        and row.method in ("", "baseline", "mkd")
+        and {"AP", "latency_ms"} <= row.paper.keys()
+    ]
+    timed = _timed(edge)
+    for run, record in edge.exported.items():
+        seeds = records.by_run.get(run, {})
+        rows += [
+            {
+                "facet": "measured",
+                "run": run,
+                "label": run,
+                "method": next((r["method"] for r in seeds.values()), "baseline"),
+                "precision": precision,
+                "provider": provider,
+                "input_px": record["input_px"],
+                "x": latency,
+                "y": file["metrics"]["AP"],
+            }
+            for precision, file in record["files"].items()
+            for provider, latency in timed.get((run, precision), {}).items()
+            if latency is not None
+        ]
+    pairs = _pairs(edge, _printed(table))
+    if len(pairs) > 1:
+        rows += [
+            {
+                "facet": "printed",
+                "run": model,
+                "label": _name(model),
+                "method": "baseline" if model.startswith("rtmdet") else "",
+                "precision": "fp32",
+                "x": printed,
+                "y": measured,
+            }
+            for model, printed, measured in pairs
+        ]
+    return pd.DataFrame(rows)
+
+
+def _printed(table: Table) -> dict[str, Row]:
+    """Architecture → its first row in the paper."""
+    return {row.arch: row for row in reversed(table.rows) if row.role == "paper"}
+
+
+def _pairs(edge: EdgeRecords, rows: Mapping[str, Row]) -> list[tuple[str, float, float]]:
+    """Model, printed and measured latency of every detector that has both."""
+    return [
+        (record["model"], float(row.paper["latency_ms"]), float(record["latency_ms"]))
+        for record in edge.column()
+        if (row := rows.get(record["model"])) and "latency_ms" in row.paper
+    ]
+
+
+def _rank(edge: EdgeRecords, rows: Mapping[str, Row]) -> str:
+    pairs = _pairs(edge, rows)
+    if len(pairs) < 3:
+        return ""
+    found = spearmanr([printed for _, printed, _ in pairs], [ours for *_, ours in pairs])
+    return (
+        f"Over {len(pairs)} detectors the rank correlation (Spearman) of measured and printed "
+        f"latency is {number(float(found.statistic), 2)}."
+    )
+
+
+def _name(model: str) -> str:
+    names = {"yolov": "YOLOv", "yolox": "YOLOX", "ppyoloe": "PPYOLOE"}
+    for prefix, name in names.items():
+        if model.startswith(prefix):
+            return name + model.removeprefix(prefix)
+    return arch_name(model)

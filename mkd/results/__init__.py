@@ -1,0 +1,1 @@
+"""Records of what was run, and what is computed from them."""

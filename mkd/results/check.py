@@ -1,0 +1,299 @@
+"""``mkd check-results``: what in a results folder is broken, missing, mixed or stale."""
+
+import os
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from mkd.edge import check as edge_check
+from mkd.errors import UserError
+from mkd.experiment import run_digests
+from mkd.experiment.config import Suite
+from mkd.files import read_json, sha256_file
+from mkd.report import formats
+from mkd.results import tables
+from mkd.results.records import Problem, Records, load_folder, without_curve
+from mkd.schemas import validate
+
+ROUNDED = 0.01
+"""Figures are kept to three digits, curves to four."""
+CROWDS = 0.1
+
+
+def check(suite: Suite, root: Path, rescore: bool = False) -> tuple[int, list[Problem]]:
+    """Look through the results of one scale; nothing is changed.
+
+    Args:
+        suite: The scale and its table of runs, as they stand now.
+        root: The scale's results folder.
+        rescore: Also score each record's detections anew, which takes the data set.
+
+    Returns:
+        The number of sound records, and everything worth a look.
+
+    Raises:
+        UserError: There is no such folder, or no data set to score on.
+    """
+    if not root.is_dir():
+        raise UserError(f"there is no results folder {root}: run `snakemake reproduce` first")
+    records = load_folder(root, suite.scale)
+    edge = records.edge
+    count = sum(map(len, records.by_run.values())) + sum(
+        map(len, (edge.complexity, edge.exported, edge.latency, edge.published))
+    )
+    found = [
+        *records.problems,
+        *_plan(suite, records),
+        *_other(suite, records),
+        *_made(records, root),
+        *_unsealed(records),
+        *_implausible(records),
+        *_mixed(suite, records),
+        *_copies(records),
+        *_edge(suite, records, root),
+        *_stale(suite, records, root),
+    ]
+    if rescore:
+        from mkd.results.rescore import rescored
+
+        found += [Problem(*problem) for problem in rescored(suite, root, _each(records))]
+    return count, found
+
+
+def _plan(suite: Suite, records: Records) -> Iterator[Problem]:
+    """Runs and seeds against the table of runs and the scale's seeds."""
+    for run in suite.runs:
+        planned, there = suite.seeds(run), records.by_run.get(run, {})
+        missing = [seed for seed in planned if seed not in there]
+        if missing:
+            yield Problem(run, f"no sound record of seed {_list(missing)}")
+        more = [seed for seed in there if seed not in planned]
+        if more:
+            yield Problem(run, f"seed {_list(more)} is none of the scale's ({_list(planned)})")
+    for run in records.by_run.keys() - suite.runs.keys():
+        yield Problem(run, f"is no row of {suite.config['runs']}")
+
+
+def comparable(suite: Suite, records: Records) -> list[Problem]:
+    """What keeps the records of different runs from being compared, each reason once.
+
+    Args:
+        suite: The scale and its table of runs, as they stand now.
+        records: Of its results folder.
+    """
+    reasons: dict[str, list[str]] = {}
+    for problem in _other(suite, records):
+        reasons.setdefault(problem.what, []).append(problem.where)
+    alike = [Problem(_list(where), what) for what, where in reasons.items()]
+    return [*alike, *_mixed(suite, records)]
+
+
+def _other(suite: Suite, records: Records) -> Iterator[Problem]:
+    """Records that this checkout would not make so."""
+    evaluation = run_digests.evaluation_code()
+    for run, seed, record in _each(records):
+        where, said = f"{run} seed {seed}", record["digests"]
+        if run in suite.runs:
+            if said["config"] != run_digests.config_digest(suite, run, seed):
+                yield Problem(where, "was trained with another configuration than config/ has now")
+            if said["code"] != run_digests.train_code(suite, run):
+                yield Problem(where, "was trained by other code than this checkout's")
+            if said.get("evaluation_config") != run_digests.evaluation_config(suite, run):
+                yield Problem(where, "was scored with other settings than config/ has now")
+            teacher = suite.run(run).teacher
+            teachers = records.by_run.get(teacher or "", {})
+            taught_by = teachers.get(suite.teacher_seed(teacher)) if teacher else None
+            if taught_by and said.get("teacher") != taught_by["digests"]["weights"]:
+                yield Problem(where, f"was taught by other weights than the record of {teacher}")
+        if said["evaluation_code"] != evaluation:
+            yield Problem(where, "was scored by other code than this checkout's")
+
+
+def _made(records: Records, root: Path) -> Iterator[Problem]:
+    """Records against the state they were made in and the weights beside them."""
+    for run, seed, record in _each(records):
+        where, said = f"{run} seed {seed}", record["digests"]
+        if record["dirty"]:
+            yield Problem(where, "was made from a checkout with uncommitted changes")
+        folder = root / f"runs/{run}/seed{seed}"
+        for name in ("weights.pth", "detections.json"):
+            digest = said.get(name.partition(".")[0])
+            try:
+                if (
+                    digest
+                    and os.path.lexists(folder / name)
+                    and sha256_file(folder / name) != digest
+                ):
+                    yield Problem(
+                        where, f"{name} beside the record is not the file that was scored"
+                    )
+            except OSError as error:
+                yield Problem(where, f"{name} beside the record cannot be read: {error.strerror}")
+        if os.path.lexists(folder / "train.json"):
+            yield from _trained(where, record, folder / "train.json")
+
+
+def _trained(where: str, record: dict[str, Any], path: Path) -> Iterator[Problem]:
+    """A record against what the training it speaks of left."""
+    try:
+        trained = read_json(path)
+        validate(trained, "trained", str(path))
+    except UserError as error:
+        yield Problem(
+            where, f"train.json beside the record: {str(error).removeprefix(f'{path}: ')}"
+        )
+        return
+    said, config = record["digests"], trained["config"]
+    digests = {**trained["digests"], **trained["inputs"]}
+    if "weights" in trained:
+        digests["weights"] = trained["weights"]
+    whose = [record[key] for key in ("run", "seed", "scale")]
+    if whose != [config.get(key) for key in ("run", "seed", "scale")]:
+        yield Problem(where, "train.json beside the record is of another run, seed or scale")
+    other = sorted(key for key, digest in digests.items() if said.get(key) != digest)
+    if other:
+        yield Problem(where, f"train.json beside the record says otherwise of: {_list(other)}")
+    elif record["train"] != trained["train"]:
+        yield Problem(where, "train.json beside the record is of another training")
+
+
+def _unsealed(records: Records) -> Iterator[Problem]:
+    """Records of a version of the suite that could not yet tell an edit."""
+    edge = records.edge
+    named = [
+        *((f"{run} seed {seed}", record) for run, seed, record in _each(records)),
+        *((f"complexity/{name}", record) for name, record in edge.complexity.items()),
+        *((f"exported/{name}", record) for name, record in edge.exported.items()),
+        *((f"published/{name}", record) for name, record in edge.published.items()),
+        *((f"latency of {record['model']}", record) for record in edge.latency),
+    ]
+    where = [name for name, record in named if "sha256" not in record]
+    if where:
+        yield Problem(_list(where), "without a SHA-256 of its own content: an edit is not seen")
+    where = [f"{run} seed {seed}" for run, seed, r in _each(records) if not _detections(r)]
+    if where:
+        yield Problem(_list(where), "without a SHA-256 of its detections")
+
+
+def _detections(record: dict[str, Any]) -> bool:
+    return "detections" in record["digests"]
+
+
+def _implausible(records: Records) -> Iterator[Problem]:
+    """Figures no detections can have."""
+    for run, seed, record in _each(records):
+        where = f"{run} seed {seed}"
+        for kind, figures in record["metrics"].items():
+            yield from (Problem(where, f"{kind} {what}") for what in _impossible(figures))
+        box = record["metrics"]["box"]
+        for iou, curve in record.get("pr", {}).items():
+            area, ap = 100 * sum(curve) / len(curve), box.get(f"AP{iou}")
+            if ap is not None and abs(area - ap) > ROUNDED:
+                yield Problem(where, f"box AP{iou} {ap} is not the area {area:.2f} under its curve")
+        most = max(record.get("errors", {"": 0.0}).values())
+        if box["AP50"] is not None and most > 100 - box["AP50"] + ROUNDED:
+            yield Problem(
+                where, f"AP50 {box['AP50']} leaves no {most} to lose to one kind of error"
+            )
+        if record["train"]["wall_s"] > record["wall_s"] + ROUNDED:
+            yield Problem(where, "its training takes longer than all of it")
+    edge = records.edge
+    for name, record in edge.exported.items():
+        figures = [record["torch"], *(file["metrics"] for file in record["files"].values())]
+        for what in dict.fromkeys(what for one in figures for what in _impossible(one)):
+            yield Problem(f"exported/{name}.json", what)
+    for name, record in edge.published.items():
+        for what in _impossible(record["metrics"]):
+            yield Problem(f"published/{name}.json", what)
+    for record in edge.latency:
+        graph = record["graph"]
+        order = [graph["p50_ms"], graph["p90_ms"], graph["p99_ms"]]
+        if record["latency_ms"] != graph["latency_ms"] or order != sorted(order):
+            yield Problem(f"latency of {record['model']}", "its figures do not fit together")
+
+
+def _impossible(figures: dict[str, Any]) -> Iterator[str]:
+    """AP is the mean over ten IoUs from .50 to .95, and falls from each to the next."""
+    ap, ap50, ap75 = (figures.get(name) for name in ("AP", "AP50", "AP75"))
+    if ap is None or ap50 is None:
+        return
+    # Detections on a crowd count at no IoU, which can turn the order by a hair.
+    if ap > ap50 + CROWDS or (ap75 is not None and ap75 > ap50 + CROWDS):
+        yield f"AP {ap} or AP75 {ap75} is above AP50 {ap50}"
+    elif ap75 is not None:
+        low, high = (ap50 + 5 * ap75) / 10, (ap50 + ap75) / 2
+        if not low - CROWDS <= ap <= high + CROWDS:
+            yield f"AP {ap} is no mean of AP50 {ap50}, AP75 {ap75} and what lies between"
+
+
+def _mixed(suite: Suite, records: Records) -> Iterator[Problem]:
+    """What must be one for a table to compare like with like."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for run, _, record in _each(records):
+        said = record["digests"]
+        kinds = {"data sets": said["data"], "versions of the scoring code": said["evaluation_code"]}
+        if run in suite.runs and "backbone" in said:
+            kinds[f"start weights of backbone {suite.backbone(run)}"] = said["backbone"]
+        for words, value in kinds.items():
+            found.setdefault(words, {}).setdefault(value, set()).add(run)
+    for words, values in found.items():
+        if len(values) > 1:
+            groups = "; ".join(_list(sorted(runs)) for runs in values.values())
+            yield Problem("runs", f"{len(values)} {words}: {groups}")
+
+
+def _copies(records: Records) -> Iterator[Problem]:
+    """Records that share their weights: one of them is a copy."""
+    for (run, seed, one), (other, at, two) in combinations(_each(records), 2):
+        if one["digests"]["weights"] == two["digests"]["weights"]:
+            yield Problem(f"{run} seed {seed}", f"has the very weights of {other} seed {at}")
+
+
+def _edge(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
+    weights = {(run, seed): record["digests"]["weights"] for run, seed, record in _each(records)}
+    for where, what in edge_check.check(suite, records.edge, root, weights):
+        yield Problem(where, what)
+
+
+def _stale(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
+    """Report and tables that do not show the records that lie here."""
+    report = root / "report" / "data.json"
+    if os.path.lexists(report):
+        try:
+            shown = {
+                (record["run"], record["seed"]): record for record in read_json(report)["records"]
+            }
+        except UserError as error:
+            yield Problem("report/data.json", str(error).removeprefix(f"{report}: "))
+        except (LookupError, TypeError):
+            yield Problem("report/data.json", "is not what the report writes: render it again")
+        else:
+            now = {(run, seed): without_curve(record) for run, seed, record in _each(records)}
+            changed = {key for key in shown.keys() | now.keys() if shown.get(key) != now.get(key)}
+            if changed:
+                words = _list(sorted(f"{run} seed {seed}" for run, seed in changed))
+                yield Problem("report", f"is stale, it does not show {words} as recorded")
+    for number in tables.TABLES:
+        table = tables.build(records, suite.runs, number)
+        for name, content in formats.files(table, suite.settings["summary"]).items():
+            for path in (root / "tables" / name, root / "report" / name):
+                try:
+                    same = not os.path.lexists(path) or path.read_bytes() == content.encode()
+                except OSError:
+                    same = False
+                if not same:
+                    where = path.relative_to(root).as_posix()
+                    yield Problem(where, "is not what the records give now")
+
+
+def _each(records: Records) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    for run, seeds in records.by_run.items():
+        for seed, record in sorted(seeds.items()):
+            yield run, seed, record
+
+
+def _list(items: list[Any]) -> str:
+    """Up to six items, and how many more there are."""
+    more = f" and {len(items) - 6} more" if len(items) > 6 else ""
+    return ", ".join(map(str, items[:6])) + more

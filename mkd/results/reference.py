@@ -1,0 +1,181 @@
+"""The committed reference: records and tables of a full run, and the README that shows them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mkd import ROOT
+from mkd.edge.records import KINDS
+from mkd.errors import UserError
+from mkd.experiment.config import Suite
+from mkd.files import read_json, write_atomic
+from mkd.provenance import seal
+from mkd.report import formats
+from mkd.results import tables
+from mkd.results.records import Records, load_folder
+from mkd.results.tables import Row, Table
+
+MOST = 20
+"""Points of a training curve that are kept."""
+MOST_SAMPLES = 50
+"""Timed runs of each attempt and process that are kept."""
+
+
+def folder(scale: str, root: Path = ROOT) -> Path:
+    """Where a checkout keeps the reference of a scale, in the shape of its results folder."""
+    return root / "results" / "reference" / scale
+
+
+def update(suite: Suite, source: Path, root: Path = ROOT) -> None:
+    """Keep a results folder as the reference of its scale, and show it in the README.
+
+    Args:
+        suite: The scale and its table of runs.
+        source: The scale's results folder, or its reference to write anew what follows from it.
+        root: The checkout.
+
+    Raises:
+        UserError: As :func:`keep` and :func:`insert`; then nothing is written.
+    """
+    readme = root / "README.md"
+    insert(readme.read_text(encoding="utf-8"), suite.scale, "")
+    records = keep(suite, source, folder(suite.scale, root))
+    text = readme.read_text(encoding="utf-8")
+    write_atomic(readme, insert(text, suite.scale, section(suite, records)))
+
+
+def keep(suite: Suite, source: Path, out: Path) -> Records:
+    """Copy records with thinned curves and samples, and write the tables they give; no weights.
+
+    Args:
+        suite: The scale and its table of runs.
+        source: The scale's results folder; ``out`` itself writes its tables anew.
+        out: What stood there before is replaced.
+
+    Returns:
+        The records as they are kept.
+
+    Raises:
+        UserError: ``source`` has a record that cannot be used, or none.
+    """
+    records = load_folder(source, suite.scale)
+    if records.problems:
+        first = records.problems[0]
+        raise UserError(f"{source} is no reference: {first.where}: {first.what}")
+    if not records.by_run:
+        raise UserError(f"{source} has no record: run `snakemake reproduce` first")
+    for seeds in records.by_run.values():
+        for record in seeds.values():
+            record["train"]["curve"] = thin(record["train"]["curve"])
+            record["train"].pop("gradient_norms", None)
+    kept = {
+        f"runs/{run}/seed{seed}/record.json": record
+        for run, seeds in records.by_run.items()
+        for seed, record in seeds.items()
+    }
+    for path in (file for kind in KINDS for file in source.glob(f"{kind}/**/*.json")):
+        kept[path.relative_to(source).as_posix()] = fewer_samples(read_json(path))
+    for name, record in kept.items():
+        if "sha256" in record:
+            record["sha256"] = seal(record)
+        write_atomic(out / name, json.dumps(record, separators=(",", ":")) + "\n")
+    # Last: until the new ones lie there the old ones stay.
+    for path in (file for part in ("runs", *KINDS) for file in out.glob(f"{part}/**/*")):
+        if path.is_file() and path.relative_to(out).as_posix() not in kept:
+            path.unlink()
+    formats.write_tables(built(suite, records), suite.settings["summary"], out / "tables")
+    return records
+
+
+def built(suite: Suite, records: Records) -> list[Table]:
+    """Every table those records give."""
+    return [tables.build(records, suite.runs, number) for number in tables.TABLES]
+
+
+def thin(curve: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A training curve averaged over at most :data:`MOST` stretches of equal length."""
+    step = -(-len(curve) // MOST)
+    stretches = [curve[i : i + step] for i in range(0, len(curve), step or 1)]
+    return [
+        {
+            key: stretch[-1][key]
+            if key in ("iter", "epoch")
+            else _mean([point[key] for point in stretch if key in point])
+            for key in stretch[-1]
+        }
+        for stretch in stretches
+    ]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(f"{sum(values) / len(values):.5g}")
+
+
+def fewer_samples(record: dict[str, Any]) -> dict[str, Any]:
+    """A latency record with every k-th sample of each attempt, another record as it is.
+
+    The figures, and the number of samples they are of, stay those of all samples.
+    """
+    for process in record.get("processes", ()):
+        for mode in filter(None, (process["graph"], process["end_to_end"])):
+            for attempt in mode["attempts"]:
+                samples = attempt["samples_ms"]
+                attempt["samples_ms"] = samples[:: -(-len(samples) // MOST_SAMPLES)]
+    return record
+
+
+def section(suite: Suite, records: Records) -> str:
+    """The README's tables: AP of the suite's own rows, paper beside measured."""
+    found = [record for seeds in records.by_run.values() for record in seeds.values()]
+    commits = dict.fromkeys(str(record["commit"] or "none")[:10] for record in found)
+    hosts = dict.fromkeys(f"{r['host']['cpu']}, {r['host']['cores']} cores" for r in found)
+    hours = sum(record["train"]["wall_s"] for record in found) / 3600
+    head = (
+        f"{len(found)} records of **{suite.scale} scale** ({suite.settings['summary']}); commit "
+        f"{', '.join(commits)}; {', '.join(hosts)}; {hours:.1f} hours of training in all. "
+        "Measured: mean over seeds ± half the 95 % t-interval. Δ is the difference to the "
+        "undistilled detector, paired by seed. The paper’s figures are of its own scale (COCO, "
+        "640 px): the figures do not compare, at most their directions do."
+    )
+    return "\n\n".join([head, *(_table(table) for table in built(suite, records))])
+
+
+def _table(table: Table) -> str:
+    kind = "mask AP" if table.number == 2 else "AP"
+    heads = ["Model", f"paper {kind}", "paper Δ", f"{table.scale} {kind}", f"{table.scale} Δ"]
+    full = f"results/reference/{table.scale}/tables/table{table.number}.md"
+    rows = [_cells(row) for row in table.rows if row.method]
+    title = f"**Table {table.number}. {table.title}**, {table.scale} scale ([all columns]({full}))"
+    return f"{title}\n\n{formats.pipe(pd.DataFrame(rows, columns=heads))}"
+
+
+def _cells(row: Row) -> list[str]:
+    cell = row.measured.get("AP")
+    delta = row.paper_delta.get("AP")
+    return [
+        row.label,
+        formats.number(row.paper.get("AP")),
+        "" if delta is None else formats.signed(delta),
+        f"{formats.number(cell.value.mean)} {formats.half(cell.value)}"
+        if cell
+        else formats.NOT_RUN,
+        f"{formats.signed(cell.delta.mean)} {formats.half(cell.delta)}"
+        if cell and cell.delta
+        else "",
+    ]
+
+
+def insert(text: str, scale: str, content: str) -> str:
+    """A text with what stands between a scale's two markers replaced.
+
+    Raises:
+        UserError: The text has not both markers, once and in order.
+    """
+    begin, end = f"<!-- reference {scale} -->", f"<!-- end of reference {scale} -->"
+    if (text.count(begin), text.count(end)) != (1, 1) or text.index(end) < text.index(begin):
+        raise UserError(f"README.md needs the lines '{begin}' and '{end}', once each, in order")
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{content}\n{end}{rest.partition(end)[2]}"

@@ -1,0 +1,1 @@
+"""One training run: recipe, start, averages, checkpoints and what it leaves."""

@@ -1,0 +1,117 @@
+"""Every loss of a table of runs, tried on small maps before anything is trained.
+
+A run distils only after its teacher is trained, which may take days: what its losses make of their
+options, channels and levels is found out before the first training begins.
+"""
+
+from functools import cache
+from importlib import import_module
+from inspect import signature
+from typing import Any
+
+from mkd.detectors import models  # before mmrazor
+from mkd.distillation import distiller
+
+# isort: split
+import torch
+from mmrazor.registry import MODELS
+from torch import Tensor
+
+from mkd.errors import UserError
+from mkd.experiment.config import Suite
+from mkd.experiment.plan import Plan
+from mkd.provenance import digest
+
+SIDE = 4
+"""Height and width of the maps."""
+
+
+def rehearse(suite: Suite, run: str) -> None:
+    """Compute the losses of a run about to be trained once, forth and back.
+
+    For a run without a teacher, as the first to be trained always are, those of the whole table.
+
+    Raises:
+        UserError: A loss cannot be made with its options, refuses the run's maps, or gives the
+            student no finite gradient.
+    """
+    done = set()
+    for name in [run] if suite.run(run).teacher else suite.runs:
+        resolved = suite.resolve(name, suite.seeds(name)[0])
+        above = resolved["teacher"]
+        if not resolved["distillation"]["losses"] or above is None:
+            continue
+        sizes = [(each["arch"], each["width"]) for each in (resolved, above)]
+        key = digest([resolved["distillation"], sizes])
+        if key not in done:
+            done.add(key)
+            plan = Plan(**resolved["distillation"])
+            channels = [_channels(arch, width, plan.layers) for arch, width in sizes]
+            with torch.random.fork_rng(devices=[]):
+                check(name, plan, channels[0], channels[1])
+
+
+def check(run: str, plan: Plan, student: list[int], teacher: list[int]) -> None:
+    """Compute the losses of one plan.
+
+    Args:
+        run: The run's id, for the messages.
+        plan: Its terms.
+        student: Channels of the student's features, one a level.
+        teacher: Channels of the teacher's.
+
+    Raises:
+        UserError: As :func:`rehearse` does.
+    """
+    for name, module in plan.modules.items():
+        try:
+            import_module(f"mkd.losses.{module}")
+        except Exception as error:  # whatever a file of a user's own raises
+            raise UserError(
+                f"mkd/losses/{module}.py, which run '{run}' needs, cannot be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if MODELS.get(f"mmrazor.{plan.losses[name]['type']}") is None:
+            raise UserError(
+                f"mkd/losses/{module}.py does not register '{plan.losses[name]['type']}', which "
+                f"run '{run}' needs: decorate the class with @MODELS.register_module()"
+            )
+    sources = [(f"level{level}", None) for level in range(len(student))]
+    try:
+        made = distiller.distiller_config(plan, student, teacher, sources)
+    except UserError as error:
+        raise UserError(f"run '{run}': {error}") from error
+    done = []
+    for key, config in made.distill_losses.items():
+        name, level = key.removeprefix("loss_").rsplit("_", 1)
+        own, above = student[int(level)], teacher[int(level)]
+        if (config, own, above) in done:
+            continue
+        done.append((config, own, above))
+        try:
+            _try(config, own if plan.features == "raw" else above, above)
+        except Exception as error:  # whatever a loss of a user's own raises
+            raise UserError(
+                f"run '{run}': the options of term '{name}' do not fit: {error}"
+            ) from error
+
+
+def _try(config: dict[str, Any], own: int, above: int) -> None:
+    loss = MODELS.build(config)
+    student = torch.randn(2, own, SIDE, SIDE, requires_grad=True)
+    more = {}
+    if "boxes" in signature(loss.forward).parameters:
+        more["boxes"] = torch.tensor([[0, 0.2, 0.2, 0.6, 0.7], [1, 0.1, 0.5, 0.9, 0.8]])
+    value = loss(preds_S=student, preds_T=torch.randn(2, above, SIDE, SIDE), **more)
+    if not isinstance(value, Tensor) or value.dim() or not value.isfinite():
+        raise ValueError(f"the loss is no finite scalar but {value}")
+    if value.requires_grad:
+        (gradient,) = torch.autograd.grad(value, student, allow_unused=True)
+        if gradient is not None and gradient.isfinite().all():
+            return
+    raise ValueError("the loss gives the student no finite gradient")
+
+
+@cache
+def _channels(arch: str, width: float, layers: str) -> list[int]:
+    return models.feature_channels(models.model_config(arch, 1, width), layers)

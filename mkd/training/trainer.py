@@ -1,0 +1,296 @@
+"""One training run on mmengine's Runner: plain, or a student with its teacher.
+
+The same seed on the same CPU gives the same weights bit for bit, also when the run was killed
+and resumed: a checkpoint closes an epoch, every random generator is seeded anew where an epoch
+opens, and the sampler's order is a function of seed and epoch.
+"""
+
+import math
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from mkd.detectors import models  # before mmdet
+from mkd.distillation import distiller
+
+# isort: split
+import numpy as np
+import torch
+from mmengine.config import ConfigDict
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+import mkd.training.optimizer  # noqa: F401  (registers)
+from mkd.data import splits
+from mkd.detectors.architectures import has_masks
+from mkd.errors import UserError
+from mkd.experiment.plan import Plan
+from mkd.training import averaging, history, recipe, resume, weights
+
+
+@HOOKS.register_module()
+class EpochSeedHook(Hook):
+    """Seeds every generator from run seed, epoch and rank, so that a resumed epoch is the same."""
+
+    priority = "VERY_HIGH"
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed ``random``, NumPy and torch."""
+        sequence = np.random.SeedSequence([self.seed, runner.epoch, get_rank()])
+        state = int(sequence.generate_state(1)[0])
+        random.seed(state)
+        np.random.seed(state)
+        torch.manual_seed(state)
+
+
+@HOOKS.register_module()
+class FiniteLossHook(Hook):
+    """Stops a run whose loss is not finite and names the term."""
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Look at every term of the step.
+
+        Raises:
+            UserError: The first term that is NaN or infinite.
+        """
+        # The total last: it is not finite because a term is not.
+        for name, value in sorted(outputs.items(), key=lambda item: item[0] == "loss"):
+            if "loss" in name and not math.isfinite(value.detach()):
+                raise UserError(
+                    f"{name.removeprefix('distill.')} became {float(value.detach())} at iteration "
+                    f"{runner.iter + 1}: lower the learning rate or the term's weight"
+                )
+
+
+def train(
+    resolved: dict[str, Any],
+    data_root: Path,
+    work_dir: Path,
+    backbone_weights: Path | None = None,
+    teacher_weights: Path | None = None,
+    launcher: str = "none",
+    key: str = "",
+) -> tuple[BaseModel, dict[str, Any]]:
+    """Train one run, from its last sound checkpoint where ``work_dir`` has one.
+
+    Args:
+        resolved: The run as :meth:`mkd.experiment.config.Suite.resolve` gives it.
+        data_root: The data set's folder, in COCO's layout.
+        work_dir: Where checkpoints are kept; it must belong to this resolved run alone.
+        backbone_weights: Weights the backbone starts from, as :mod:`mkd.training.weights` writes
+            them.
+        teacher_weights: The teacher's weights file, where the run has a teacher.
+        launcher: mmengine's launcher, ``none`` or ``pytorch`` (torchrun).
+        key: Of all that the run depends on beside its id and seed; checkpoints carry it.
+
+    Returns:
+        The trained detector with its averaged (EMA) weights, on the CPU in evaluation mode,
+        and the training's part of the record: iterations, images a second, seconds of wall
+        time, the share of it spent inside training steps, and the curve of every loss.
+
+    Raises:
+        UserError: Data, teacher or a checkpoint do not fit, a loss is not finite, or no GPU where
+            the scale wants one.
+    """
+    began = time.monotonic()
+    settings = resolved["train"]
+    if settings["device"] == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            f"scale '{resolved['scale']}' trains on GPUs and this machine shows none: "
+            "run it where CUDA works, or use scale desk"
+        )
+    if settings["device"] == "cpu":
+        torch.set_num_threads(1)
+    classes = splits.classes(data_root, resolved["data"]["kind"])
+    model = _model(resolved, len(classes), backbone_weights, teacher_weights)
+    # oneDNN's and cuDNN's convolutions run this layout without reordering. Before the Runner wraps
+    # the model: DistributedDataParallel lays its gradients out as it finds the weights.
+    model.to(memory_format=torch.channels_last)
+    runner = Runner(model=model, **runner_config(resolved, data_root, work_dir, classes, launcher))
+    owner = {"run": resolved["run"], "seed": resolved["seed"], "key": key}
+    runner.register_hook(resume.OwnerHook(owner))
+    checkpoint = resume.last_checkpoint(work_dir, owner)
+    if checkpoint is not None:
+        runner._resume, runner._load_from = True, f"{resume.SCHEME}{checkpoint}"
+    _check_last_batch(resolved, len(runner.train_loop.dataloader.sampler))
+    runner.train()
+    student = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    student = getattr(student, "student", student)
+    # mmengine leaves the averaged weights in the EMA copy; validation would swap them in.
+    ema = next(hook for hook in runner.hooks if isinstance(hook, averaging.StudentEMAHook))
+    student.load_state_dict(ema.ema_model.module.state_dict())
+    resumed = resume.epoch(checkpoint) if checkpoint else 0
+    return student.cpu().eval(), history.summary(runner, time.monotonic() - began, resumed)
+
+
+def runner_config(
+    resolved: dict[str, Any],
+    data_root: Path,
+    work_dir: Path,
+    classes: tuple[str, ...],
+    launcher: str = "none",
+) -> ConfigDict:
+    """mmdet's recipe with the scale's values: mmengine's ``Runner`` less its model.
+
+    Paper §4, implementation details; where paper and recipe differ see
+    ``config/deviations.yaml``.
+    """
+    settings = resolved["train"]
+    epochs, second_stage = settings["epochs"], settings["second_stage_epochs"]
+    on_gpu = settings["device"] == "cuda"
+    official = models.official_config(resolved["arch"])
+    masks = has_masks(resolved["arch"])
+    first, second = models.train_pipelines(
+        resolved["arch"],
+        resolved["input_px"],
+        settings["mosaic"],
+        settings["resize_ratio"],
+        bitmap_masks=masks and splits.bitmap_masks(data_root, resolved["data"]["kind"]),
+    )
+    hooks: list[dict[str, Any]] = [
+        {"type": "EpochSeedHook", "seed": resolved["seed"]},
+        {"type": "FiniteLossHook"},
+        {
+            "type": "StudentEMAHook",
+            "ema_type": "GroupedExpMomentumEMA",
+            "update_buffers": True,
+            "priority": 49,
+            **settings["ema"],
+        },
+    ]
+    if resolved["distillation"]["losses"]:
+        hooks.append({"type": "GradientNormHook"})
+        if resolved["distillation"]["balanced"]:
+            hooks.append({"type": "BalanceHook"})
+        if resolved["distillation"]["stop_epoch"] is not None:
+            stop = resolved["distillation"]["stop_epoch"]
+            hooks.append({"type": "mmrazor.StopDistillHook", "stop_epoch": stop})
+    if second_stage:
+        hooks.append(
+            {
+                "type": "PipelineSwitchHook",
+                "switch_epoch": epochs - second_stage,
+                "switch_pipeline": second,
+            }
+        )
+    return ConfigDict(
+        work_dir=str(work_dir),
+        default_scope="mmdet",
+        launcher=launcher,
+        # Read where the Runner wraps the model for several GPUs. After the last distilled epoch
+        # the adapters get no gradient.
+        cfg={"find_unused_parameters": resolved["distillation"]["stop_epoch"] is not None},
+        log_level="INFO",
+        log_processor={"window_size": 20},
+        # One CPU thread adds in one order; torch's deterministic mode would only fill buffers.
+        randomness={"seed": resolved["seed"]},
+        env_cfg=official.env_cfg,
+        train_dataloader={
+            "batch_size": settings["batch_size"],
+            "num_workers": settings["workers"],
+            "persistent_workers": settings["workers"] > 0,
+            "pin_memory": on_gpu,
+            "sampler": official.train_dataloader.sampler,
+            "batch_sampler": official.train_dataloader.batch_sampler,
+            "dataset": splits.dataset_config(
+                resolved["data"], data_root, "train", classes, first, masks
+            ),
+        },
+        train_cfg={"type": "EpochBasedTrainLoop", "max_epochs": epochs},
+        optim_wrapper={
+            "type": "AmpOptimWrapper" if on_gpu else "OptimWrapper",
+            "constructor": "GroupedOptimWrapperConstructor",
+            **recipe.optimizer(settings),
+        },
+        param_scheduler=recipe.schedule(settings),
+        default_hooks={
+            "logger": {"type": "LoggerHook", "interval": 20},
+            "checkpoint": {
+                "type": "CheckpointHook",
+                "interval": settings["checkpoint_epochs"],
+                "max_keep_ckpts": 2,
+            },
+        },
+        custom_hooks=hooks,
+        visualizer={"type": "Visualizer", "vis_backends": []},
+    )
+
+
+def _check_last_batch(resolved: dict[str, Any], images: int) -> None:
+    """Refuse an epoch whose last batch leaves a batch norm one value a channel.
+
+    Args:
+        resolved: The resolved run.
+        images: Images an epoch shows to one process.
+
+    Raises:
+        UserError: The last batch has one image, and its coarsest map, of stride 32, one position.
+    """
+    size, side = resolved["train"]["batch_size"], resolved["input_px"]
+    if side <= 32 and 1 in (size, images % size):
+        raise UserError(
+            f"{images} images in batches of {size} leave a batch of one, which batch norm cannot "
+            f"take at an input of {side} px: change input_px or batch_size in the scale's file, or "
+            "the number of images"
+        )
+
+
+def _model(
+    resolved: dict[str, Any],
+    num_classes: int,
+    backbone_weights: Path | None,
+    teacher_weights: Path | None,
+) -> BaseModel:
+    device = resolved["train"]["device"]
+    config = models.model_config(resolved["arch"], num_classes, resolved["width"])
+    # Seeded here, not by the Runner: the student starts alike with and without a teacher.
+    torch.manual_seed(resolved["seed"])
+    random.seed(resolved["seed"])
+    np.random.seed(resolved["seed"])
+    student = models.build(config, device)
+    models.init_weights(student)
+    if backbone_weights is not None:
+        size = resolved["arch"].rsplit("-", 1)[1]
+        found = weights.load(student.backbone, backbone_weights, "backbone.").get("backbone", size)
+        if found != size:
+            raise UserError(
+                f"{backbone_weights} is a backbone of size {found}, and run '{resolved['run']}' "
+                f"wants {size}: name the right file"
+            )
+    student._is_init = True
+    if not resolved["distillation"]["losses"]:
+        return student
+    above = resolved["teacher"]
+    if teacher_weights is None or above is None:
+        raise UserError(f"run '{resolved['run']}' distils and was given no teacher's weights")
+    teacher_config = models.model_config(above["arch"], num_classes, above["width"])
+    teacher = models.build(teacher_config, device)
+    said = weights.load(teacher, teacher_weights)
+    # What no run of the suite made is a user's own file, and his own choice.
+    if "run" in said:
+        weights.expect(said, teacher_weights, {key: above[key] for key in ("run", "seed")})
+    plan = Plan(**resolved["distillation"])
+    model = distiller.FrozenTeacherDistill(
+        distiller=distiller.distiller_config(
+            plan,
+            models.feature_channels(config, plan.layers),
+            models.feature_channels(teacher_config, plan.layers),
+            models.feature_sources(config, plan.layers),
+        ),
+        architecture=student,
+        teacher=teacher,
+        # No recorded feature is written over by the module that reads it.
+        module_inplace=True,
+        teacher_module_inplace=True,
+    )
+    model._is_init = teacher._is_init = True
+    return model

@@ -1,0 +1,1 @@
+"""What the Snakefile asks of the suite while it plans, runs and ends."""

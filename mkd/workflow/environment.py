@@ -1,0 +1,31 @@
+"""What the workflow tells its jobs by the environment they inherit."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from mkd.edge import suite as edge
+from mkd.experiment.config import Suite
+from mkd.workflow import pipeline
+
+HEAP = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""glibc takes huge pages for its heap: large tensors of every step fault far fewer of them in."""
+
+
+def tell_jobs(suite: Suite, workflow: Any) -> None:
+    """Put into the jobs' environment what the command line replaced, and how they shall run.
+
+    That is no parameter of a rule: with more seeds, or in another environment, what is done stays
+    done. Of Python it is the one that runs now; conda environments, where Snakemake was told to
+    deploy them, bring their own.
+    """
+    os.environ["MKD_CONFIG"] = json.dumps(pipeline.replaced(suite))
+    # Once for all nodes of a cluster, where each would find its own.
+    os.environ["MKD_PROVIDERS"] = ",".join(edge.providers())
+    for variable, value in HEAP.items():
+        os.environ.setdefault(variable, value)
+    if all(method.name != "CONDA" for method in workflow.deployment_settings.deployment_method):
+        path = [str(Path(sys.executable).parent), os.environ["PATH"]]
+        os.environ["PATH"] = os.pathsep.join(path)

@@ -1,0 +1,177 @@
+"""What the Snakefile asks of the suite: inputs, resources and digests of its jobs.
+
+Torch is not imported here.
+"""
+
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from mkd import ROOT
+from mkd.experiment import runs
+from mkd.experiment.code import code_digest
+from mkd.experiment.config import Suite, default_config
+from mkd.experiment.paths import run_path, teacher_weights
+from mkd.files import sha256_file
+from mkd.provenance import digest
+
+PICTURED = ("tiny-baseline", "tiny-cwd", "tiny-mkd")
+"""Runs whose detections and attention are shown as pictures, before and after distillation."""
+
+
+def restore_data(suite: Suite, jobs: Iterable[Any]) -> None:
+    """Make the embedded data set again where its folder was deleted and jobs are about to read it.
+
+    The data rule cannot: once it runs, all that was trained is older than its output and is
+    trained again, on the very same images.
+
+    Args:
+        suite: The scale; data of its user's own are left alone.
+        jobs: Snakemake's jobs that are about to run.
+
+    Raises:
+        UserError: The folder holds something else, or the disk is full.
+    """
+    data, record = suite.settings["data"], f"{suite.results.as_posix()}/data.json"
+    planned = list(jobs)
+    if (
+        data["kind"] == "badges"
+        and any(record in job.input for job in planned)
+        and not any(record in job.output for job in planned)
+    ):
+        # It draws with OpenCV, which the Snakefile does without at every other start.
+        from mkd.data import badges
+
+        badges.generate(suite.data_root, data["train_images"], data["val_images"])
+
+
+def config_arguments(suite: Suite) -> str:
+    """What the command line replaced, as a user types it; nothing where nothing was."""
+    changed = [f"{key}={json.dumps(value)}" for key, value in replaced(suite).items()]
+    return shlex.join(["--config", *changed]) if changed else ""
+
+
+def replaced(suite: Suite) -> dict[str, Any]:
+    """What of ``config/config.yaml`` the command line replaced."""
+    default = default_config()
+    return {
+        key: value
+        for key, value in suite.config.items()
+        if key not in default or value != default[key]
+    }
+
+
+def records(suite: Suite, table: int | None = None) -> list[str]:
+    """Record files of the runs one table shows, and of their teachers, or of all runs."""
+    shown = _shown_runs(suite, table)
+    wanted = dict.fromkeys([*(run.id for run in shown), *(r.teacher for r in shown if r.teacher)])
+    return [
+        run_path(suite, run, seed, "record.json") for run in wanted for seed in suite.seeds(run)
+    ]
+
+
+def pictured(suite: Suite) -> dict[str, str]:
+    """Detections of the first seed of each of :data:`PICTURED` that the table has, by run."""
+    return {
+        run: run_path(suite, run, suite.seeds(run)[0], "detections.json")
+        for run in PICTURED
+        if run in suite.runs
+    }
+
+
+def attended(suite: Suite) -> dict[str, list[str]]:
+    """Weights of every seed of :data:`PICTURED`, and last of the teacher of their last, MKD.
+
+    Nothing where the table does not have that run.
+    """
+    after = suite.runs.get(PICTURED[-1])
+    if after is None or after.teacher is None:
+        return {}
+    students = [run for run in PICTURED if run in suite.runs and run != after.teacher]
+    return {
+        run: [run_path(suite, run, seed, "weights.pth") for seed in suite.seeds(run)]
+        for run in students
+    } | {after.teacher: teacher_weights(suite, after.id)}
+
+
+def shown(suite: Suite, table: int | None = None) -> str:
+    """Digest of all that decides, besides code and records, what a table or the report shows: the
+    scale and the rows of the table of runs."""
+    return digest([suite.settings, [asdict(run) for run in _shown_runs(suite, table)]])
+
+
+def _shown_runs(suite: Suite, table: int | None) -> list[runs.Run]:
+    return list(suite.runs.values()) if table is None else runs.rows_of(table, suite.runs)
+
+
+def table_code() -> str:
+    """Digest of all that decides what a table says of given records."""
+    return digest(
+        [
+            code_digest("mkd.results.tables", "mkd.report.formats", whole=True),
+            _files("config/paper"),
+        ]
+    )
+
+
+def paper_costs() -> str:
+    """Digest of the paper's params and FLOPs, Table 1, and of the code that reads them."""
+    return digest([code_digest("mkd.paper.facts", whole=True), _files("config/paper/table1.csv")])
+
+
+def report_code() -> str:
+    """Digest of all that decides what the report says of given records, and how it looks."""
+    return digest(
+        [
+            code_digest("mkd.report.render", whole=True),
+            _files("config/paper", "config/claims.yaml", "config/deviations.yaml", "report"),
+        ]
+    )
+
+
+def _files(*names: str) -> dict[str, str]:
+    """Digest of each file of the checkout that is named, or stands in a folder that is."""
+    paths = [ROOT / name for name in names]
+    found = {
+        file
+        for path in paths
+        for file in (path.rglob("*") if path.is_dir() else (path,))
+        if file.is_file()
+    }
+    return {file.relative_to(ROOT).as_posix(): sha256_file(file) for file in sorted(found)}
+
+
+def teachers(suite: Suite) -> list[str]:
+    """Ids of the runs that teach another, in order."""
+    return sorted(runs.teachers(suite.runs))
+
+
+def gpus(suite: Suite) -> int:
+    """GPUs of one training job."""
+    train = suite.settings["train"]
+    return int(train["devices"]) if train["device"] == "cuda" else 0
+
+
+def threads(suite: Suite, at_most: int | None = None) -> int:
+    """CPU threads of a training, or of a job of ``at_most`` so many GPUs: one on the CPU, else one
+    a GPU and one for each of its data loading processes."""
+    count = gpus(suite) if at_most is None else min(at_most, gpus(suite))
+    return max(1, count * (1 + int(suite.settings["train"]["workers"])))
+
+
+def launcher(suite: Suite, at_most: int | None = None) -> str:
+    """What starts a training or an evaluation: Python, a process for each GPU of its own.
+
+    Args:
+        suite: The scale.
+        at_most: So many GPUs, where fewer than a training's are enough.
+    """
+    count = gpus(suite) if at_most is None else min(at_most, gpus(suite))
+    if count == 0:
+        return "python"
+    picked = f"python -m mkd on-gpus {count} python"
+    if count == 1:
+        return picked
+    return f"{picked} -m torch.distributed.run --standalone --nproc-per-node {count}"

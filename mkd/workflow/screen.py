@@ -1,0 +1,79 @@
+"""The screen while a workflow runs: one line where Snakemake has a block, and how far all is.
+
+Snakemake's own log file keeps every word.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+
+from mkd.experiment.config import Suite
+from mkd.workflow import progress
+
+PERIOD_S = 30.0
+CHATTER = ("job_info", "job_started", "job_finished")
+"""Snakemake's events whose text the screen does without."""
+
+SELECTING = "Select jobs to execute..."
+"""The same, of a text that is no event."""
+
+TRAININGS = ("train", "train_teacher")
+"""Rules whose jobs speak for themselves; on a cluster some of them are still queued."""
+
+
+class Watch:
+    """Says every half minute what runs, where that has changed, until the process ends.
+
+    Args:
+        suite: The scale and its table of runs.
+    """
+
+    def __init__(self, suite: Suite) -> None:
+        self._suite = suite
+        self._jobs: dict[int, str] = {}
+        self._steps = ""
+        self._end = threading.Event()
+
+    def start(self, logger: logging.Logger) -> None:
+        """Begin, on Snakemake's logger."""
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(self.note)
+        # A daemon: it ends with Snakemake, however that ends.
+        threading.Thread(target=self._speak, args=[logger], daemon=True).start()
+
+    def stop(self) -> None:
+        """Say no more."""
+        self._end.set()
+
+    def note(self, record: logging.LogRecord) -> bool:
+        """Take in what Snakemake says of its jobs; False where the screen does without it."""
+        said = vars(record)
+        event = said.get("event")
+        if event == "job_info":
+            self._jobs[said["jobid"]] = said["rule_name"]
+        elif event == "job_finished":
+            self._jobs.pop(said["job_id"], None)
+        elif event == "job_error":
+            self._jobs.pop(said["jobid"], None)
+        elif event == "progress":
+            self._steps = f"{said['done']} of {said['total']} jobs done; "
+        return event not in CHATTER and record.msg != SELECTING
+
+    def text(self, since: float) -> str:
+        """What runs now: the trainings, and jobs of other rules by name."""
+        head, *lines = progress.describe(self._suite, progress.look(self._suite, since))
+        rules = Counter(rule for rule in self._jobs.copy().values() if rule not in TRAININGS)
+        if rules:
+            names = (f"{rule} ×{count}" if count > 1 else rule for rule, count in rules.items())
+            lines.append(f"  {', '.join(names)}")
+        return "\n".join([self._steps + head, *lines])
+
+    def _speak(self, logger: logging.Logger) -> None:
+        since, last = time.time(), ""
+        while not self._end.wait(PERIOD_S):
+            text = self.text(since)
+            if text != last:
+                logger.info(text)
+            last = text

@@ -1,0 +1,67 @@
+"""The screen a workflow ends with: what there is now, and what failed and why."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mkd.experiment.config import Suite
+from mkd.results.records import load_folder
+from mkd.workflow import pipeline
+
+FAILED = re.compile(
+    r"^Error in rule (\S+):\n(?:    .*\n)*?    log: (.+?) \(check log", re.MULTILINE
+)
+"""How Snakemake's own log names a failed job and that job's log."""
+
+
+def summary(suite: Suite, logs: Iterable[str]) -> str:
+    """Failed jobs with their reason, records, tables and report, a line each.
+
+    Args:
+        suite: The scale and its table of runs.
+        logs: Snakemake's logs of this workflow.
+    """
+    # Its imports would cost every start of Snakemake half a second.
+    from mkd.report.provenance_view import coverage
+
+    failed = list(_failed(logs))
+    lines = [f"{len(failed)} job{'s' * (len(failed) > 1)} failed:"] if failed else []
+    lines += failed
+    lines.append(f"scale {suite.scale}: {coverage(load_folder(suite.results, suite.scale), suite)}")
+    tables = sorted(suite.results.glob("tables/table?.md"))
+    if tables:
+        numbers = ", ".join(path.stem.removeprefix("table") for path in tables)
+        lines.append(f"tables {numbers}: {tables[0].parent}/table<N>.csv, .md and .tex")
+    report = suite.results / "report" / "index.html"
+    if failed:
+        command = f"snakemake report_partial {pipeline.config_arguments(suite)}".strip()
+        lines.append(f"a report of what there is: {command}")
+    elif report.exists():
+        lines.append(f"report: {report}")
+    return "\n".join(lines)
+
+
+def reason(log: Path) -> str:
+    """The sentence a job ended with, or the last line of its log."""
+    text = _read(log)
+    if text is None:
+        return "it left no log"
+    lines = [line.strip() for line in text.splitlines()]
+    said = [line for line in lines if line.startswith("mkd: ")]
+    last = (said or [line for line in lines if line] or ["its log is empty"])[-1]
+    return last.removeprefix("mkd: ")
+
+
+def _failed(logs: Iterable[str]) -> Iterator[str]:
+    """One line a failed job; a job that was tried again counts once."""
+    found = [job for log in logs for job in FAILED.findall(_read(Path(log)) or "")]
+    for rule, path in dict.fromkeys(found):
+        name = Path(path).stem
+        yield f"  {rule}{'' if name == rule else f' {name}'}: {reason(Path(path))} ({path})"
+
+
+def _read(log: Path) -> str | None:
+    try:
+        return log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None

@@ -1,0 +1,133 @@
+"""Which images are shown, and how a detection is judged."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from mkd.errors import UserError
+from mkd.evaluation import examples
+from mkd.report import pictures
+
+NAMES = {1: "disc", 2: "ring"}
+
+
+def thing(image: int, bbox: list[float], category: int = 1, **more: Any) -> dict[str, Any]:
+    return {"image_id": image, "bbox": bbox, "category_id": category,
+            "area": bbox[2] * bbox[3], "iscrowd": 0, **more}  # fmt: skip
+
+
+def seen(bbox: list[float], score: float, category: int = 1) -> dict[str, Any]:
+    return {"image_id": 1, "bbox": bbox, "score": score, "category_id": category}
+
+
+def test_images_come_by_id_and_need_two_objects_one_of_them_small() -> None:
+    big, small = [0, 0, 50, 50], [0, 0, 31, 32]
+    truth = {
+        "images": [{"id": i} for i in (9, 4, 3, 2, 1)],
+        "annotations": [
+            thing(9, big), thing(9, small),
+            thing(4, big), thing(4, small),
+            thing(3, small),
+            thing(2, big), thing(2, [0, 0, 32, 32]),
+            thing(1, big), thing(1, small, iscrowd=1),
+        ],
+    }  # fmt: skip
+    assert [image["id"] for image in examples.choose(truth)] == [4, 9]
+
+
+def test_each_object_is_found_once_by_the_best_score() -> None:
+    truth = [thing(1, [0, 0, 10, 10]), thing(1, [50, 50, 10, 10])]
+    found = [seen([0, 0, 10, 9], 0.5), seen([1, 0, 10, 10], 0.9), seen([50, 50, 10, 4], 0.8)]
+    judged = examples.judge(truth, found, NAMES)
+    assert [box["score"] for box in judged["hit"]] == [0.9]
+    assert [box["score"] for box in judged["false"]] == [0.8, 0.5]
+    assert [box["bbox"] for box in judged["miss"]] == [[50, 50, 10, 10]]
+
+
+def test_the_wrong_class_is_false_and_a_low_score_is_not_shown() -> None:
+    truth = [thing(1, [0, 0, 10, 10])]
+    judged = examples.judge(
+        truth, [seen([0, 0, 10, 10], 0.9, 2), seen([0, 0, 10, 10], 0.29)], NAMES
+    )
+    assert [box["category"] for box in judged["false"]] == ["ring"]
+    assert len(judged["miss"]) == 1
+
+
+def test_a_detection_on_a_crowd_counts_for_nothing() -> None:
+    truth = [thing(1, [0, 0, 100, 100], iscrowd=1)]
+    judged = examples.judge(truth, [seen([10, 10, 20, 20], 0.9)], NAMES)
+    assert judged == {"hit": [], "false": [], "miss": []}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "crowd", "expected"),
+    [
+        ([0, 0, 10, 10], [0, 0, 10, 10], False, 1.0),
+        ([0, 0, 10, 10], [5, 0, 10, 10], False, 1 / 3),
+        ([0, 0, 10, 10], [10, 0, 10, 10], False, 0.0),
+        ([0, 0, 10, 10], [5, 0, 10, 10], True, 0.5),
+    ],
+)
+def test_iou(a: list[float], b: list[float], crowd: bool, expected: float) -> None:
+    assert examples.iou(a, b, crowd=crowd) == pytest.approx(expected)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((300, 600, 3), 120, np.uint8))
+    image = {"id": 1, "file_name": "a.png", "width": 600, "height": 300}
+    truth = {
+        "images": [image],
+        "annotations": [thing(1, [0, 0, 20, 20]), thing(1, [100, 100, 90, 90], 2)],
+        "categories": [{"id": key, "name": name} for key, name in NAMES.items()],
+    }
+    (tmp_path / "val.json").write_text(json.dumps(truth))
+    found = {"bbox": [seen([0, 0, 20, 20], 0.7), {**seen([0, 0, 9, 9], 0.9), "image_id": 2}]}
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    return {name: tmp_path / name for name in ("val.json", "found.json", "out.json", "a.png")}
+
+
+def test_make_writes_what_the_picture_shows(files: dict[str, Path]) -> None:
+    folder = files["a.png"].parent
+    examples.make(folder, files["val.json"], {"plain <b>": files["found.json"]}, files["out.json"])
+    written = json.loads(files["out.json"].read_text())
+    assert written["rule"] == examples.RULE
+    assert len(written["images"][0]["photo"]) < 20_000
+    picture = str(pictures.detections(written))
+    assert "2 objects, 1 small" in picture
+    assert "1 found, 0 false, 1 missed" in picture
+    assert "plain &lt;b&gt;" in picture
+    assert picture.count("data:image/webp") == 1
+    assert picture.count('href="#photo-0"') == 2
+
+
+@pytest.mark.parametrize(
+    "bbox", [[0, 0, 20, 20], [280, 0, 20, 20], [140, 180, 20, 20], [270, 190, 29, 9]]
+)
+def test_a_small_objects_letter_stays_in_the_picture(bbox: list[float]) -> None:
+    box = {"bbox": bbox, "category": "disc", "small": True}
+    drawn = str(pictures.outline("truth", box, {"width": 300, "height": 200}))
+    found = re.search(r'<text class="size" x="(\S+)" y="(\S+)"(.*)font-size:(\S+)px', drawn)
+    assert found is not None
+    x, y, size = (float(found[at]) for at in (1, 2, 4))
+    assert size - 0.1 < y <= 200
+    left = x - size if "end" in found[3] else x
+    assert left >= 0
+    assert left + size <= 300
+    assert left >= bbox[0] + bbox[2] or left + size <= bbox[0]
+    assert "<text" not in str(pictures.outline("truth", {**box, "small": False}, {}))
+
+
+@pytest.mark.parametrize("name", ["val.json", "found.json", "a.png"])
+def test_a_missing_file_is_one_sentence(files: dict[str, Path], name: str) -> None:
+    files[name].unlink()
+    with pytest.raises(UserError, match=name):
+        examples.make(
+            files["a.png"].parent, files["val.json"], {"x": files["found.json"]}, files["out.json"]
+        )
+    assert not files["out.json"].exists()

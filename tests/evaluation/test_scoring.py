@@ -1,0 +1,56 @@
+"""What an evaluation says of detections, on the smoke scale's val set."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mkd.evaluation import scoring
+
+VAL = "annotations/instances_val.json"
+
+
+@pytest.fixture(scope="module")
+def truth(smoke_data: Path) -> dict[str, Any]:
+    return dict(json.loads((smoke_data / VAL).read_bytes()))
+
+
+def shifted(truth: dict[str, Any], by: float) -> list[dict[str, Any]]:
+    """Every second object, moved to the right by a share of its width."""
+    return [
+        {
+            "image_id": a["image_id"],
+            "category_id": a["category_id"],
+            "bbox": [a["bbox"][0] + by * a["bbox"][2], *a["bbox"][1:]],
+            "score": 1 / (1 + a["id"]),
+        }
+        for a in truth["annotations"][::2]
+    ]
+
+
+def test_the_curves_hold_the_aps_they_belong_to(smoke_data: Path, truth: dict[str, Any]):
+    """At an IoU of 0.6 boxes count at .50 and not at .75."""
+    scored = scoring.score(smoke_data / VAL, {"bbox": shifted(truth, 0.25)})
+    box, curves = scored["metrics"]["box"], scored["pr"]
+    assert box["AP50"] > 20
+    assert box["AP75"] < 5
+    for name in ("50", "75"):
+        assert len(curves[name]) == 101
+        assert 100 * sum(curves[name]) / 101 == pytest.approx(box[f"AP{name}"], abs=0.01)
+    assert scored["errors"]["missed"] > 0
+
+
+def test_a_detector_that_finds_nothing_has_errors_and_no_curve(smoke_data: Path):
+    scored = scoring.score(smoke_data / VAL, {"bbox": []})
+    assert scored["metrics"]["box"]["AP"] == 0
+    assert scored["errors"]["missed"] == 100
+    assert "pr" not in scored
+
+
+def test_without_objects_there_is_no_figure(tmp_path: Path, truth: dict[str, Any]):
+    path = tmp_path / "val.json"
+    path.write_text(json.dumps({**truth, "annotations": []}))
+    scored = scoring.score(path, {"bbox": shifted(truth, 0)})
+    assert set(scored["metrics"]["box"].values()) == {None}
+    assert "pr" not in scored

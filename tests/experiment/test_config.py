@@ -1,0 +1,352 @@
+"""The configuration: every mistake is one sentence, and a digest covers what decides a run."""
+
+import re
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mkd import ROOT
+from mkd.errors import UserError
+from mkd.experiment import config, methods
+from mkd.experiment.runs import read_runs
+from mkd.paper import claims
+from mkd.workflow.pipeline import config_digest, pretraining
+
+HEAD = "run\tarch\tteacher\tmethod\toptions\ttables\n"
+BASE = "a\trtmdet-tiny\t-\tbaseline\t-\t1\nb\trtmdet-s\t-\tbaseline\t-\t1\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config/runs.tsv").write_text(HEAD + BASE + "c\trtmdet-tiny\tb\tmkd\t-\t1\n")
+    return tmp_path / "config"
+
+
+def load(folder: Path, **replace: object) -> config.Suite:
+    return config.load(dict(replace), folder / "config.yaml")
+
+
+@pytest.mark.parametrize("scale", ["smoke", "desk", "lab", "paper"])
+def test_every_scale_loads_and_resolves_every_run(scale: str) -> None:
+    suite = config.load({"scale": scale})
+    for run in suite.runs:
+        assert suite.resolve(run, suite.seeds(run)[0])["train"]["epochs"] == suite.epochs(run)
+
+
+def test_unknown_scale(folder: Path) -> None:
+    with pytest.raises(UserError, match="unknown scale 'dekc'.*desk, lab, paper, smoke"):
+        load(folder, scale="dekc")
+
+
+def test_unknown_key_of_the_configuration(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"config\.yaml: .*'sede' was unexpected"):
+        load(folder, sede=[1])
+
+
+def test_unknown_key_of_a_scale(folder: Path) -> None:
+    path = folder / "scales/smoke.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["train"]["learning_rate"] = 1
+    path.write_text(yaml.safe_dump(settings))
+    with pytest.raises(UserError, match=r"smoke\.yaml: train: .*'learning_rate' was unexpected"):
+        load(folder, scale="smoke")
+
+
+def test_unknown_run(folder: Path) -> None:
+    with pytest.raises(UserError, match="unknown run 'd': .* has a, b, c"):
+        load(folder).run("d")
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("d\trtmdet-xs\t-\tbaseline\t-\t1", "unknown arch 'rtmdet-xs'"),
+        ("d\trtmdet-tiny\tb\tkd\t-\t1", "unknown method 'kd'"),
+        ("d\trtmdet-tiny\tb\tmkd\talpha\t1", "option 'alpha' is not written key=value"),
+        ("d\trtmdet-tiny\tb\tmkd\talpha=much\t1", "alpha=much is not a number"),
+        ("d\trtmdet-tiny\tb\tmkd\tfad.a=[1,2\t1", r"value of option 'fad.a=\[1,2' is not valid"),
+        ("d\trtmdet-tiny\tb\tmkd\tstop_epoch=foo\t1", "stop_epoch=foo is not a positive whole"),
+        ("d\trtmdet-tiny\tb\tmkd\tfad.type=CWD\t1", "option 'fad.type' is not 'alpha'"),
+        ("d\trtmdet-ins-s\tb\tmkd\t-\t1", "is rtmdet-ins-s and its teacher rtmdet-"),
+        ("d\trtmdet-tiny\tb\tmkd\tbeta=1\t1", "option 'beta' is not 'alpha'"),
+        ("d\trtmdet-tiny\tb\tmkd\tterms=fad,fda\t1", "has no term 'fda'"),
+        ("d\trtmdet-tiny\tb\tmkd\talpha=true\t1", "alpha=True is not a number"),
+        ("d\trtmdet-tiny\tb\tmkd\talpha=-1\t1", "alpha=-1.0 is not a number of at least 0"),
+        ("d\trtmdet-tiny\tb\tmkd\tfdmd.maskratio=0.5\t1", "no argument of Freq.*mask_ratio"),
+        ("d\trtmdet-tiny\tb\tmkd\tfdmd.mask_ratio=half\t1", "mask_ratio=half is not a number"),
+        ("d\trtmdet-tiny\tb\tmkd\tmultiscale.scales=2\t1", "scales=2 is not a list"),
+        ("d\trtmdet-tiny\tb\tmkd\tfdmd.mask=1\t1", "fdmd.mask=1 is not a word"),
+        ("d\trtmdet-tiny\tb\tmkd\tfad.temperature_inside=1\t1", "is not true or false"),
+        ("d\trtmdet-tiny\tb\tfgd\tfgd.student_channels=8\t1", "is no argument of FGD"),
+        ("d\trtmdet-tiny\tb\tfkd\tfkd.reduction=2.5\t1", "reduction=2.5 is not a whole number"),
+        ("d\trtmdet-tiny\tb\tfkd\tfkd.channel_attention=1\t1", "is not true or false"),
+        ("d\trtmdet-tiny\tb\tcwd\tcwd.loss_weight=-1\t1", "is not a number of at least 0"),
+        ("d\trtmdet-tiny\tb\tfgd\tfgd.channel_weight=inf\t1", "no finite number"),
+        ("d\trtmdet-tiny\tb\tcwd\tcwd.temperature=nan\t1", "no finite number"),
+        ("d\trtmdet-tiny\tb\tmkd\tmultiscale.scales=[1,.nan]\t1", "not a list of finite values"),
+        ("d\trtmdet-tiny\tb\tmkd\tfdmd.generator_channels=.inf\t1", "inf is not finite"),
+        ("d\trtmdet-tiny\tb\tmkd\tterms=\t1", "option 'terms' has no value"),
+        ("d\trtmdet-tiny\tb\tmkd\talpha=null\t1", "option 'alpha' has no value"),
+        ("d\trtmdet-tiny\tb\tmkd\tstop_epoch=~\t1", "option 'stop_epoch' has no value"),
+        ("d\trtmdet-tiny\tb\tmkd\tterms=fad,\t1", "has no term ''"),
+        ("d\trtmdet-tiny\tb\tmkd\tterms=fad,fad\t1", "terms=fad,fad names 'fad' twice"),
+        ("d\trtmdet-tiny\tb\tmkd\tterms=[fad]\t1", r"has no term '\['fad'\]'"),
+        ("d\trtmdet-tiny\tb\tmkd\talpha=1 alpha=2\t1", "option 'alpha' is given twice"),
+        ("d\trtmdet-tiny\tb\tmkd\tstop_epoch=true\t1", "stop_epoch=True is not a positive"),
+        ("d\trtmdet-tiny\tb\tmkd\tstop_epoch=4\t1", "stop_epoch=4 stops nothing at scale"),
+        ("d\trtmdet-tiny\tb\tmkd\tstop_epoch=280\t1", "stops nothing at scale"),
+        ("d\trtmdet-tiny\tb\tmkd\tlayers=[neck]\t1", "is not one of neck, neck_output"),
+        ("d\trtmdet-tiny\tb\tmkd-balanced\tterms=fdmd\t1", "as strong as 'fad': keep that"),
+        ("d\trtmdet-tiny\tb\tmkd-balanced\tfdmd.loss_weight=2\t1", "sets the weight of 'fdmd'"),
+        ("d\trtmdet-tiny\tb\tmkd\tterms=fad fdmd.mask_ratio=0\t1", "of a term that is on"),
+        ("d\trtmdet-tiny\tc\tmkd\t-\t1", "the teacher 'c' of run 'd' is not a baseline"),
+        ("d\trtmdet-tiny\te\tmkd\t-\t1", "the teacher 'e' of run 'd' is not a baseline"),
+        ("d\trtmdet-tiny\t-\tmkd\t-\t1", "every other method has one"),
+        ("d\trtmdet-tiny\tb\tbaseline\t-\t1", "a baseline has no teacher"),
+        ("a\trtmdet-tiny\t-\tbaseline\t-\t1", "run 'a' stands there twice"),
+        ("d\trtmdet-tiny\t-\tbaseline\t-\t6", "tables: '6' is not text of the form"),
+    ],
+)
+def test_a_wrong_row_is_named(folder: Path, row: str, sentence: str) -> None:
+    with open(folder / "runs.tsv", "a") as handle:
+        handle.write(row + "\n")
+    with pytest.raises(UserError, match=sentence):
+        load(folder)
+
+
+def test_a_table_that_cannot_be_read_is_one_sentence(folder: Path) -> None:
+    (folder / "runs.tsv").write_bytes("größe".encode("latin-1"))
+    with pytest.raises(UserError, match="runs.tsv cannot be read"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "first line of a table of runs has the names run, arch,"),
+        (HEAD.encode(), "has no run: add a row"),
+        (HEAD.replace("\ttables", "").encode() + b"a\n", "first line of a table of runs"),
+        ((HEAD + "a\trtmdet-tiny\t-\tbaseline\t-\n").encode(), "line 2: 5 fields and not 6"),
+        ((HEAD + "a\trtmdet-tiny\t-\tbaseline\t-\t1\t\n").encode(), "line 2: 7 fields"),
+        ((HEAD + 'a\t"rtmdet-tiny\n').encode(), "line 2: unexpected end of data"),
+        ((HEAD + '"a\n"\trtmdet-tiny\t-\tbaseline\t-\t1\n').encode(), "is not a name of small"),
+        ((HEAD + BASE + "c\trtmdet-tiny\tb\tmkd\talpha=nan\t1\n").encode(), "no finite number"),
+        ((HEAD + BASE + "c\trtmdet-tiny\tb\tmkd\talpha=1e999\t1\n").encode(), "no finite number"),
+        ((HEAD + BASE + "c\trtmdet-tiny\tb\tmkd\talpha=1 alpha=2\t1\n").encode(), "given twice"),
+        ((HEAD + BASE).encode("utf-16"), "byte 0 is not UTF-8"),
+        (HEAD.encode() + b"\xff", "is not UTF-8"),
+    ],
+)
+def test_a_malformed_table_of_runs_is_one_sentence(
+    folder: Path, content: bytes, sentence: str
+) -> None:
+    (folder / "runs.tsv").write_bytes(content)
+    with pytest.raises(UserError, match=sentence) as error:
+        load(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_a_table_of_runs_of_another_editor_is_read(folder: Path) -> None:
+    before = load(folder).runs
+    text = (folder / "runs.tsv").read_text().replace("rtmdet-s", '"rtmdet-s"')
+    (folder / "runs.tsv").write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert load(folder).runs == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"seeds": [2**32]}, "4294967296 is greater than the maximum"),
+        ({"seeds": ["9" * 5000]}, "9 … 9.* is not of type 'integer'"),
+        ({"seeds": [-1]}, "-1 is less than the minimum"),
+        ({"seeds": [True]}, "True is not of type 'integer'"),
+        ({"seeds": [1.0]}, "1.0 is not of type 'integer'"),
+        ({"seeds": ["²"]}, "is not of type 'integer'"),
+        ({"seeds": []}, "should be non-empty"),
+        ({"seeds": list(range(2000))}, "is too long"),
+        ({"results": "a{b"}, "results: 'a{b' is not a path without braces"),
+        ({"results": ""}, "results: '' is not a path"),
+        ({"results": "-r"}, "results: '-r' is not a path"),
+        ({"results": "a\nb"}, "results: 'a.nb' is not a path"),
+        ({"results": "\udcff"}, "is not a path without"),
+        ({"results": None}, "None is not of type 'string'"),
+        ({"data": None}, "data: None is not of type 'object'"),
+        ({"data": {"badges": None, "coco": "c"}}, "data.badges: None is not of type"),
+        ({"scale": "../x"}, "scale: '../x' is not a name"),
+        ({"scale": None}, "scale: None is not of type"),
+        ({"runs": "config"}, "is no file: name a file"),
+        ({"runs": "/dev/zero"}, "is no file: name a file"),
+        ({"runs": "nowhere.tsv"}, "does not exist"),
+    ],
+)
+def test_a_wrong_value_of_the_configuration_is_one_sentence(
+    folder: Path, changes: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence) as error:
+        load(folder, **changes)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 600
+
+
+BOMB = "seeds: &a [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n" + "\n".join(
+    f"x{i}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 10)}]" for i in range(9)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "has no settings"),
+        (b"[]", "has no settings"),
+        (b"scale: smoke", "is a required property"),
+        (b"- a: [", "is not valid YAML"),
+        (BOMB.encode(), "more than 20000 values"),
+        (b"seeds: &a [*a]", "stands within its own value"),
+        (b"seeds: [" + b"0," * 10**5 + b"]", "more than 20000 values"),
+        (b"[" * 10**5, "too deep"),
+        (b"a: 1\na: 2", "the key 'a' stands twice"),
+        (b"1: 2", "the key 1 is no word"),
+        (b"scale: !!python/object:os.system {}", "could not determine a constructor"),
+        (b"scale: !!bool maybe", "is not valid YAML"),
+        (b"scale: !!timestamp never", "is not valid YAML"),
+        (b"seeds: [" + b"9" * 5000 + b"]", "is not valid YAML"),
+        ("scale: größe".encode("latin-1"), "is not UTF-8"),
+        (b"x" * (2**20 + 1), "is longer than 1 MiB"),
+    ],
+)
+def test_a_malformed_configuration_is_refused_at_once(
+    folder: Path, content: bytes, sentence: str
+) -> None:
+    (folder / "config.yaml").write_bytes(content)
+    began = time.monotonic()
+    with pytest.raises(UserError, match=sentence) as error:
+        load(folder)
+    assert time.monotonic() - began < 5
+    assert "\n" not in str(error.value)
+    (folder / "config.yaml").unlink()
+    with pytest.raises(UserError, match="does not exist"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "value", [".nan", ".inf", "-.inf", "0", "-1", "1.0e+9", "'x'", "null", "[]"]
+)
+@pytest.mark.parametrize("key", ["width", "lr", "input_px", "epochs", "weight_decay"])
+def test_a_setting_that_is_no_sound_number_is_one_sentence(
+    folder: Path, key: str, value: str
+) -> None:
+    if (key, value) == ("weight_decay", "0"):
+        pytest.skip("none at all is a choice")
+    path = folder / "scales/smoke.yaml"
+    text, count = re.subn(rf"(?m)^( *{key}): .*$", rf"\g<1>: {value}", path.read_text())
+    assert count
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"smoke\.yaml: .*{key}"):
+        load(folder, scale="smoke")
+
+
+def test_a_run_of_the_name_of_a_longer_trained_teacher_is_not_replaced(folder: Path) -> None:
+    table = (ROOT / "config/runs.tsv").read_text()
+    (folder / "own.tsv").write_text(table + "s-teacher\trtmdet-s\t-\tbaseline\t-\t-\n")
+    with pytest.raises(UserError, match="has a run 's-teacher'.*give it another name"):
+        config.load({"scale": "desk", "runs": str(folder / "own.tsv")})
+
+
+def test_alpha_multiplies_every_terms_own_weight(folder: Path) -> None:
+    with open(folder / "runs.tsv", "a") as handle:
+        handle.write("d\trtmdet-tiny\tb\tmkd\talpha=5e-1 fad.loss_weight=3\t1\n")
+    losses = load(folder).resolve("d", 0)["distillation"]["losses"]
+    assert {name: loss["loss_weight"] for name, loss in losses.items()} == {
+        "multiscale": 0.5,
+        "fdmd": 0.5,
+        "fad": 1.5,
+    }
+
+
+def test_the_digest_covers_seed_and_teacher_but_not_other_runs(folder: Path) -> None:
+    suite = load(folder)
+    before = config_digest(suite, "c", 0)
+    assert before != config_digest(suite, "c", 1)
+    with open(folder / "runs.tsv", "a") as handle:
+        handle.write("d\trtmdet-m\t-\tbaseline\t-\t1\n")
+    assert config_digest(load(folder), "c", 0) == before
+    text = (folder / "runs.tsv").read_text().replace("b\trtmdet-s", "b\trtmdet-m")
+    (folder / "runs.tsv").write_text(text)
+    assert config_digest(load(folder), "c", 0) != before
+
+
+def test_a_method_entry_is_part_of_the_digest(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = load(folder)
+    before = config_digest(suite, "c", 0)
+    entry = methods.METHODS["mkd"]
+    for change in ({"features": "raw"}, {"balanced": True}, {"layers": "backbone"}):
+        monkeypatch.setitem(methods.METHODS, "mkd", replace(entry, **change))
+        assert config_digest(suite, "c", 0) != before
+
+
+def test_another_table_is_another_table_also_where_the_file_names_it(folder: Path) -> None:
+    shutil.copy(folder / "runs.tsv", folder / "mine.tsv")
+    path = folder / "config.yaml"
+    path.write_text(path.read_text().replace("runs: config/runs.tsv", "runs: config/mine.tsv"))
+    for scale in ("smoke", "paper"):
+        assert list(load(folder, scale=scale).runs) == ["a", "b", "c"]
+
+
+def test_a_loss_within_a_loss_counts_as_code() -> None:
+    plan = methods.plan("c", "mkd", {"terms": "fea", "fea.kind": "pkd"})
+    assert set(methods.loss_modules(plan)) == {"losses/feature", "losses/pkd", "losses/common"}
+
+
+def test_scoring_and_checkpoints_retrain_nothing(folder: Path) -> None:
+    before = config_digest(load(folder), "c", 0)
+    path = folder / "scales/desk.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["evaluate"]["max_per_image"] += 1
+    settings["train"]["checkpoint_epochs"] += 1
+    path.write_text(yaml.safe_dump(settings))
+    assert config_digest(load(folder), "c", 0) == before
+    settings["train"]["lr"] *= 2
+    path.write_text(yaml.safe_dump(settings))
+    assert config_digest(load(folder), "c", 0) != before
+
+
+def test_a_backbone_is_the_same_for_every_table_of_runs(folder: Path) -> None:
+    before = pretraining(load(folder), "tiny")
+    table = folder / "runs.tsv"
+    table.write_text(table.read_text().replace("a\trtmdet-tiny", "a\trtmdet-ins-tiny"))
+    assert pretraining(load(folder), "tiny") == before
+
+
+def test_seeds_of_the_command_line_replace_the_scales(folder: Path) -> None:
+    assert load(folder, scale="desk", seeds=[7, 8]).seeds("a") == [7, 8]
+    assert load(folder, scale="desk", seeds=[7, 8]).teacher_seed("b") == 7
+
+
+def test_the_table_has_every_claims_runs() -> None:
+    named = {run for claim in claims.load() for run in (*claim.left, *claim.right)}
+    assert named <= config.load().runs.keys()
+
+
+def test_a_scale_whose_teachers_train_longer_keeps_them_apart_from_the_baselines() -> None:
+    suite = config.load({"scale": "desk"})
+    assert suite.run("tiny-mkd").teacher == "s-teacher"
+    assert suite.epochs("s-teacher") > suite.epochs("s-baseline") == suite.epochs("s-mkd")
+    # It stands in no table: nothing else needs it.
+    assert suite.run("l-mkd").teacher == "x-baseline"
+    assert suite.epochs("x-baseline") == suite.epochs("s-teacher")
+    assert config.load({"scale": "paper"}).run("tiny-mkd").teacher == "s-baseline"
+
+
+def test_a_scales_own_table_gives_way_to_one_that_is_named(folder: Path) -> None:
+    own = {run.id for run in load(folder, scale="smoke").runs.values()}
+    assert own == set(read_runs(folder / "smoke.tsv"))
+    assert set(load(folder, scale="smoke", runs="config/mask-rcnn.tsv").runs) == set(
+        read_runs(folder / "mask-rcnn.tsv")
+    )

@@ -1,0 +1,171 @@
+"""What ``mkd check-results`` finds, each planted alone in a sound folder."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mkd import cli, jobs
+from mkd.errors import UserError
+from mkd.experiment import run_digests
+from mkd.experiment.config import Suite
+from mkd.files import sha256_file
+from mkd.provenance import seal
+from mkd.report.render import render
+from mkd.results.check import check
+
+NAMES = ("tiny-baseline", "tiny-cwd", "s-baseline")
+
+
+def record(suite: Suite, run: str = "tiny-cwd") -> Path:
+    return suite.results / f"runs/{run}/seed0/record.json"
+
+
+def change(
+    path: Path, alter: Callable[[dict[str, Any]], object], seal: Callable[..., str] | None = seal
+) -> None:
+    """Alter a record as the suite would have written it, or, unsealed, as a hand would."""
+    content = json.loads(path.read_text())
+    alter(content)
+    path.write_text(json.dumps(content | ({"sha256": seal(content)} if seal else {})))
+
+
+@pytest.fixture
+def sound(suite: Suite, fill: Callable[..., Path]) -> Suite:
+    """Three runs, one seed each, as this checkout would have made them; table and report."""
+    small = replace(
+        suite,
+        runs={name: suite.runs[name] for name in NAMES},
+        config={**suite.config, "seeds": [0]},
+    )
+    fill(*NAMES, seeds=(0,))
+    for name in NAMES:
+        digests = {
+            "config": run_digests.config_digest(small, name, 0),
+            "code": run_digests.train_code(small, name),
+            "evaluation_code": run_digests.evaluation_code(),
+            "evaluation_config": run_digests.evaluation_config(small, name),
+        }
+        if teacher := small.run(name).teacher:
+            taught_by = json.loads(record(small, teacher).read_text())["digests"]["weights"]
+            digests["teacher"] = taught_by
+        change(record(small, name), lambda r, d=digests: r["digests"].update(d))
+    jobs.table(small, 1)
+    render(small, small.results / "report")
+    return small
+
+
+def said(suite: Suite) -> dict[str, str]:
+    return {problem.where: problem.what for problem in check(suite, suite.results)[1]}
+
+
+def test_a_sound_folder_has_nothing_to_look_at(sound: Suite) -> None:
+    assert check(sound, sound.results) == (3, [])
+
+
+def test_the_page_says_once_what_keeps_runs_from_being_compared(sound: Suite) -> None:
+    for name in ("tiny-cwd", "s-baseline"):
+        change(record(sound, name), lambda r: r["digests"].update(config="0" * 64))
+    change(record(sound), lambda r: r["digests"].update(backbone="1" * 64))
+    change(record(sound, "tiny-baseline"), lambda r: r["digests"].update(backbone="2" * 64))
+    render(sound, sound.results / "report")
+    page = (sound.results / "report/index.html").read_text()
+    assert page.count("was trained with another configuration than config/ has now") == 1
+    assert "2 start weights of backbone tiny" in page
+
+
+def test_a_missing_seed_a_surplus_seed_and_an_unknown_run(sound: Suite) -> None:
+    folder = record(sound).parent
+    folder.rename(folder.with_name("seed7"))
+    change(folder.with_name("seed7") / "record.json", lambda r: r.update(seed=7))
+    less = replace(sound, runs={k: v for k, v in sound.runs.items() if k != "tiny-baseline"})
+    problems = [(p.where, p.what) for p in check(less, less.results)[1]]
+    assert ("tiny-cwd", "no sound record of seed 0") in problems
+    assert ("tiny-cwd", "seed 7 is none of the scale's (0)") in problems
+    assert ("tiny-baseline", "is no row of config/runs.tsv") in problems
+
+
+@pytest.mark.parametrize(
+    ("alter", "sentence"),
+    [
+        (lambda r: r["digests"].update(config="0" * 64), "another configuration"),
+        (lambda r: r["digests"].update(code="0" * 64), "trained by other code"),
+        (lambda r: r["digests"].update(evaluation_code="0" * 64), "scored by other code"),
+        (lambda r: r["digests"].update(evaluation_config="0" * 64), "scored with other settings"),
+        (lambda r: r["digests"].update(teacher="0" * 64), "taught by other weights"),
+        (lambda r: r.update(dirty=True), "uncommitted changes"),
+    ],
+)
+def test_a_record_that_is_not_this_checkouts(
+    sound: Suite, alter: Callable[[dict[str, Any]], object], sentence: str
+) -> None:
+    change(record(sound), alter)
+    assert sentence in said(sound)["tiny-cwd seed 0"]
+
+
+def test_other_weights_beside_a_record(sound: Suite) -> None:
+    weights = record(sound).with_name("weights.pth")
+    weights.write_bytes(b"these")
+    change(record(sound), lambda r: r["digests"].update(weights=sha256_file(weights)))
+    assert "tiny-cwd seed 0" not in said(sound)
+    weights.write_bytes(b"those")
+    assert "not the file that was scored" in said(sound)["tiny-cwd seed 0"]
+
+
+def test_a_copied_run(sound: Suite) -> None:
+    first = json.loads(record(sound, "tiny-baseline").read_text())["digests"]["weights"]
+    change(record(sound), lambda r: r["digests"].update(weights=first))
+    assert said(sound)["tiny-baseline seed 0"] == "has the very weights of tiny-cwd seed 0"
+
+
+def test_two_data_sets(sound: Suite) -> None:
+    change(record(sound), lambda r: r["digests"].update(data="f" * 64))
+    assert said(sound)["runs"] == "2 data sets: s-baseline, tiny-baseline; tiny-cwd"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [('"scale": "paper"', "at scale paper"), ("{", "not readable as JSON")],
+    ids=["other scale", "cut"],
+)
+def test_a_record_that_cannot_be_used(sound: Suite, content: str, sentence: str) -> None:
+    text = record(sound).read_text().replace('"scale": "desk"', content)
+    record(sound).write_text(re.sub(', "sha256": ".*?"', "", text))
+    problems = said(sound)
+    assert sentence in problems["runs/tiny-cwd/seed0/record.json"]
+    assert problems["tiny-cwd"] == "no sound record of seed 0"
+
+
+def test_a_stale_report_and_a_stale_table(sound: Suite) -> None:
+    def better(content: dict[str, Any]) -> None:
+        content["metrics"]["box"]["AP"] += 0.5
+        content["digests"]["weights"] = "b" * 64
+
+    change(record(sound), better)
+    found = said(sound)
+    assert found.pop("report") == "is stale, it does not show tiny-cwd seed 0 as recorded"
+    assert {f"tables/table1.{kind}" for kind in ("csv", "md", "tex")} < found.keys()
+    assert set(found.values()) == {"is not what the records give now"}
+
+
+def test_a_missing_folder_is_one_sentence(suite: Suite, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no results folder"):
+        check(suite, tmp_path / "none")
+
+
+def test_the_command_says_it_once_for_all_and_fails(
+    sound: Suite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("tiny-baseline", "tiny-cwd"):
+        change(record(sound, name), lambda r: r["digests"].update(code="0" * 64))
+    results = f"results={sound.results.parent}"
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["check-results", str(sound.results), "--config", results, "seeds=[0]"])
+    assert ended.value.code == 1
+    lines = capsys.readouterr().out.splitlines()
+    sentence = "was trained by other code than this checkout's"
+    assert f"tiny-baseline seed 0, tiny-cwd seed 0: {sentence}" in lines

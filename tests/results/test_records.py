@@ -1,0 +1,339 @@
+"""Records that were edited, damaged or made up: named and left out, and the rest is rendered."""
+
+import copy
+import json
+import os
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mkd import ROOT, jobs
+from mkd.data import fingerprint
+from mkd.data.splits import SPLITS
+from mkd.errors import UserError
+from mkd.evaluation import scoring
+from mkd.experiment import config
+from mkd.experiment.config import Suite
+from mkd.files import parse_json, read_json, sha256_file
+from mkd.provenance import seal
+from mkd.report.render import render
+from mkd.results.check import check
+from mkd.results.compare import compare
+from mkd.results.records import load_folder
+from mkd.results.reference import keep
+from mkd.results.rescore import rescored
+
+KINDS = {
+    "runs": "runs/tiny-cwd/seed0/record.json",
+    "complexity": "complexity/rtmdet-s.json",
+    "exported": "exported/tiny-mkd.json",
+    "latency": "latency/tiny-mkd-fp32-cpu.json",
+    "published": "published/yolov7.json",
+}
+PUBLISHED = {
+    "kind": "published",
+    "schema": 1,
+    "model": "yolov7",
+    "scale": "desk",
+    "metrics": {"AP": 51.0, "AP50": 69.5},
+    "checkpoint": "yolov7.pth",
+    "digests": {"weights": "a" * 64, "data": "d" * 64},
+    "commit": None,
+    "dirty": False,
+    "versions": {"torch": "2"},
+    "host": {"cpu": "A", "cores": 1, "memory_gb": 1, "gpu": [], "os": "L", "python": "3"},
+    "started": "2026-01-01T00:00:00+00:00",
+    "wall_s": 1.0,
+}
+NASTY: tuple[Any, ...] = (
+    *(
+        None,
+        True,
+        False,
+        "",
+        "x",
+        "\ud800",
+        "a{b}\n\t\0<i>",
+        [],
+        {},
+        [[]],
+        {"": None},
+        [None],
+        ["x"],
+    ),
+    *(0, -1, 1.5, 10**6, 2**32, 2**63, 10**30, 10**400, -(10**400), 5e-324, 1e308, -1e308),
+    *(float("nan"), float("inf"), float("-inf"), "9" * 10_000, list(range(300)), {"a": {"b": {}}}),
+)
+
+
+@pytest.fixture
+def full(suite: Suite, fill: Callable[..., Path]) -> Suite:
+    """A sound folder with records of every kind, three runs with a seed each."""
+    names = ("tiny-baseline", "tiny-cwd", "tiny-mkd")
+    small = replace(
+        suite,
+        runs={name: replace(suite.runs[name], teacher=None) for name in names},
+        config={**suite.config, "seeds": [0]},
+    )
+    fill(*names, seeds=(0,))
+    for path in small.results.glob("runs/*/*/record.json"):
+        record = json.loads(path.read_text())
+        record["train"]["curve"] = record["train"]["curve"][:4]
+        write(path, record)
+    kept = ROOT / "results/reference/desk"
+    for name in ("complexity", "exported", "latency"):
+        record = read_json(kept / KINDS[name])
+        for process in record.get("processes", ()):
+            process["graph"]["attempts"] = [{"iqr_ratio": 0.01, "samples_ms": [1.0, 2.0]}]
+        write(small.results / KINDS[name], record)
+    write(small.results / KINDS["published"], PUBLISHED)
+    return small
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**record, "sha256": seal(record)}))
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where anything stands in a value; of a list its first item."""
+    found = [at] if at else []
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found += places(inner, (*at, key))
+    elif isinstance(value, list) and value:
+        found += places(value[0], (*at, 0))
+    return found
+
+
+def mutated(record: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+    """A record with one to three things in it changed."""
+    changed = copy.deepcopy(record)
+    for _ in range(chance.randint(1, 3)):
+        *way, last = chance.choice(places(changed))
+        inside = changed
+        for key in way:
+            inside = inside[key]
+        action = chance.randrange(10)
+        if action == 0:
+            del inside[last]
+        elif action == 1 and isinstance(inside, dict):
+            inside[chance.choice(["x", "loss_x", "AP", "", "\ud800"])] = chance.choice(NASTY)
+        elif isinstance(inside[last], int | float) and action < 5:
+            factor = chance.choice([-1, 0, 0.5, 1e-9, 1e9, 1e300])
+            inside[last] = inside[last] * factor if abs(inside[last]) < 1e9 else factor
+        else:
+            inside[last] = chance.choice(NASTY)
+    return changed
+
+
+def show(suite: Suite) -> list[tuple[str, str]]:
+    """What `check-results` says; to know it, it builds and writes out every table."""
+    return [(problem.where, problem.what) for problem in check(suite, suite.results)[1]]
+
+
+@pytest.mark.slow
+def test_no_record_however_changed_stops_the_rest_or_passes_in_silence(full: Suite) -> None:
+    chance = random.Random(0)
+    files = {kind: full.results / place for kind, place in KINDS.items()}
+    sound = {kind: json.loads(path.read_text()) for kind, path in files.items()}
+    silent = []
+    for at in range(210):
+        kind = list(KINDS)[at % len(KINDS)]
+        changed = mutated(sound[kind], chance)
+        as_written = at % 3 == 0
+        if as_written:
+            # As if the suite had written it so, or before it kept a digest.
+            changed.pop("sha256", None)
+        files[kind].write_text(json.dumps(changed))
+        said = show(full)
+        different = json.dumps(changed) != json.dumps(sound[kind])
+        if different and not as_written and KINDS[kind] not in {where for where, _ in said}:
+            silent.append(changed)
+        if at % 21 == 20 or at < 2:
+            compare(full.results, full.results)
+            render(full, full.results / "report")
+            (full.results / "report/data.json").unlink()
+        files[kind].write_text(json.dumps(sound[kind]))
+    # What is not different is a digest that was taken away: that is said of all such records.
+    assert [changed for changed in silent if "sha256" in changed] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "not readable as JSON"),
+        (b"[]", "is not of type 'object'"),
+        (b"null", "is not of type 'object'"),
+        (b'{"a": NaN}', "NaN is not a finite number"),
+        (b'{"a": -Infinity}', "-Infinity is not a finite number"),
+        (b'{"a": 1e999}', "1e999 is not a finite number"),
+        (b"[" * 2000 + b"]" * 2000, "too deep"),
+        (b'{"a":' * 100 + b"1" + b"}" * 100, "too deep"),
+        (b"9" * 5000, "too large a whole number"),
+        (b'{"a": 1, "a": 2}', "the key 'a' stands twice"),
+        (b'{"a": "\\ud800"}', "half of a UTF-16 pair"),
+        ("größe".encode("latin-1"), "not UTF-8"),
+        ('{"a": 1}'.encode("utf-16"), "not UTF-8"),
+    ],
+)
+def test_what_is_no_json_is_named_and_the_rest_is_shown(
+    full: Suite, kind: str, content: bytes, words: str
+) -> None:
+    path = full.results / KINDS[kind]
+    path.write_bytes(content)
+    found = dict(show(full))
+    assert words in found[KINDS[kind]]
+    assert "\n" not in found[KINDS[kind]]
+
+
+@pytest.mark.parametrize("what", ["folder", "dangling link", "loop", "pipe"])
+def test_what_is_no_file_is_named(full: Suite, what: str) -> None:
+    for place in KINDS.values():
+        path = full.results / place
+        path.unlink()
+        if what == "folder":
+            path.mkdir()
+        elif what == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to(path if what == "loop" else full.results / "nowhere")
+    render(full, full.results / "report")
+    assert set(KINDS.values()) <= {where for where, _ in show(full)}
+
+
+def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": "ü"}', encoding="utf-8-sig")
+    assert read_json(path) == {"a": "ü"}
+    assert parse_json("[1, -0.5, 1e300]") == [1, -0.5, 1e300]
+
+
+def test_a_metric_edited_by_hand_is_never_shown(full: Suite) -> None:
+    path = full.results / KINDS["runs"]
+    record = json.loads(path.read_text())
+    record["metrics"]["box"]["AP"] += 0.1
+    path.write_text(json.dumps(record))
+    assert "it was edited or damaged" in dict(show(full))[KINDS["runs"]]
+    render(full, full.results / "report")
+    page = (full.results / "report/index.html").read_text(encoding="utf-8")
+    assert "it was edited or damaged" in page
+    with pytest.raises(UserError, match=r"tiny-cwd/seed0/record.json: .* edited or damaged"):
+        keep(full, full.results, full.results.parent / "kept")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"AP": 60.0}, "is above AP50"),
+        ({"AP75": 70.0}, "is above AP50"),
+        ({"AP": 10.0}, "is no mean of"),
+        ({"AP50": 52.0}, "is not the area"),
+        ({"AP75": 33.0}, "is not the area"),
+    ],
+)
+def test_figures_no_detections_can_have(full: Suite, change: dict[str, float], words: str) -> None:
+    path = full.results / KINDS["runs"]
+    record = json.loads(path.read_text())
+    record["metrics"]["box"].update(change)
+    write(path, record)
+    assert any(where == "tiny-cwd seed 0" and words in what for where, what in show(full))
+
+
+def test_a_record_without_digests_is_read_and_it_is_said(full: Suite) -> None:
+    path = full.results / KINDS["runs"]
+    record = json.loads(path.read_text())
+    del record["sha256"], record["digests"]["detections"]
+    path.write_text(json.dumps(record))
+    assert "tiny-cwd" in load_folder(full.results, "desk").by_run
+    said = {what for where, what in show(full) if where == "tiny-cwd seed 0"}
+    assert "without a SHA-256 of its own content: an edit is not seen" in said
+    assert "without a SHA-256 of its detections" in said
+
+
+def test_the_kept_reference_is_sound(suite: Suite) -> None:
+    root = ROOT / "results/reference/desk"
+    if not root.is_dir():
+        pytest.skip("no reference of desk scale is kept: python -m mkd reference")
+    assert load_folder(root, "desk").problems == []
+
+
+def test_other_detections_or_another_training_beside_a_record(full: Suite) -> None:
+    path = full.results / KINDS["runs"]
+    record = json.loads(path.read_text())
+    detections = path.with_name("detections.json")
+    detections.write_text('{"bbox": []}')
+    record["digests"]["detections"] = sha256_file(detections)
+    write(path, record)
+
+    def said() -> str:
+        return " ".join(what for where, what in show(full) if where == "tiny-cwd seed 0")
+
+    assert "beside the record" not in said()
+    detections.write_text('{"bbox": [] }')
+    assert "detections.json beside the record is not the file that was scored" in said()
+    other = {"weights": "0" * 64, "train": record["train"]}
+    for content in ("{", "[]", "{}", json.dumps(other)):
+        path.with_name("train.json").write_text(content)
+        assert "train.json beside the record" in said()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null", '{"config": []}', '{"a": NaN}'])
+def test_a_broken_training_file_is_one_sentence(full: Suite, content: str) -> None:
+    path = full.results / "runs/tiny-cwd/seed0/train.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"train\.json"):
+        jobs.read_trained(full, "tiny-cwd", 0)
+
+
+def test_data_of_figures_that_are_none_leave_the_page(full: Suite) -> None:
+    chance = random.Random(0)
+    folder = full.results / "figures"
+    folder.mkdir()
+    for name in ("qualitative", "attention", "masks"):
+        (folder / f"{name}.json").write_text(json.dumps(chance.choice(NASTY[:12])))
+    (folder / "masks.json").write_text("[NaN]")
+    render(full, full.results / "report")
+    page = (full.results / "report/index.html").read_text(encoding="utf-8")
+    assert page.count("not the figure&#39;s data") == 3
+
+
+def test_detections_are_scored_anew_and_compared(full: Suite, smoke_data: Path) -> None:
+    settings = config.load({"scale": "smoke"}).settings
+    badges = {"badges": str(smoke_data.parent), "coco": "coco"}
+    smoke_data.parent.joinpath("48-24").exists() or smoke_data.parent.joinpath("48-24").symlink_to(
+        smoke_data
+    )
+    suite = replace(full, settings=settings, config={**full.config, "data": badges})
+    splits = SPLITS["badges"]
+    annotations = smoke_data / splits["val"][0]
+    truth = read_json(annotations)["annotations"]
+    found = {"bbox": [{**t, "score": 0.5 + i % 7 / 20} for i, t in enumerate(truth[::2])]}
+    path = full.results / KINDS["runs"]
+    path.with_name("detections.json").write_text(json.dumps(found))
+    record = json.loads(path.read_text()) | scoring.score(annotations, found)
+    record["digests"]["data"] = fingerprint.digest(smoke_data, *splits.values())
+
+    def said() -> set[str]:
+        write(path, record)
+        records = [("tiny-cwd", 0, record)]
+        return {what for _, what in rescored(suite, suite.results, records)}
+
+    assert said() == set()
+    record["metrics"]["box"]["AP_S"] += 0.01
+    record["errors"]["missed"] -= 0.01
+    record["pr"]["75"][3] -= 0.001
+    assert said() == {"scored anew it has another errors missed, metrics box AP_S, pr 75"}
+    for content in ("{", "[]", '{"bbox": [1]}', '{"bbox": [{"image_id": -5}]}'):
+        path.with_name("detections.json").write_text(content)
+        (words,) = said()
+        assert "cannot be scored anew" in words
+    path.with_name("detections.json").unlink()
+    assert "detections.json does not exist" in next(iter(said()))
+    record["digests"]["data"] = "0" * 64
+    assert "is not its data set" in next(iter(said()))

@@ -1,0 +1,161 @@
+"""The reference: what is kept, what the README shows of it, and that the two agree."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mkd import ROOT
+from mkd.errors import UserError
+from mkd.experiment import config
+from mkd.experiment.config import Suite
+from mkd.report import formats
+from mkd.results import reference, tables
+from mkd.results.compare import compare
+from mkd.results.records import load_folder
+
+
+def test_what_is_kept_is_small_and_says_the_same(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    fill("tiny-baseline", "tiny-mkd")
+    (suite.results / "runs/tiny-mkd/seed0/weights.pth").write_bytes(b"weights")
+    out = tmp_path / "reference" / "desk"
+    reference.keep(suite, suite.results, out)
+    assert not list(out.rglob("*.pth"))
+    assert compare(suite.results, out)[2:] == [
+        "the same to the last digit in both: tiny-baseline, tiny-mkd"
+    ]
+    sizes = [
+        sum(path.stat().st_size for path in root.rglob("record.json"))
+        for root in (suite.results, out)
+    ]
+    assert sizes[1] < sizes[0] / 2
+    again = load_folder(out, "desk")
+    rows = formats.frame(tables.build(again, suite.runs, 4)).to_csv(index=False)
+    assert (out / "tables/table4.csv").read_text() == rows
+
+
+def test_keeping_the_kept_changes_nothing(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    fill("tiny-baseline", "tiny-mkd")
+    out = tmp_path / "reference" / "desk"
+
+    def content() -> dict[Path, str]:
+        return {path: path.read_text() for path in out.rglob("*") if path.is_file()}
+
+    reference.keep(suite, suite.results, out)
+    before = content()
+    reference.keep(suite, out, out)
+    assert content() == before
+
+
+def test_what_is_no_longer_there_is_not_kept(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    fill("tiny-baseline")
+    stale = tmp_path / "reference/desk/runs/tiny-cwd/seed0/record.json"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("{}")
+    reference.keep(suite, suite.results, tmp_path / "reference/desk")
+    assert not stale.exists()
+
+
+def test_a_curve_is_thinned_to_means() -> None:
+    curve = [{"iter": i, "epoch": i / 100, "loss": float(i)} for i in range(1, 101)]
+    thin = reference.thin(curve)
+    assert len(thin) == reference.MOST
+    assert thin[0] == {"iter": 5, "epoch": 0.05, "loss": 3.0}
+    assert thin[-1]["iter"] == 100
+    assert reference.thin(thin) == thin
+    assert reference.thin([]) == []
+
+
+def test_a_broken_or_empty_folder_is_no_reference(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "reference/desk"
+    with pytest.raises(UserError, match="has no record"):
+        reference.keep(suite, suite.results, out)
+    fill("tiny-baseline")
+    path = suite.results / "runs/tiny-baseline/seed1/record.json"
+    path.write_text("{")
+    with pytest.raises(UserError, match="is no reference: runs/tiny-baseline/seed1/record.json"):
+        reference.keep(suite, suite.results, out)
+    assert not out.exists()
+
+
+def test_the_section_shows_what_the_tables_say(suite: Suite, fill: Callable[..., Path]) -> None:
+    fill("tiny-baseline", "tiny-mkd")
+    records = load_folder(suite.results, "desk")
+    text = reference.section(suite, records)
+    ours = next(row for row in tables.build(records, suite.runs, 1).rows if row.run == "tiny-mkd")
+    cell = ours.measured["AP"]
+    assert cell.delta is not None
+    shown = (
+        f"| RTMDet-tiny+Ours | 41.8 | +0.7 | {cell.value.mean:.1f} ± {cell.value.half_width:.1f} "
+        f"| {formats.signed(cell.delta.mean)} ± {cell.delta.half_width:.1f} |"
+    )
+    assert shown in [" ".join(line.split()) for line in text.splitlines()]
+    assert "not run" in text
+    assert "YOLO" not in text
+    assert text.count("desk scale") >= 6
+
+
+def test_only_what_stands_between_the_markers_is_replaced() -> None:
+    text = "a\n<!-- reference desk -->\nold\n<!-- end of reference desk -->\nb\n"
+    once = reference.insert(text, "desk", "new")
+    assert once == text.replace("old", "new")
+    assert reference.insert(once, "desk", "new") == once
+    with pytest.raises(UserError, match="needs the lines"):
+        reference.insert("a", "desk", "new")
+
+
+def test_update_keeps_and_shows_or_writes_nothing(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    fill("tiny-baseline", "tiny-mkd")
+    readme = tmp_path / "README.md"
+    readme.write_text("no marker")
+    with pytest.raises(UserError, match="needs the lines"):
+        reference.update(suite, suite.results, tmp_path)
+    assert not reference.folder("desk", tmp_path).exists()
+    readme.write_text("<!-- reference desk -->\n<!-- end of reference desk -->\n")
+    reference.update(suite, suite.results, tmp_path)
+    records = load_folder(reference.folder("desk", tmp_path), "desk")
+    assert reference.section(suite, records) in readme.read_text()
+
+
+KEPT = sorted(path.name for path in (ROOT / "results/reference").glob("*"))
+
+
+@pytest.mark.parametrize("scale", KEPT or ["desk"])
+def test_readme_tables_and_reference_agree(scale: str) -> None:
+    root = reference.folder(scale)
+    if not root.is_dir():
+        pytest.skip(f"no reference of {scale} scale is kept yet: python -m mkd reference")
+    suite = config.load({"scale": scale})
+    records = load_folder(root, scale)
+    assert records.problems == []
+    text = (ROOT / "README.md").read_text()
+    assert reference.insert(text, scale, reference.section(suite, records)) == text
+    for table in reference.built(suite, records):
+        stem = root / f"tables/table{table.number}"
+        assert stem.with_suffix(".csv").read_text() == formats.frame(table).to_csv(index=False)
+        summary = suite.settings["summary"]
+        assert stem.with_suffix(".md").read_text() == formats.markdown(table, summary)
+        assert stem.with_suffix(".tex").read_text() == formats.latex(table, summary)
+
+
+@pytest.mark.parametrize("scale", KEPT or ["desk"])
+def test_the_reference_fits_in_a_repository(scale: str) -> None:
+    files = [path for path in reference.folder(scale).rglob("*") if path.is_file()]
+    if not files:
+        pytest.skip(f"no reference of {scale} scale is kept yet: python -m mkd reference")
+    assert sum(path.stat().st_size for path in files) < 5_000_000
+    assert {path.suffix for path in files} == {".json", ".csv", ".md", ".tex"}
+    for path in files:
+        if path.suffix == ".json":
+            assert not Path(json.loads(path.read_text()).get("log", "")).is_absolute()

@@ -1,0 +1,218 @@
+"""Claims as data, and the six verdicts on planted points."""
+
+from decimal import Decimal
+
+import pytest
+import yaml
+
+from mkd.errors import UserError
+from mkd.paper import claims, facts
+from mkd.results import verdicts
+
+CLAIMS = {claim.id: claim for claim in claims.load()}
+PAPER = facts.load()
+SEEDS = (0, 1, 2)
+BASE = (40.0, 41.0, 42.0)
+
+
+def judge(claim_id, figures, scale="paper"):
+    """The verdict on ``{run: values by seed, or {metric: values by seed}}``."""
+    claim = CLAIMS[claim_id]
+
+    def points(run, metric):
+        values = figures.get(run, ())
+        if not isinstance(values, dict):
+            values = {"params_m": (1.0,) * len(values), claim.metric: values}
+        return dict(zip(SEEDS, values.get(metric, ()), strict=False))
+
+    return verdicts.judge([claim], points, scale)[0]
+
+
+def shifted(*steps):
+    return tuple(base + step for base, step in zip(BASE, steps, strict=False))
+
+
+def mkd(*steps):
+    return {"tiny-mkd": shifted(*steps), "tiny-baseline": BASE[: len(steps)]}
+
+
+@pytest.mark.parametrize("scale", ["desk", "paper"])
+@pytest.mark.parametrize(
+    ("steps", "word", "reason"),
+    [
+        ((0.6, 0.7, 0.8), "reproduced", "lies above zero"),
+        ((0.9, -0.4, 0.1), "not separable from noise", "holds zero"),
+        ((-0.6, -0.7, -0.8), "not reproduced", "lies below zero"),
+        ((0.7,), "not separable from noise", "one seed"),
+        ((0.7, 0.7), "not separable from noise", "2 seeds, the rule asks for 3"),
+        ((0.0, 0.0, 0.0), "not separable from noise", "holds zero"),
+    ],
+)
+def test_a_direction_is_judged_at_every_scale(scale, steps, word, reason):
+    verdict = judge("mkd-over-baseline-tiny", mkd(*steps), scale)
+    assert verdict.word == word
+    assert reason in verdict.evidence
+    assert f"at {scale} scale" in verdict.evidence
+
+
+@pytest.mark.parametrize(
+    ("steps", "word"),
+    [
+        ((0.6, 0.7, 0.8), "reproduced"),
+        ((0.95, 1.0, 1.05), "reproduced"),  # 0.3 off, the tolerance itself
+        ((1.05, 1.1, 1.15), "direction holds, size does not"),
+        ((0.2, 0.25, 0.3), "direction holds, size does not"),
+        ((0.9, -0.4, 1.6), "not separable from noise"),
+        ((-0.6, -0.7, -0.8), "not reproduced"),
+        ((0.7,), "not separable from noise"),
+    ],
+)
+def test_a_size_is_judged_at_paper_scale(steps, word):
+    assert judge("mkd-over-baseline-tiny-size", mkd(*steps)).word == word
+
+
+@pytest.mark.parametrize("scale", ["smoke", "desk", "lab"])
+@pytest.mark.parametrize("steps", [(0.6, 0.7, 0.8), (-0.6, -0.7, -0.8), (5.0,)])
+def test_a_size_is_not_comparable_at_any_other(scale, steps):
+    verdict = judge("mkd-over-baseline-tiny-size", mkd(*steps), scale)
+    assert verdict.word == "not comparable at this scale"
+    assert scale in verdict.evidence
+
+
+@pytest.mark.parametrize("claim", ["mkd-over-baseline-tiny", "mkd-over-baseline-tiny-size"])
+@pytest.mark.parametrize("run", ["tiny-mkd", "tiny-baseline"])
+def test_without_a_run_there_is_no_verdict(claim, run):
+    figures = mkd(0.6, 0.7, 0.8)
+    del figures[run]
+    verdict = judge(claim, figures, "desk")
+    assert verdict.word == "not run"
+    assert run in verdict.evidence
+    assert verdict.delta is None
+
+
+def test_a_metric_the_val_set_cannot_give_is_not_comparable():
+    without = {"params_m": (1.0, 1.0, 1.0)}
+    verdict = judge("small-objects-tiny", {"tiny-mkd": without, "tiny-baseline": without}, "desk")
+    assert verdict.word == "not comparable at this scale"
+    assert "box.AP_S" in verdict.evidence
+
+
+def test_a_missing_run_comes_before_a_missing_metric():
+    verdict = judge("small-objects-tiny", {"tiny-mkd": {"params_m": (1.0,)}}, "desk")
+    assert verdict.word == "not run"
+    assert "tiny-baseline" in verdict.evidence
+
+
+def test_runs_are_compared_on_common_seeds_only():
+    claim = CLAIMS["mkd-over-baseline-tiny"]
+    measured = {
+        "tiny-mkd": {0: 40.7, 1: 41.6, 2: 42.8, 3: 99.0},
+        "tiny-baseline": {2: 42.0, 1: 41.0, 0: 40.0, 7: 1.0},
+    }
+    (verdict,) = verdicts.judge([claim], lambda run, metric: measured[run], "desk")
+    assert verdict.delta.points == pytest.approx((0.7, 0.6, 0.8))
+    measured["tiny-baseline"] = {7: 1.0}
+    (verdict,) = verdicts.judge([claim], lambda run, metric: measured[run], "desk")
+    assert verdict.word == "not separable from noise"
+    assert "No seed in common" in verdict.evidence
+
+
+def test_evidence_is_one_plain_sentence():
+    verdict = judge("mkd-over-baseline-tiny", mkd(0.6, 0.7, 0.8), "desk")
+    assert verdict.evidence == (
+        "tiny-mkd − tiny-baseline in box AP: +0.70 ± 0.25 over 3 seeds (+0.60, +0.70, +0.80) "
+        "at desk scale; the 95 % interval lies above zero; the paper prints +0.7."
+    )
+
+
+def test_a_difference_of_differences():
+    figures = {
+        "tiny-mkd": shifted(2, 2.1, 1.9),
+        "tiny-mkd-no-fdmd": BASE,
+        "s-mkd": shifted(1, 1, 1),
+        "s-mkd-no-fdmd": BASE,
+    }
+    verdict = judge("fdmd-most-in-tiny-tiny-over-s", figures)
+    assert verdict.delta.points == pytest.approx((1.0, 1.1, 0.9))
+    assert verdict.word == "reproduced"
+    figures["s-mkd"] = shifted(3, 3, 3)
+    assert judge("fdmd-most-in-tiny-tiny-over-s", figures).word == "not reproduced"
+
+
+def test_cost_must_be_the_same_in_every_seed():
+    same = {"tiny-mkd": (4.8, 4.8, 4.8), "tiny-baseline": (4.8,)}
+    assert judge("no-cost-params-tiny", same, "desk").word == "reproduced"
+    more = same | {"tiny-mkd": (4.8, 4.8, 4.9)}
+    assert judge("no-cost-params-tiny", more, "desk").word == "not reproduced"
+
+
+def test_graphs_are_compared_by_digest():
+    def cost(graph):
+        return {"params_m": (4.8,), "graph": graph}
+
+    figures = {"tiny-mkd": cost(("abc",)), "tiny-baseline": cost(("abc",))}
+    assert judge("no-cost-graph-tiny", figures).word == "reproduced"
+    figures["tiny-mkd"] = cost(("abd",))
+    assert judge("no-cost-graph-tiny", figures).word == "not reproduced"
+    figures["tiny-mkd"] = cost(())
+    assert judge("no-cost-graph-tiny", figures).word == "not run"
+
+
+def test_every_delta_is_the_papers_own():
+    printed = 0
+    for claim in CLAIMS.values():
+        if claim.delta is None:
+            continue
+        metric = claim.metric.rpartition(".")[2]
+        sides = []
+        for side in (claim.left, claim.right):
+            first, *rest = (PAPER.value(run, metric) for run in side)
+            sides.append(first - sum(rest))
+        assert sides[0] - sides[1] == Decimal(str(claim.delta)), claim.id
+        printed += 1
+    assert printed > 90
+
+
+def test_only_sizes_carry_a_tolerance():
+    for claim in CLAIMS.values():
+        assert (claim.kind == "size") == (claim.tolerance is not None), claim.id
+        if claim.kind == "size":
+            assert claim.id.removesuffix("-size") in CLAIMS
+            assert claim.delta > 0
+
+
+def test_every_row_of_the_suite_in_the_papers_tables_is_in_a_claim():
+    claimed = {run for claim in CLAIMS.values() for run in (*claim.left, *claim.right)}
+    assert {row.run for row in PAPER.rows if row.method} <= claimed
+
+
+def test_open_questions_claim_no_figure_of_the_paper():
+    open_questions = [claim for claim in CLAIMS.values() if claim.stated == "open"]
+    assert {"mkd-over-cwd-tiny", "balanced-over-cwd-tiny"} <= {c.id for c in open_questions}
+    assert all(claim.delta is None for claim in open_questions)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("min_seeds"), "min_seeds"),
+        (lambda d: d.update(min_seeds=1), "min_seeds"),
+        (lambda d: d["claims"][0]["rule"].update(kind="bigger"), "bigger"),
+        (lambda d: d["claims"][0]["rule"].update(metric="box.mAP"), "box.mAP"),
+        (lambda d: d["claims"][0]["rule"].pop("metric"), "has no metric"),
+        (lambda d: d["claims"][0]["cases"]["tiny"].pop("left"), "left"),
+        (lambda d: d["claims"].append(d["claims"][0]), "stands there twice"),
+    ],
+)
+def test_malformed_claims_are_refused(tmp_path, change, message):
+    document = yaml.safe_load(claims.FILE.read_text())
+    change(document)
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(UserError, match=message):
+        claims.load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"claims\.yaml is missing"):
+        claims.load(tmp_path / "claims.yaml")

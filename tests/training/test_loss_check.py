@@ -1,0 +1,286 @@
+"""A loss of one's own, and any loss with its options, before anything is trained."""
+
+import inspect
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from mkd.detectors import models  # before mmrazor
+from mkd.training import loss_check
+
+# isort: split
+from mmrazor.registry import MODELS
+
+import mkd.losses
+from mkd import ROOT
+from mkd.errors import UserError
+from mkd.experiment import config, loss_arguments, methods
+
+HEAD = """
+import torch
+import torch.nn.functional as F
+from dataclasses import dataclass
+from mmrazor.registry import MODELS
+from torch import nn
+"""
+PLAIN = """
+@MODELS.register_module()
+class New(nn.Module):
+    def forward(self, preds_S, preds_T):
+        return F.mse_loss(preds_S, preds_T)
+"""
+
+
+def made(signature: str, more: str = "", above: str = "@MODELS.register_module()") -> str:
+    """A loss with a constructor; ``more`` follows the class."""
+    return f"""
+STRENGTH = 2.0
+{above}
+class New(nn.Module):
+    def __init__({signature}):
+        super().__init__()
+        self.strength = strength
+    def forward(self, preds_S, preds_T):
+        return self.strength * F.mse_loss(preds_S, preds_T)
+{more}"""
+
+
+BASE = made("self, strength=1.0", above="").replace("New", "Base")
+INHERITS = BASE + "@MODELS.register_module()\nclass New(Base):\n    pass\n"
+DATACLASS = """
+@MODELS.register_module()
+@dataclass(eq=False)
+class New(nn.Module):
+    strength: float = 1.0
+    def __new__(cls, *given, **named):
+        new = super().__new__(cls)
+        nn.Module.__init__(new)
+        return new
+    def forward(self, preds_S, preds_T):
+        return self.strength * F.mse_loss(preds_S, preds_T)
+"""
+
+
+@pytest.fixture
+def new_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Writes ``mkd/losses/new.py`` in a copy of the losses, which ``__init__.py`` knows nothing
+    of, with an entry that names it."""
+    folder = tmp_path / "mkd" / "losses"
+    shutil.copytree(ROOT / "mkd" / "losses", folder)
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+    monkeypatch.setattr(mkd.losses, "__path__", [*mkd.losses.__path__, str(folder)])
+    monkeypatch.setitem(methods.METHODS, "new", methods.Method({"new": methods.Term("New", "new")}))
+
+    def forget() -> None:
+        for cached in (loss_arguments.defaults, code.tree, code.closure, code._imports):
+            cached.cache_clear()
+        sys.modules.pop("mkd.losses.new", None)
+        sys.path_importer_cache.pop(str(folder), None)
+        MODELS._module_dict.pop("New", None)
+
+    forget()
+    yield lambda text: (folder / "new.py").write_text(HEAD + text)
+    forget()
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (PLAIN, {}),
+        (made("self, *, strength=1.0"), {"new.strength": 3}),
+        (made("self, *, strength"), {"new.strength": 3}),
+        (made("self, strength"), {"new.strength": 3.0}),
+        (made("self, strength=STRENGTH"), {"new.strength": 3.0}),
+        (made("self, strength=-1.0"), {"new.strength": 3.0}),
+        (made("self, strength=1.0, /"), {}),
+        (made("self, **options").replace("= strength", '= options["strength"]'),
+         {"new.strength": 3.0}),
+        (INHERITS, {"new.strength": 3.0}),
+        (DATACLASS, {"new.strength": 3.0}),
+        ("NAME = 'New'\n" + PLAIN.replace("module()", "module(NAME)"), {}),
+    ],
+)  # fmt: skip
+def test_a_loss_of_ones_own_works(
+    new_loss: Callable[[str], None], distiller: Any, text: str, options: dict[str, Any]
+) -> None:
+    new_loss(text)
+    plan = methods.plan("mine", "new", options)
+    loss_check.check("mine", plan, [8, 8], [16, 16])
+    model = distiller("new", **options)
+    assert len(model.distiller.distill_losses) == 3
+    strength = getattr(model.distiller.distill_losses["loss_new_0"], "strength", 3)
+    assert strength == options.get("new.strength", strength)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "sentence"),
+    [
+        (None, {}, r"mkd/losses/new\.py does not exist"),
+        ("class New(", {}, r"mkd/losses/new\.py is not Python"),
+        ("\0", {}, r"mkd/losses/new\.py is not Python"),
+        (PLAIN.replace("New", "Other"), {}, r"new\.py defines no class 'New'"),
+        (PLAIN, {"new.strength": 1}, "no argument of New, which has none"),
+        (PLAIN, {"alpha": 2}, "alpha is for losses with a loss_weight, which New has not"),
+        (made("self, strength=1.0"), {"new.weight": 1}, "no argument of New, which has strength"),
+        (made("self, strength=1.0"), {"new.strength": "much"}, "strength=much is not a number"),
+        (made("self, strength=STRENGTH"), {"new.strength": float("nan")}, "nan is not finite"),
+    ],
+)
+def test_a_loss_that_cannot_be_used_is_one_sentence_when_the_table_is_read(
+    new_loss: Callable[[str], None], text: str | None, options: dict[str, Any], sentence: str
+) -> None:
+    if text is not None:
+        new_loss(text)
+    with pytest.raises(UserError, match=sentence):
+        methods.plan("mine", "new", options)
+
+
+def test_the_snakefile_says_so(new_loss: Callable[[str], None], tmp_path: Path) -> None:
+    """It reads the table by :func:`mkd.experiment.config.load` and prints a UserError alone."""
+    rows = ["run\tarch\tteacher\tmethod\toptions\ttables", "b\trtmdet-s\t-\tbaseline\t-\t1"]
+    rows += ["mine\trtmdet-tiny\tb\tnew\tnew.strength=2\t1", ""]
+    (tmp_path / "runs.tsv").write_text("\n".join(rows))
+    new_loss(PLAIN)
+    with pytest.raises(UserError, match="run 'mine': option 'new.strength' is no argument"):
+        config.load({"scale": "smoke", "runs": str(tmp_path / "runs.tsv")})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("raise RuntimeError('no')\n" + PLAIN, "new.py, which run 'mine' needs, cannot be import"),
+        (PLAIN.replace("@MODELS.register_module()", ""), "does not register 'New'.*decorate"),
+        (made("self, strength"), "term 'new' do not fit: .*strength"),
+        (PLAIN.replace("F.mse_loss(preds_S, preds_T)", "(preds_S - preds_T)"), "no finite scalar"),
+        (PLAIN.replace("F.mse_loss(preds_S, preds_T)", "1.0"), "no finite scalar"),
+        (PLAIN.replace("preds_T)\n", "preds_T).sqrt() * torch.inf\n"), "no finite scalar"),
+        (PLAIN.replace("(preds_S, preds_T)\n", "(preds_S.detach(), preds_T)\n"), "no finite gradi"),
+        (PLAIN.replace("(preds_S, preds_T)\n", "(preds_S * 0, preds_T * 0) ** 0.5\n"),
+         "no finite gradient"),
+        (PLAIN.replace("preds_S, preds_T)", "student, teacher)"), "term 'new' do not fit"),
+        (PLAIN.replace("preds_T)\n", "preds_T[:, :4])\n"), "term 'new' do not fit"),
+    ],
+)  # fmt: skip
+def test_a_loss_that_does_not_work_is_one_sentence_before_the_first_training(
+    new_loss: Callable[[str], None], text: str, sentence: str
+) -> None:
+    new_loss(text)
+    with pytest.raises(UserError, match=sentence):
+        loss_check.check("mine", methods.plan("mine", "new", {}), [8], [16])
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "sentence"),
+    [
+        ("mkd", {"fdmd.mask_ratio": 1.5}, "run 'mine': the options of term 'fdmd'.*mask_ratio"),
+        ("mkd", {"fdmd.mask": "gaussian"}, "term 'fdmd' do not fit: .*gaussian"),
+        ("mkd", {"fdmd.generator_channels": 8}, "term 'fdmd' do not fit: .*channels"),
+        ("mkd", {"fdmd.generator_channels": "many"}, "term 'fdmd' do not fit"),
+        ("mkd", {"multiscale.scales": ["a"]}, "term 'multiscale' do not fit"),
+        ("mkd", {"multiscale.scales": [[1]]}, "term 'multiscale' do not fit"),
+        ("mkd", {"multiscale.scales": [1.5]}, "term 'multiscale' do not fit"),
+        ("mkd", {"adapter": "identity"}, "run 'mine': adapter=identity needs equal channels"),
+        ("mkd", {"alpha": 1e39}, "no finite scalar"),
+        ("cwd", {"cwd.temperature": 0}, "temperature=0 must be positive"),
+        ("fgd", {"fgd.temperature": -0.5}, "temperature=-0.5 must be positive"),
+        ("fkd", {"fkd.temperature": 0.0}, "temperature=0.0 must be positive"),
+        ("fkd", {"fkd.reduction": 0}, "reduction=0 must be positive"),
+        ("mgd", {"mgd.mask_ratio": 1}, "mask_ratio=1 must lie in"),
+    ],
+)
+def test_an_option_a_loss_does_not_take_is_one_sentence_before_the_first_training(
+    method: str, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        loss_check.check("mine", methods.plan("mine", method, options), [8, 8], [16, 16])
+
+
+def test_the_first_training_of_a_table_tries_every_row_and_a_students_its_own(
+    tmp_path: Path,
+) -> None:
+    rows = ["run\tarch\tteacher\tmethod\toptions\ttables", "b\trtmdet-s\t-\tbaseline\t-\t1"]
+    rows += [
+        "good\trtmdet-tiny\tb\tcwd\t-\t1",
+        "bad\trtmdet-tiny\tb\tcwd\tcwd.temperature=0\t1",
+        "",
+    ]
+    (tmp_path / "runs.tsv").write_text("\n".join(rows))
+    suite = config.load({"scale": "smoke", "runs": str(tmp_path / "runs.tsv")})
+    loss_check.rehearse(suite, "good")
+    for run in ("b", "bad"):
+        with pytest.raises(UserError, match="run 'bad': .*temperature"):
+            loss_check.rehearse(suite, run)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "desk", "paper"])
+def test_every_row_of_the_suites_own_tables_passes(scale: str) -> None:
+    suite = config.load({"scale": scale})
+    loss_check.rehearse(suite, next(run for run, row in suite.runs.items() if not row.teacher))
+
+
+def test_what_is_read_of_a_loss_is_what_it_takes() -> None:
+    terms = {term.type: term for entry in methods.METHODS.values() for term in entry.terms.values()}
+    for name, term in terms.items():
+        parameters = inspect.signature(getattr(mkd.losses, name)).parameters.values()
+        taken = {p.name: p.default for p in parameters if p.name not in loss_arguments.CHANNELS}
+        assert loss_arguments.defaults(term.module, name) == taken
+        parts = {*term.growth, *term.two_stage, *(key for each in term.levels for key in each)}
+        assert parts <= taken.keys()
+
+
+def test_a_losss_code_is_its_file_and_what_that_imports(new_loss: Callable[[str], None]) -> None:
+    def files(text: str) -> frozenset[str]:
+        for cached in (loss_arguments.defaults, code.tree, code.closure, code._imports):
+            cached.cache_clear()
+        new_loss(PLAIN + text)
+        plan = methods.plan("mine", "new", {})
+        return code.closure(*(f"mkd.losses.{module}" for module in plan.modules.values()))
+
+    pkd = {"mkd.losses.new", "mkd.losses.pkd", "mkd.losses.common"}
+    assert files("") == {"mkd.losses.new"}
+    for line in ("from mkd.losses.pkd import PKD", "import mkd.losses.pkd", "from .pkd import PKD",
+                 "def late():\n    from mkd.losses.pkd import PKD"):  # fmt: skip
+        assert files(line) == pkd, line
+    for line in ("from mkd.losses import PKD", "from . import PKD", "import mkd.losses"):
+        assert files(line) > {"mkd.losses.__init__", "mkd.losses.fgd", *pkd}, line
+
+
+@pytest.mark.parametrize("channels", [4, 8])
+def test_maps_have_the_channels_of_the_run(channels: int) -> None:
+    options = {"fdmd.generator_channels": channels}
+    plan = methods.plan("mine", "mkd", options)
+    loss_check.check("mine", plan, [2], [channels])
+    assert loss_check._channels("rtmdet-s", 0.5, "neck") == models.feature_channels(
+        models.model_config("rtmdet-s", 6, 0.5), "neck"
+    )
+
+
+VALUES = [0, 1, 2, 3, -1, 0.5, 1e-9, 1e38, -0.0, float("nan"), float("inf"), True, None]
+VALUES += ["a", "", "mse", "fad", "neck", "norm", [], [1], [2, 2], [0], ["a"], [[1]], {}, {"a": 1}]
+
+
+def test_any_option_works_or_is_one_sentence() -> None:
+    """Nothing else is raised, whatever the values of whichever options."""
+    random, worked, said = Random(0), 0, []
+    for number in range(400):
+        method = random.choice([name for name in methods.METHODS if name != "baseline"])
+        names = ["alpha", "terms", "layers", "adapter", "stop_epoch", "fad.x"]
+        for name, term in methods.METHODS[method].terms.items():
+            known = loss_arguments.defaults(term.module, term.type)
+            names += [f"{name}.{argument}" for argument in known] * 2
+        options = {random.choice(names): random.choice(VALUES) for _ in range(1 + number % 2)}
+        try:
+            loss_check.check(
+                f"run{number}", methods.plan(f"run{number}", method, options), [8], [16]
+            )
+            worked += 1
+        except UserError as error:
+            said.append((number, str(error)))
+    assert all(f"run{number}" in sentence for number, sentence in said)
+    assert worked > 20
+    assert len(said) > 200

@@ -1,0 +1,216 @@
+"""Training: reproducible, resumable, and plain where nothing is distilled."""
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mkd.detectors import models  # before mmdet
+from mkd.training import trainer
+
+# isort: split
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from mkd.errors import UserError
+from mkd.experiment import config
+from mkd.training import weights
+
+ROWS = [
+    "s\trtmdet-s\t-\tbaseline\t-\t1",
+    "plain\trtmdet-tiny\t-\tbaseline\t-\t1",
+    "mkd\trtmdet-tiny\ts\tmkd\t-\t1",
+    "zero\trtmdet-tiny\ts\tmkd\talpha=0\t1",
+    "balanced\trtmdet-tiny\ts\tmkd-balanced\t-\t1",
+    "stops\trtmdet-tiny\ts\tmkd\tstop_epoch=1\t1",
+    "loud\trtmdet-tiny\ts\tmkd\talpha=1e39\t1",
+]
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> config.Suite:
+    table = tmp_path_factory.mktemp("runs") / "runs.tsv"
+    table.write_text("\n".join(["run\tarch\tteacher\tmethod\toptions\ttables", *ROWS]) + "\n")
+    return config.load({"scale": "smoke", "runs": str(table)})
+
+
+@pytest.fixture(scope="module")
+def teacher(suite: config.Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("teacher") / "weights.pth"
+    torch.manual_seed(0)
+    model = models.build(models.model_config("rtmdet-s", 6, suite.settings["width"]))
+    models.init_weights(model)
+    weights.save(model, path, {})
+    return path
+
+
+def run(
+    suite: config.Suite, name: str, data: Path, work: Path, teacher: Path, **changes: Any
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    resolved = copy.deepcopy(suite.resolve(name, 0))
+    resolved["train"] |= changes
+    above = teacher if resolved["teacher"] else None
+    model, summary = trainer.train(resolved, data, work, None, above)
+    return model.state_dict(), summary
+
+
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+@pytest.mark.slow
+def test_alpha_zero_is_plain_training_weight_for_weight(
+    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+) -> None:
+    plain, _ = run(suite, "plain", smoke_data, tmp_path / "a", teacher)
+    zero, summary = run(suite, "zero", smoke_data, tmp_path / "b", teacher)
+    whole, _ = run(suite, "mkd", smoke_data, tmp_path / "c", teacher)
+    assert same(plain, zero)
+    assert not same(plain, whole)
+    assert {"loss_multiscale", "loss_fdmd", "loss_fad"} <= summary["curve"][0].keys()
+
+
+@HOOKS.register_module()
+class PowerCut(Hook):
+    """Ends the process's work at an iteration, as a kill would."""
+
+    class Cut(Exception):
+        pass
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if runner.iter == self.at:
+            raise PowerCut.Cut
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mkd", "balanced"])
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_cut_run_resumes_to_the_same_weights_bit_for_bit(
+    suite: config.Suite,
+    smoke_data: Path,
+    tmp_path: Path,
+    teacher: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    broken: bool,
+) -> None:
+    """Also when the last checkpoint is cut short: the one before serves."""
+    whole, summary = run(suite, name, smoke_data, tmp_path / "a", teacher, epochs=3)
+    with monkeypatch.context() as patch:
+        stock = trainer.runner_config
+
+        def with_cut(*arguments: Any) -> Any:
+            made = stock(*arguments)
+            made.custom_hooks.append({"type": "PowerCut", "at": 14})
+            return made
+
+        patch.setattr(trainer, "runner_config", with_cut)
+        with pytest.raises(PowerCut.Cut):
+            run(suite, name, smoke_data, tmp_path / "b", teacher, epochs=3)
+    last = tmp_path / "b/epoch_2.pth"
+    if broken:
+        last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    resumed, after = run(suite, name, smoke_data, tmp_path / "b", teacher, epochs=3)
+    assert same(whole, resumed)
+    assert after["step_s"] < after["wall_s"]
+    timeless = ("curve", "gradient_norms", "term_weights", "iterations")
+    assert {key: summary[key] for key in timeless} == {key: after[key] for key in timeless}
+
+
+@pytest.mark.slow
+def test_a_finished_runs_checkpoint_serves_that_run_and_seed_alone(
+    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+) -> None:
+    made, _ = run(suite, "plain", smoke_data, tmp_path, teacher, epochs=1)
+    # Killed before its weights were written: nothing is left to train.
+    again, _ = run(suite, "plain", smoke_data, tmp_path, teacher, epochs=1)
+    assert same(made, again)
+    kept = (tmp_path / "epoch_1.pth").read_bytes()
+    for name, seed in (("plain", 1), ("mkd", 0)):
+        resolved = suite.resolve(name, seed)
+        with pytest.raises(UserError, match="is a checkpoint of plain, seed 0.*move it out of"):
+            trainer.train(resolved, smoke_data, tmp_path, None, teacher)
+        assert (tmp_path / "epoch_1.pth").read_bytes() == kept
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
+    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+) -> None:
+    with pytest.raises(UserError, match=r"loss_\w+ became inf at iteration 1: lower"):
+        run(suite, "loud", smoke_data, tmp_path, teacher)
+
+
+@pytest.mark.slow
+def test_a_term_that_stops_at_an_epoch_ends_its_curve_there(
+    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+) -> None:
+    _, summary = run(suite, "stops", smoke_data, tmp_path, teacher)
+    assert summary["epochs"] == 2
+    for point in summary["curve"]:
+        assert ("loss_fad" in point) == (point["epoch"] <= 1)
+        assert all(math.isfinite(value) for value in point.values())
+
+
+@pytest.mark.parametrize(("batch", "iterations"), [(47, 2), (64, 1)])
+def test_the_images_left_at_the_end_of_an_epoch_are_a_batch_too(
+    suite: config.Suite,
+    smoke_data: Path,
+    tmp_path: Path,
+    teacher: Path,
+    batch: int,
+    iterations: int,
+) -> None:
+    """Also one image alone, and a data set smaller than a batch."""
+    _, summary = run(suite, "mkd", smoke_data, tmp_path, teacher, epochs=1, batch_size=batch)
+    assert summary["iterations"] == iterations
+    assert all(math.isfinite(value) for value in summary["curve"][-1].values())
+
+
+def test_a_last_batch_no_norm_can_take_is_one_sentence(
+    suite: config.Suite, smoke_data: Path, tmp_path: Path
+) -> None:
+    resolved = suite.resolve("plain", 0)
+    resolved["input_px"], resolved["train"] = 32, {**resolved["train"], "batch_size": 47}
+    with pytest.raises(UserError, match="48 images in batches of 47 leave a batch of one"):
+        trainer.train(resolved, smoke_data, tmp_path, None, None)
+
+
+def test_a_gpu_scale_without_a_gpu_says_so(suite: config.Suite, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(UserError, match="trains on GPUs and this machine shows none"):
+        run(suite, "plain", tmp_path, tmp_path, tmp_path, device="cuda")
+
+
+@pytest.mark.slow
+def test_a_step_of_tiny_from_s_at_full_width_on_real_coco(
+    suite: config.Suite, tiny_coco: Path, tmp_path: Path
+) -> None:
+    """The paper scale's own pipelines and model at 640 px, less its GPUs."""
+    paper = config.load({"scale": "paper", "runs": suite.config["runs"]})
+    resolved = paper.resolve("mkd", 0)
+    resolved["train"] |= {
+        "device": "cpu",
+        "epochs": 1,
+        "batch_size": 2,
+        "workers": 0,
+        "second_stage_epochs": 0,
+    }
+    resolved["data"]["train_images"] = 2
+    torch.manual_seed(0)
+    teacher = models.build(models.model_config("rtmdet-s", 80))
+    models.init_weights(teacher)
+    weights.save(teacher, tmp_path / "teacher.pth", {})
+    _, summary = trainer.train(
+        resolved, tiny_coco, tmp_path / "work", None, tmp_path / "teacher.pth"
+    )
+    assert summary["iterations"] == 1
+    last = summary["curve"][-1]
+    assert {"loss_cls", "loss_bbox", "loss_multiscale", "loss_fdmd", "loss_fad"} <= last.keys()

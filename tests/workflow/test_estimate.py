@@ -1,0 +1,104 @@
+"""GPU hours, against a sum by hand."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mkd import ROOT, cli
+from mkd.errors import UserError
+from mkd.experiment import config, paths, run_digests
+from mkd.experiment.config import Suite
+from mkd.experiment.runs import ARCHITECTURES, Run
+from mkd.schemas import validate
+from mkd.workflow import estimate
+
+
+@pytest.fixture
+def paper(tmp_path: Path) -> Suite:
+    """The paper's scale over four rows, nothing of it done."""
+    loaded = config.load({"scale": "paper", "results": str(tmp_path)})
+    names = ("s-baseline", "tiny-baseline", "tiny-cwd", "tiny-mkd")
+    return replace(loaded, runs={name: loaded.runs[name] for name in names})
+
+
+def test_a_students_step_costs_three_of_its_own_and_one_of_its_teachers(paper: Suite) -> None:
+    found = estimate.estimate(paper, [("tiny-mkd", 0), ("s-baseline", 0), ("s-baseline", 1)])
+    images = 117266 * 300
+    flops = images * 2 * (3 * 8.1e9 + 14.8e9) + 2 * images * 2 * 3 * 14.8e9
+    assert found.gpu_hours == pytest.approx(flops / 20e12 / 3600)
+    assert (found.trainings, found.unknown) == (3, ())
+
+
+def test_images_epochs_and_input_are_the_scales(paper: Suite) -> None:
+    lab = config.load({"scale": "lab"})
+    smaller = replace(lab, settings={**lab.settings, "input_px": 320})
+    of_paper, of_lab, of_smaller = (
+        estimate.estimate(suite, [("tiny-cwd", 0)]).gpu_hours for suite in (paper, lab, smaller)
+    )
+    assert of_lab / of_paper == pytest.approx(20000 * 36 / (117266 * 300))
+    assert of_smaller == pytest.approx(of_lab / 4)
+
+
+def test_what_has_no_published_macs_is_named(paper: Suite) -> None:
+    known = paper.runs["tiny-baseline"]
+    runs = [
+        known,
+        Run("odd", "odd-net", None, "baseline", {}, ()),
+        Run("taught", "rtmdet-tiny", "odd", "mkd", {}, ()),
+    ]
+    suite = replace(paper, runs={run.id: run for run in runs})
+    alone = estimate.estimate(paper, [("tiny-baseline", 0)]).gpu_hours
+    found = estimate.estimate(suite, [(run.id, 0) for run in runs])
+    assert found == estimate.Estimate(1, alone, ("odd-net",))
+    assert "not estimated: 2 trainings with odd-net" in estimate.text(suite)
+
+
+def test_every_rtmdet_has_its_macs() -> None:
+    wanted = {arch for arch in ARCHITECTURES if arch.startswith("rtmdet-")}
+    assert wanted <= set(estimate.published_macs())
+
+
+def test_what_is_done_costs_no_more(paper: Suite) -> None:
+    path = Path(paths.run_path(paper, "tiny-mkd", 0, "train.json"))
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"digests": run_digests.training_digests(paper, "tiny-mkd", 0)}))
+    path.with_name("weights.pth").touch()
+    assert estimate.text(paper).startswith("scale paper: 3 of 4 trainings to do, about ")
+
+
+def test_a_scale_without_an_assumption(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["estimate", "--config", "scale=desk"])
+    assert "mkd: scale 'desk' has no estimate: name a GPU" in capsys.readouterr().err
+
+
+def test_an_assumption_needs_a_count_of_images_and_full_width(paper: Suite) -> None:
+    settings = paper.settings
+    with pytest.raises(UserError, match="'train_images' is a required property"):
+        validate({**settings, "estimate": {"gpu": "A100", "tflops": 20}}, "scale", "x")
+    with pytest.raises(UserError, match="width: 1 was expected"):
+        validate({**settings, "width": 0.5}, "scale", "x")
+
+
+def test_a_dry_run_says_jobs_and_hours(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "-n", "--snakefile", str(ROOT / "Snakefile")),
+            *("--directory", str(ROOT), "--nolock"),
+            *("--runtime-source-cache-path", str(tmp_path / "cache")),
+            *("--config", "scale=paper", "seeds=[0,1,2]", f"results={tmp_path}/results"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    whole = config.load({"scale": "paper", "seeds": [0, 1, 2], "results": f"{tmp_path}/results"})
+    said = estimate.text(whole)
+    assert done.stderr.rstrip().endswith(said)
+    count = sum(len(whole.seeds(run)) for run in whole.runs)
+    assert f"scale paper: {count} of {count} trainings to do, about " in said
+    assert "trainings with mask-rcnn-r101, mask-rcnn-r50, whose MACs" in said

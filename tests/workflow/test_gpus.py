@@ -1,0 +1,99 @@
+"""Two jobs never share a GPU, and a GPU is free again however its job ends."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mkd import jobs
+from mkd.errors import UserError
+from mkd.experiment import config
+from mkd.workflow import gpus
+
+ON_GPUS = (sys.executable, "-m", "mkd", "on-gpus")
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,GPU-8f2c")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setattr(gpus.tempfile, "tempdir", None)
+
+
+def test_jobs_get_devices_of_their_own() -> None:
+    with gpus.take(1) as first, gpus.take(2) as second:
+        assert (first, second) == (["3"], ["5", "GPU-8f2c"])
+    with gpus.take(3) as again:
+        assert again == ["3", "5", "GPU-8f2c"]
+
+
+def test_a_device_held_by_a_process_that_was_killed_is_free() -> None:
+    code = "from mkd import devices\nwith devices.take(3) as gpus: print(gpus, flush=True); input()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    with pytest.raises(UserError, match="0 of 3 are free: cap the jobs"), gpus.take(1):
+        pass
+    process.kill()
+    process.communicate()
+    with gpus.take(3):
+        pass
+
+
+def test_jobs_of_a_batch_system_that_numbers_each_ones_devices_from_0_do_not_meet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    with gpus.take(3):
+        monkeypatch.setenv("SLURM_JOB_ID", "4712")
+        with gpus.take(3):
+            pass
+        monkeypatch.setenv("SLURM_JOB_ID", "4711")
+        with pytest.raises(UserError, match="0 of 3 are free"), gpus.take(1):
+            pass
+
+
+def test_too_few() -> None:
+    with pytest.raises(UserError, match="wants 4 GPUs and this machine shows 3"), gpus.take(4):
+        pass
+
+
+def test_the_command_sees_its_devices_and_its_exit_code_comes_back() -> None:
+    code = "import os, sys; sys.exit(os.environ['CUDA_VISIBLE_DEVICES'] == '3,5')"
+    assert subprocess.run([*ON_GPUS, "2", sys.executable, "-c", code]).returncode == 1
+
+
+def test_devices_are_held_until_the_last_process_of_a_job_has_ended() -> None:
+    left_behind = "input()"
+    code = (
+        "import subprocess, sys; "
+        f"subprocess.Popen([sys.executable, '-c', {left_behind!r}], close_fds=False)"
+    )
+    with subprocess.Popen(
+        [*ON_GPUS, "3", sys.executable, "-c", code], stdin=subprocess.PIPE
+    ) as process:
+        # The job itself ends, what it started waits for a line.
+        process.wait()
+        with pytest.raises(UserError, match="0 of 3 are free"), gpus.take(1):
+            pass
+
+
+def test_a_signal_reaches_the_job() -> None:
+    code = (
+        "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); "
+        "print(flush=True); signal.pause()"
+    )
+    command = [*ON_GPUS, "1", sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.terminate()
+        assert process.wait() == 7
+
+
+def test_a_job_of_a_cpu_scale_sees_no_gpu_and_one_of_a_gpu_scale_keeps_its_own() -> None:
+    jobs._hide_gpus(config.load({"scale": "paper"}))
+    assert gpus.visible() == ["3", "5", "GPU-8f2c"]
+    jobs._hide_gpus(config.load({"scale": "desk"}))
+    assert gpus.visible() == []

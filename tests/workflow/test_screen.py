@@ -1,0 +1,82 @@
+"""The screen while a workflow runs."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from mkd import ROOT
+from mkd.experiment.config import Suite
+from mkd.workflow import screen
+
+
+def record(event: LogEvent | None, **said: Any) -> logging.LogRecord:
+    return logging.makeLogRecord({"event": event, **said})
+
+
+def test_jobs_are_counted_and_those_that_run_are_named(suite: Suite) -> None:
+    live = screen.Watch(suite)
+    for jobid, rule in enumerate(["train", "evaluate", "evaluate", "masks", "table"]):
+        assert not live.note(record(LogEvent.JOB_INFO, jobid=jobid, rule_name=rule))
+    assert not live.note(record(LogEvent.JOB_FINISHED, job_id=3))
+    assert live.note(record(LogEvent.JOB_ERROR, jobid=4))
+    assert live.note(record(LogEvent.PROGRESS, done=1, total=34))
+    assert live.note(record(None, msg="a warning"))
+    head, jobs = live.text(since=0).splitlines()
+    assert head.startswith("1 of 34 jobs done; 0 of ")
+    assert jobs == "  evaluate ×2"
+
+
+class Keep(logging.Handler):
+    """Keeps what is said, and tells who waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self.heard = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+        self.heard.set()
+
+
+def test_it_speaks_when_something_has_changed(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screen, "PERIOD_S", 0.01)
+    logger, keep = logging.Logger("snakemake", logging.INFO), Keep()
+    logger.addHandler(keep)
+    live = screen.Watch(suite)
+    screen.start(logger)
+    assert keep.heard.wait(30)
+    keep.heard.clear()
+    live.note(record(LogEvent.PROGRESS, done=1, total=3))
+    assert keep.heard.wait(30)
+    screen.stop()
+    first, second = keep.said
+    assert second == f"1 of 3 jobs done; {first}"
+
+
+def test_the_screen_does_without_what_snakemakes_log_keeps(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "data", "--snakefile", str(ROOT / "Snakefile")),
+            *("--directory", str(tmp_path), "--cores", "1"),
+            *("--runtime-source-cache-path", str(tmp_path / "cache")),
+            *("--configfile", str(ROOT / "config/config.yaml"), "--config", "scale=smoke"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 steps (100%) done" in done.stderr
+    assert "rule data:" not in done.stderr
+    (log,) = tmp_path.glob(".snakemake/log/*.log")
+    assert "rule data:" in log.read_text()

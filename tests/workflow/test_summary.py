@@ -1,0 +1,78 @@
+"""The end screen, from a log as Snakemake writes it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mkd import ROOT
+from mkd.experiment.config import Suite
+from mkd.workflow.summary import reason, summary
+
+BLOCK = """[Tue Nov 24 12:29:53 2026]
+Error in rule {rule}:
+    message: None
+    jobid: 0
+    input: some/file
+    output: {log}.out
+    log: {log} (check log file(s) for error details)
+    shell:
+        python -m mkd {rule}
+"""
+
+
+def test_failed_jobs_are_named_once_with_their_sentence(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    fill("tiny-baseline")
+    train, evaluate = tmp_path / "train/tiny-mkd-seed0.log", tmp_path / "evaluate.log"
+    train.parent.mkdir()
+    train.write_text("iter 10\nmkd: loss_fad became nan at iteration 7: lower the rate\n\n")
+    evaluate.write_text("Traceback (most recent call last):\nRuntimeError: out of memory\n")
+    log = tmp_path / "snakemake.log"
+    blocks = [("train", train), ("train", train), ("evaluate", evaluate)]
+    log.write_text("".join(BLOCK.format(rule=rule, log=path) for rule, path in blocks))
+    lines = summary(suite, [str(log)]).splitlines()
+    assert lines[:3] == [
+        "2 jobs failed:",
+        f"  train tiny-mkd-seed0: loss_fad became nan at iteration 7: lower the rate ({train})",
+        f"  evaluate: RuntimeError: out of memory ({evaluate})",
+    ]
+    assert lines[3].startswith("scale desk: 1 of 13 planned runs have a record, 3 of ")
+    assert "report_partial" in lines[-1]
+
+
+def test_a_sound_end_names_tables_and_report(suite: Suite, tmp_path: Path) -> None:
+    for name in ("tables/table2.md", "tables/table4.md", "report/index.html"):
+        path = suite.results / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    log = tmp_path / "snakemake.log"
+    log.write_text("Building DAG of jobs...\n")
+    _, tables, report = summary(suite, [str(log)]).splitlines()
+    assert tables == f"tables 2, 4: {suite.results}/tables/table<N>.csv, .md and .tex"
+    assert report == f"report: {suite.results / 'report/index.html'}"
+
+
+def test_a_job_without_a_log_or_a_word(tmp_path: Path) -> None:
+    assert reason(tmp_path / "none.log") == "it left no log"
+    (tmp_path / "empty.log").write_text("\n\n")
+    assert reason(tmp_path / "empty.log") == "its log is empty"
+
+
+def test_snakemakes_own_log_is_understood(tmp_path: Path) -> None:
+    """A scale whose data set is not there: the first job fails at once."""
+    data = f'data={{"badges": "b", "coco": "{tmp_path}/coco"}}'
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "data", "--snakefile", str(ROOT / "Snakefile")),
+            *("--directory", str(ROOT), "--runtime-source-cache-path", str(tmp_path / "cache")),
+            *("--nolock", "--config", "scale=lab", f"results={tmp_path}/results", data),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    said = done.stderr[done.stderr.index("1 job failed:") :]
+    assert f"  data: the data folder {tmp_path}/coco does not exist" in said
+    assert "scale lab: 0 of " in said
