@@ -23,6 +23,7 @@ from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+import mkd.data.dataset  # noqa: F401  (registers)
 import mkd.optimizer  # noqa: F401  (registers)
 from mkd import averaging, history, recipe, resume, weights
 from mkd.architectures import has_masks

@@ -104,5 +104,5 @@ def test_malformed_files_are_refused_in_one_sentence(folder, name, old, new, mes
 @pytest.mark.parametrize("name", ["table1.csv", "text.csv", "published.csv", "notes.yaml"])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
-    with pytest.raises(UserError, match=f"{name} is missing"):
+    with pytest.raises(UserError, match=f"{name} (is missing|does not exist)"):
         paper.load(folder)
