@@ -85,11 +85,9 @@ def _defining(origin: str, name: str = "") -> str:
     """The module that an import reads a name from: a package's own is its ``__init__``."""
     if origin.split(".")[0] != "mkd":
         return origin
-    candidates = [f"{origin}.{name}"] if name else []
-    return next(
-        (module for module in [*candidates, origin] if _file(module).is_file()),
-        f"{origin}.__init__",
-    )
+    named = f"{origin}.{name}"
+    candidates = (named, f"{named}.__init__", origin) if name else (origin,)
+    return next((module for module in candidates if _file(module).is_file()), f"{origin}.__init__")
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:

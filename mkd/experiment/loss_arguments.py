@@ -89,7 +89,8 @@ def defaults(module: str, name: str) -> dict[str, Any] | None:
     found = next((node for node in classes if node.name == name), None)
     if found is None:
         raise UserError(
-            f"mkd/losses/{module}.py defines no class '{name}', which mkd/experiment/methods.py names"
+            f"mkd/losses/{module}.py defines no class '{name}', which mkd/experiment/methods.py "
+            "names"
         )
     if not all(ast.unparse(decorator).startswith("MODELS.") for decorator in found.decorator_list):
         return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mkd.detectors import models  # before mmdet
-from mkd.distillation import distiller
+from mkd import distillation
 
 # isort: split
 import numpy as np
@@ -24,7 +24,14 @@ from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+<<<<<<< HEAD:mkd/training/trainer.py
 import mkd.training.optimizer  # noqa: F401  (registers)
+=======
+import mkd.data.dataset  # noqa: F401  (registers)
+import mkd.optimizer  # noqa: F401  (registers)
+from mkd import averaging, history, recipe, resume, weights
+from mkd.architectures import has_masks
+>>>>>>> main:mkd/training.py
 from mkd.data import splits
 from mkd.detectors.architectures import has_masks
 from mkd.errors import UserError
@@ -279,8 +286,8 @@ def _model(
     if "run" in said:
         weights.expect(said, teacher_weights, {key: above[key] for key in ("run", "seed")})
     plan = Plan(**resolved["distillation"])
-    model = distiller.FrozenTeacherDistill(
-        distiller=distiller.distiller_config(
+    model = distillation.FrozenTeacherDistill(
+        distiller=distillation.distiller_config(
             plan,
             models.feature_channels(config, plan.layers),
             models.feature_channels(teacher_config, plan.layers),

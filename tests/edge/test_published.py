@@ -101,7 +101,8 @@ def test_a_checkpoint_is_found_and_scored_on_the_val_set(coco: Suite, tmp_path: 
     record = json.loads((tmp_path / "record.json").read_text())
     validate(record, "published", "the record")
     assert (record["checkpoint"], record["scale"]) == (file.name, "lab")
-    assert record["digests"] == {"weights": sha256_file(file), "data": "d" * 64}
+    data = json.loads((tmp_path / "data.json").read_text())["digest"]
+    assert record["digests"] == {"weights": sha256_file(file), "data": data}
     assert record["metrics"]["AP"] < 5
 
 

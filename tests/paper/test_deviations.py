@@ -52,5 +52,5 @@ def test_a_malformed_file_is_one_sentence(tmp_path: Path, text: str, message: st
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"deviations\.yaml is missing"):
+    with pytest.raises(UserError, match=r"deviations\.yaml does not exist"):
         deviations.load("desk", tmp_path / "deviations.yaml")

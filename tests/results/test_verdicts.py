@@ -214,5 +214,5 @@ def test_malformed_claims_are_refused(tmp_path, change, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"claims\.yaml is missing"):
+    with pytest.raises(UserError, match=r"claims\.yaml does not exist"):
         claims.load(tmp_path / "claims.yaml")

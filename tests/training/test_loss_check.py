@@ -19,7 +19,7 @@ from mmrazor.registry import MODELS
 import mkd.losses
 from mkd import ROOT
 from mkd.errors import UserError
-from mkd.experiment import config, loss_arguments, methods
+from mkd.experiment import code, config, loss_arguments, methods
 
 HEAD = """
 import torch

@@ -26,7 +26,7 @@ ROWS = [
     "zero\trtmdet-tiny\ts\tmkd\talpha=0\t1",
     "balanced\trtmdet-tiny\ts\tmkd-balanced\t-\t1",
     "stops\trtmdet-tiny\ts\tmkd\tstop_epoch=1\t1",
-    "loud\trtmdet-tiny\ts\tmkd\talpha=1e39\t1",
+    "loud\trtmdet-tiny\ts\tmkd\talpha=9e37 fdmd.loss_weight=9e37\t1",
 ]
 
 
