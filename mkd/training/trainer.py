@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mkd.detectors import models  # before mmdet
 from mkd import distillation
+from mkd.detectors import models  # before mmdet
 
 # isort: split
 import numpy as np
@@ -24,14 +24,8 @@ from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-<<<<<<< HEAD:mkd/training/trainer.py
-import mkd.training.optimizer  # noqa: F401  (registers)
-=======
 import mkd.data.dataset  # noqa: F401  (registers)
-import mkd.optimizer  # noqa: F401  (registers)
-from mkd import averaging, history, recipe, resume, weights
-from mkd.architectures import has_masks
->>>>>>> main:mkd/training.py
+import mkd.training.optimizer  # noqa: F401  (registers)
 from mkd.data import splits
 from mkd.detectors.architectures import has_masks
 from mkd.errors import UserError

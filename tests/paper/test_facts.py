@@ -104,10 +104,5 @@ def test_malformed_files_are_refused_in_one_sentence(folder, name, old, new, mes
 @pytest.mark.parametrize("name", ["table1.csv", "text.csv", "published.csv", "notes.yaml"])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
-<<<<<<< HEAD:tests/paper/test_facts.py
-    with pytest.raises(UserError, match=f"{name} is missing"):
-        facts.load(folder)
-=======
     with pytest.raises(UserError, match=f"{name} (is missing|does not exist)"):
-        paper.load(folder)
->>>>>>> main:tests/test_paper.py
+        facts.load(folder)

@@ -16,20 +16,15 @@ from unittest.mock import patch
 
 import pytest
 
-<<<<<<< HEAD:tests/training/test_recipe.py
 from mkd import ROOT
 from mkd import distillation as distilling
+from mkd.data import splits
 from mkd.detectors import models
 from mkd.evaluation import detection
-from mkd.experiment import config, methods, paths
+from mkd.experiment import config, paths
+from mkd.experiment.plan import Plan
 from mkd.paper import deviations
 from mkd.training import trainer
-=======
-from mkd import ROOT, config, detectors, deviations, evaluation, pipeline, training
-from mkd import distillation as distilling
-from mkd.data import splits
-from mkd.plans import Plan
->>>>>>> main:tests/test_recipe.py
 
 # isort: split
 from mmdet import registry
@@ -173,15 +168,10 @@ def ours(run: str) -> dict[str, Any]:
     kept = settings["evaluate"]["max_per_image"]
     if kept is not None:
         model.test_cfg.get("rcnn", model.test_cfg).max_per_img = kept
-<<<<<<< HEAD:tests/training/test_recipe.py
-    made = trainer.runner_config(settings, DATA, Path("work"), classes)
-    made.test_dataloader = detection.loader_config(settings, DATA, classes)
-=======
     # COCO is not here; its instances are polygons, only its crowds are RLE.
     with patch.object(splits, "bitmap_masks", return_value=False):
-        made = training.runner_config(settings, DATA, Path("work"), classes)
-    made.test_dataloader = evaluation.loader_config(settings, DATA, classes)
->>>>>>> main:tests/test_recipe.py
+        made = trainer.runner_config(settings, DATA, Path("work"), classes)
+    made.test_dataloader = detection.loader_config(settings, DATA, classes)
     return sections({**made, "model": model})
 
 
@@ -197,22 +187,12 @@ def mmdets(arch: str) -> dict[str, Any]:
 
 def our_distillation(run: str) -> dict[str, Any]:
     settings = SUITE.resolve(run, 0)
-<<<<<<< HEAD:tests/training/test_recipe.py
-    models = [models.model_config(row["arch"], 80) for row in (settings, settings["teacher"])]
-    plan = methods.Plan(methods.METHODS[settings["method"]], **settings["distillation"])
-    made = distilling.distiller_config(
-        plan,
-        *(models.feature_channels(model, plan.layers) for model in models),
-        models.feature_sources(models[0], plan.layers),
-        models.feature_strides(models[0], plan.layers),
-=======
-    models = [detectors.model_config(row["arch"], 80) for row in (settings, settings["teacher"])]
+    configs = [models.model_config(row["arch"], 80) for row in (settings, settings["teacher"])]
     plan = Plan(**settings["distillation"])
     made = distilling.distiller_config(
         plan,
-        *(detectors.feature_channels(model, plan.layers) for model in models),
-        detectors.feature_sources(models[0], plan.layers),
->>>>>>> main:tests/test_recipe.py
+        *(models.feature_channels(model, plan.layers) for model in configs),
+        models.feature_sources(configs[0], plan.layers),
     )
     whole = ours(run)
     return {
