@@ -41,7 +41,7 @@ def save(figure: Figure, folder: Path, name: str, title: str) -> Markup:
     written = _written(root)
     svg, pdf = (folder / f"{name}.{kind}" for kind in FORMATS)
     # Fonts make the PDF the dear half of a page that is often drawn anew.
-    if not (svg.exists() and pdf.exists() and svg.read_text() == written):
+    if not (svg.exists() and pdf.exists() and svg.read_text("utf-8") == written):
         with atomic_path(pdf) as path:
             figure.savefig(path, format="pdf", metadata={"Title": title, "CreationDate": None})
         write_atomic(svg, written)

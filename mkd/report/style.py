@@ -55,7 +55,7 @@ def styled() -> AbstractContextManager[None]:
 @cache
 def palette() -> dict[str, str]:
     """The page's colors in light: name → ``#rrggbb``."""
-    light = SHEET.read_text().partition("@media")[0]
+    light = SHEET.read_text("utf-8").partition("@media")[0]
     return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", light))
 
 
