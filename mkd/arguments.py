@@ -154,8 +154,13 @@ def _tree(module: str) -> ast.Module:
         return ast.parse(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"mkd/{module}.py does not exist: mkd/methods.py names it") from error
-    except (SyntaxError, ValueError) as error:
-        raise UserError(f"mkd/{module}.py is not Python: {error}") from error
+    except OSError as error:
+        raise UserError(f"mkd/{module}.py cannot be read: {error.strerror}") from error
+    # CPython's parser calls code that nests too deep MemoryError or RecursionError.
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise UserError(
+            f"mkd/{module}.py is not Python: {str(error) or 'it nests too deep'}"
+        ) from error
 
 
 def _literal(value: ast.expr | None) -> Any:
