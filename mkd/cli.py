@@ -4,6 +4,7 @@ import argparse
 import errno
 import io
 import os
+import re
 import shutil
 import signal
 import sys
@@ -69,6 +70,11 @@ def _suite(options: argparse.Namespace) -> "Suite":
     except (ValueError, TypeError) as error:
         raise UserError("MKD_CONFIG, which Snakemake sets, is no JSON object: unset it") from error
     for pair in options.config:
+        if re.search("[\udc80-\udcff]", pair):
+            raise UserError(
+                "--config has letters that this locale cannot read: set PYTHONUTF8=1 or a locale "
+                "of UTF-8"
+            )
         key, equals, value = pair.partition("=")
         if not equals:
             raise UserError(f"--config takes key=value, not '{pair}'")

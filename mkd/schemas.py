@@ -141,10 +141,19 @@ def _pattern(_: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:
         yield jsonschema.ValidationError(f"{value!r} is not {meant}")
 
 
+def _one_of(validator: Any, choices: Any, value: Any, schema: Any) -> Iterator[Any]:
+    for error in jsonschema.Draft202012Validator.VALIDATORS["oneOf"](
+        validator, choices, value, schema
+    ):
+        if "description" in schema:
+            error.message = f"{value!r} is not {schema['description']}"
+        yield error
+
+
 # JSON Schema takes 1.0 for an integer, and Python NaN for a number.
 _Validator: Any = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
-    {"pattern": _pattern},
+    {"pattern": _pattern, "oneOf": _one_of},
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
         {"integer": _integer, "number": _number}
     ),

@@ -160,6 +160,17 @@ def test_files_are_utf_8_whatever_the_locale(
     assert "is not what" not in done.stdout
 
 
+def test_letters_that_the_locale_cannot_read_are_said_to_be_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mkd", "status", "--config", "results=größe".encode()],
+        env={**os.environ, **ASCII, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "--config has letters that this locale cannot read" in done.stderr
+
+
 def test_the_workflow_says_a_mistake_in_one_sentence(tmp_path: Path) -> None:
     for setting, sentence in (
         ("results=a{b", "is not a path without braces"),

@@ -128,6 +128,8 @@ def _runs(counts: str) -> int:
 
     pycocotools writes past its memory, or ends at will, on text that is no RLE.
     """
+    if not counts.isascii():  # half of a UTF-16 pair cannot be encoded at all
+        return -1
     runs: list[int] = []
     value = shift = 0
     for letter in counts.encode():

@@ -55,8 +55,11 @@ def tree(module: str) -> ast.Module:
         return ast.parse(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist: mkd/experiment/methods.py names it") from error
-    except (SyntaxError, ValueError) as error:
-        raise UserError(f"{path} is not Python: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    # CPython's parser calls code that nests too deep MemoryError or RecursionError.
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise UserError(f"{path} is not Python: {str(error) or 'it nests too deep'}") from error
 
 
 def _decides(module: str) -> bool:

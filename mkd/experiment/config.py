@@ -186,7 +186,22 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     if "teacher_epochs" in settings["train"]:
         runs = with_own_teachers(runs)
     suite = Suite(config["scale"], settings, runs, config)
+    low, high = settings["train"]["resize_ratio"] or (1, 1)
+    if low > high:
+        raise UserError(
+            f"{scale_file}: train.resize_ratio: the least ratio {low} is above the largest {high}: "
+            "put the smaller one first"
+        )
     for run in runs.values():
+        train = suite.section("train", run.id)
+        last = max([0, *train["sgd"]["milestones"]]) if "sgd" in train else 0
+        for name, least in (("second_stage_epochs", train["second_stage_epochs"]),
+                            ("sgd.milestones", last)):  # fmt: skip
+            if least > suite.epochs(run.id):
+                raise UserError(
+                    f"{scale_file}: {name}={least} is more than the {suite.epochs(run.id)} epochs "
+                    f"of run '{run.id}': make it smaller"
+                )
         stop, epochs = run.options.get("stop_epoch"), suite.epochs(run.id)
         if stop is not None and stop >= epochs:
             raise UserError(

@@ -4,6 +4,7 @@ A method is a set of loss terms applied at each level of the neck. A new
 method is one file in ``mkd/losses/`` and one entry in :data:`METHODS`.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -151,6 +152,9 @@ BALANCED_ON = "fad"
 CHOICES = {key: get_args(get_type_hints(Plan)[key]) for key in ("layers", "adapter")}
 """Values of the options that have few."""
 
+DETECTORS_OWN = ("loss", "cls", "bbox", "mask")
+"""Names of the total and of the detectors' own losses, which a term would be added to."""
+
 FULL_PX = 640
 """Side of the input in pixels that published weights hold for."""
 
@@ -177,15 +181,17 @@ def plan(
         input_px: Side of the input in pixels, likewise.
 
     Raises:
-        UserError: Unknown method, term or option, or an option's value of the wrong kind. Whether
+        UserError: Unknown method, term or option, an option's value of the wrong kind, or an entry
+            of :data:`METHODS` that names what does not exist. Whether
             a loss takes a value of the right kind is for the loss to say
-            (:mod:`mkd.training.loss_check`).
+            (:mod:`mkd.rehearsal`).
     """
     if method not in METHODS:
         raise UserError(
             f"run '{run}': unknown method '{method}'; the methods are {', '.join(METHODS)}"
         )
     entry = METHODS[method]
+    _check_entry(method, entry)
     for key, value in options.items():
         if value is None:
             raise UserError(f"run '{run}': option '{key}' has no value: give it one or remove it")
@@ -244,6 +250,22 @@ def plan(
     )
 
 
+def _check_entry(method: str, entry: Method) -> None:
+    for key in ("features", "layers"):
+        value, choices = getattr(entry, key), get_args(get_type_hints(Method)[key])
+        if value not in choices:
+            raise UserError(
+                f"mkd/methods.py: {key} of method '{method}' is {value!r} and not one of "
+                f"{', '.join(choices)}"
+            )
+    for name in entry.terms:
+        if not re.fullmatch("[a-z][a-z0-9]*", name) or name in DETECTORS_OWN:
+            raise UserError(
+                f"mkd/methods.py: a term of method '{method}' is called '{name}': take small "
+                f"letters and digits, and none of {', '.join(DETECTORS_OWN)}, which are logged"
+            )
+
+
 def _terms(run: str, method: str, names: Any, two_stage: bool) -> dict[str, dict[str, Any]]:
     """The losses that are on, with what their authors set for such detectors."""
     entry = METHODS[method]
@@ -270,5 +292,10 @@ def _sized(term: Term, given: dict[str, Any], width: float, input_px: int) -> di
         factor = float(width**-channels * (FULL_PX / input_px) ** (2 * positions))
         if factor != 1:
             known = {**(loss_arguments.defaults(term.module, term.type) or {}), **given}
+            if not loss_arguments.is_number(known.get(argument)):
+                raise UserError(
+                    f"mkd/methods.py: growth names '{argument}', for which {term.type} has no "
+                    "default that is a plain number: give it one in its __init__"
+                )
             weights[argument] = factor * known[argument]
     return weights

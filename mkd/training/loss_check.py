@@ -32,8 +32,8 @@ def rehearse(suite: Suite, run: str) -> None:
     For a run without a teacher, as the first to be trained always are, those of the whole table.
 
     Raises:
-        UserError: A loss cannot be made with its options, refuses the run's maps, or gives the
-            student no finite gradient.
+        UserError: A loss cannot be made with its options, refuses the run's maps, writes over
+            them, or gives the student no finite gradient.
     """
     done = set()
     for name in [run] if suite.run(run).teacher else suite.runs:
@@ -66,10 +66,10 @@ def check(run: str, plan: Plan, student: list[int], teacher: list[int]) -> None:
     for name, module in plan.modules.items():
         try:
             import_module(f"mkd.losses.{module}")
-        except Exception as error:  # whatever a file of a user's own raises
+        except (Exception, SystemExit) as error:  # whatever a file of a user's own raises
             raise UserError(
                 f"mkd/losses/{module}.py, which run '{run}' needs, cannot be imported: "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {_line(error)}"
             ) from error
         if MODELS.get(f"mmrazor.{plan.losses[name]['type']}") is None:
             raise UserError(
@@ -90,10 +90,15 @@ def check(run: str, plan: Plan, student: list[int], teacher: list[int]) -> None:
         done.append((config, own, above))
         try:
             _try(config, own if plan.features == "raw" else above, above)
-        except Exception as error:  # whatever a loss of a user's own raises
+        except (Exception, SystemExit) as error:  # whatever a loss of a user's own raises
             raise UserError(
-                f"run '{run}': the options of term '{name}' do not fit: {error}"
+                f"run '{run}': the options of term '{name}' do not fit: "
+                f"{_line(error) or type(error).__name__}"
             ) from error
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
 
 
 def _try(config: dict[str, Any], own: int, above: int) -> None:
@@ -102,7 +107,12 @@ def _try(config: dict[str, Any], own: int, above: int) -> None:
     more = {}
     if "boxes" in signature(loss.forward).parameters:
         more["boxes"] = torch.tensor([[0, 0.2, 0.2, 0.6, 0.7], [1, 0.1, 0.5, 0.9, 0.8]])
-    value = loss(preds_S=student, preds_T=torch.randn(2, above, SIDE, SIDE), **more)
+    teacher = torch.randn(2, above, SIDE, SIDE)
+    given = {"student": (student, student.detach().clone()), "teacher": (teacher, teacher.clone())}
+    value = loss(preds_S=student, preds_T=teacher, **more)
+    for whose, (now, before) in given.items():
+        if not torch.equal(now, before):
+            raise ValueError(f"the loss writes over the {whose}'s map, which other terms read too")
     if not isinstance(value, Tensor) or value.dim() or not value.isfinite():
         raise ValueError(f"the loss is no finite scalar but {value}")
     if value.requires_grad:

@@ -512,3 +512,9 @@ def test_a_broken_image_is_named_with_its_whole_path(tmp_path: Path) -> None:
     sentence = "/a folder/of mine/1 2.jpg of the"
     with pytest.raises(UserError, match=sentence), jobs._readable_images(tmp_path):
         raise AssertionError("failed to load image: /a folder/of mine/1 2.jpg")
+
+
+@pytest.mark.parametrize("counts", ["\ud800", "é", ""])
+def test_an_rle_of_other_letters_is_no_mask(counts: str) -> None:
+    item = {"segmentation": {"size": [48, 64], "counts": counts}}
+    assert coco_annotations.encode(item, {"height": 48, "width": 64}) is None

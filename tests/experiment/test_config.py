@@ -168,6 +168,11 @@ def test_a_table_of_runs_of_another_editor_is_read(folder: Path) -> None:
         ({"seeds": [1.0]}, "1.0 is not of type 'integer'"),
         ({"seeds": ["²"]}, "is not of type 'integer'"),
         ({"seeds": []}, "should be non-empty"),
+        (
+            {"seeds": "all"},
+            r"seeds: 'all' is not a list of whole numbers such as \[0, 1\], or null",
+        ),
+        ({"seeds": -1}, "seeds: -1 is not a list of whole numbers"),
         ({"seeds": list(range(2000))}, "is too long"),
         ({"results": "a{b"}, "results: 'a{b' is not a path without braces"),
         ({"results": ""}, "results: '' is not a path"),
@@ -247,6 +252,33 @@ def test_a_setting_that_is_no_sound_number_is_one_sentence(
     assert count
     path.write_text(text)
     with pytest.raises(UserError, match=rf"smoke\.yaml: .*{key}"):
+        load(folder, scale="smoke")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("width", "'0/1'", "width: '0/1' is not a fraction such as 1/3"),
+        ("width", "null", "width: None is not a number, or a fraction"),
+        ("seeds", "-1", "seeds: -1 is not a list of whole numbers"),
+        ("data", "{kind: other}", "data.kind: 'other' is not one of"),
+        ("data", "{kind: badges, train_images: 8}", "'val_images' is a required property"),
+        ("data", "{kind: coco, val_images: 8}", "'val_images' was unexpected"),
+        ("flat_epochs", "1.0", "flat_epochs: 1.0 is greater than or equal"),
+        ("resize_ratio", "[2, 0.5]", "the least ratio 2 is above the largest 0.5"),
+        ("second_stage_epochs", "3", "second_stage_epochs=3 is more than the 2 epochs of run"),
+        ("max_per_image", "true", "True is not a whole number of detections"),
+    ],
+)
+def test_a_setting_that_fits_no_training_is_one_sentence(
+    folder: Path, key: str, value: str, sentence: str
+) -> None:
+    path = folder / "scales/smoke.yaml"
+    end = "}" if key == "max_per_image" else ""
+    text, count = re.subn(rf"\b{key}: .*", f"{key}: {value}{end}", path.read_text())
+    assert count == 1
+    path.write_text(text)
+    with pytest.raises(UserError, match=sentence):
         load(folder, scale="smoke")
 
 

@@ -123,6 +123,7 @@ def test_a_loss_of_ones_own_works(
         (None, {}, r"mkd/losses/new\.py does not exist"),
         ("class New(", {}, r"mkd/losses/new\.py is not Python"),
         ("\0", {}, r"mkd/losses/new\.py is not Python"),
+        ("x = " + "-" * 100_000 + "1", {}, r"mkd/losses/new\.py is not Python: \S"),
         (PLAIN.replace("New", "Other"), {}, r"new\.py defines no class 'New'"),
         (PLAIN, {"new.strength": 1}, "no argument of New, which has none"),
         (PLAIN, {"alpha": 2}, "alpha is for losses with a loss_weight, which New has not"),
@@ -140,6 +141,36 @@ def test_a_loss_that_cannot_be_used_is_one_sentence_when_the_table_is_read(
         methods.plan("mine", "new", options)
 
 
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"features": "rawish"}, "features of method 'new' is 'rawish' and not one of normalized"),
+        ({"layers": "nek"}, "layers of method 'new' is 'nek' and not one of neck"),
+        *(({"terms": {name: methods.Term("New", "new")}}, f"is called '{name}': take small")
+          for name in ("", "a.b", "a_b", "cls", "loss")),
+        *(({"terms": {"new": methods.Term("New", "new", growth={name: (1, 0)})}},
+           f"growth names '{name}', for which New has no default that is a plain number")
+          for name in ("missing", "strength", "weight")),
+    ],
+)  # fmt: skip
+def test_an_entry_that_names_what_does_not_exist_is_one_sentence(
+    new_loss: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, entry: Any, sentence: str
+) -> None:
+    new_loss(made("self, strength, weight=None"))
+    terms = {"terms": {"new": methods.Term("New", "new")}}
+    monkeypatch.setitem(methods.METHODS, "new", methods.Method(**(terms | entry)))
+    with pytest.raises(UserError, match=sentence):
+        methods.plan("mine", "new", {}, width=0.5)
+
+
+def test_a_folder_in_the_place_of_a_loss_is_one_sentence(
+    new_loss: Callable[[str], None], tmp_path: Path
+) -> None:
+    (tmp_path / "mkd/losses/new.py").mkdir()
+    with pytest.raises(UserError, match="new.py cannot be read: Is a directory"):
+        methods.plan("mine", "new", {})
+
+
 def test_the_snakefile_says_so(new_loss: Callable[[str], None], tmp_path: Path) -> None:
     """It reads the table by :func:`mkd.experiment.config.load` and prints a UserError alone."""
     rows = ["run\tarch\tteacher\tmethod\toptions\ttables", "b\trtmdet-s\t-\tbaseline\t-\t1"]
@@ -154,6 +185,10 @@ def test_the_snakefile_says_so(new_loss: Callable[[str], None], tmp_path: Path) 
     ("text", "sentence"),
     [
         ("raise RuntimeError('no')\n" + PLAIN, "new.py, which run 'mine' needs, cannot be import"),
+        ("exit()\n" + PLAIN, "new.py, which run 'mine' needs, cannot be imported: SystemExit"),
+        (PLAIN.replace("return", "preds_T.mul_(0)\n        return"), "over the teacher's map"),
+        (PLAIN.replace("return", "preds_S.data.mul_(0)\n        return"), "over the student's map"),
+        (PLAIN.replace("return", "assert False\n        return"), "do not fit: AssertionError"),
         (PLAIN.replace("@MODELS.register_module()", ""), "does not register 'New'.*decorate"),
         (made("self, strength"), "term 'new' do not fit: .*strength"),
         (PLAIN.replace("F.mse_loss(preds_S, preds_T)", "(preds_S - preds_T)"), "no finite scalar"),
