@@ -261,8 +261,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
 
 def table(suite: Suite, number: int) -> None:
     """Write one of the paper's tables, paper against measured, as CSV, Markdown and LaTeX."""
-    from mkd.report import formats
-    from mkd.results import tables
+    from mkd.results import formats, tables
     from mkd.results.records import load_records
 
     records = load_records(suite.results.parent, suite.scale)

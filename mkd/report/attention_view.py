@@ -5,9 +5,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from mkd.report.formats import half, number
 from mkd.report.markup import tag
 from mkd.report.pictures import grid, outline, photographs
+from mkd.results.formats import half, number
 from mkd.results.statistics import interval
 
 

@@ -10,8 +10,8 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from mkd.experiment.labels import arch_name
 from mkd.report import style
-from mkd.report.formats import bounds, number, signed
 from mkd.report.frames import SIZES
+from mkd.results.formats import bounds, number, signed
 from mkd.results.statistics import Interval, interval
 
 ROW = 0.33

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mkd.report import style
-from mkd.report.formats import number
+from mkd.results.formats import number
 
 PRECISION_NAMES = {
     "fp32": "FP32",

@@ -9,8 +9,8 @@ from scipy.stats import spearmanr
 
 from mkd.edge.records import EdgeRecords
 from mkd.experiment.labels import arch_name
-from mkd.report.formats import NOT_RUN, UNSTEADY, number
 from mkd.report.latency_figure import PRECISION_NAMES
+from mkd.results.formats import NOT_RUN, UNSTEADY, number
 from mkd.results.records import Records
 from mkd.results.tables import Row, Table
 

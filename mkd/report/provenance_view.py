@@ -5,8 +5,8 @@ from typing import Any
 
 from mkd.experiment import labels
 from mkd.experiment.config import Suite
-from mkd.report.formats import measured, number
 from mkd.results import tables
+from mkd.results.formats import measured, number
 from mkd.results.records import Records
 
 

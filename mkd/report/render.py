@@ -15,10 +15,10 @@ from mkd.experiment.config import Suite
 from mkd.experiment.labels import slug
 from mkd.files import write_atomic, write_json
 from mkd.paper import audit, claims, deviations, facts
-from mkd.report import audit_view, formats, latency_figure, latency_view, verdict_view
+from mkd.report import audit_view, latency_figure, latency_view, verdict_view
 from mkd.report.gallery import caption, gallery, plotted
 from mkd.report.provenance_view import coverage, entries
-from mkd.results import tables, verdicts
+from mkd.results import formats, tables, verdicts
 from mkd.results.check import comparable
 from mkd.results.records import Problem, Records, load_records, without_curve
 from mkd.results.tables import Table

@@ -10,9 +10,9 @@ from typing import Any
 from mkd.detectors.architectures import has_masks
 from mkd.experiment.labels import arch_name
 from mkd.experiment.runs import Run
-from mkd.report.formats import half, number, signed
 from mkd.report.frames import plain
 from mkd.results import statistics, verdicts
+from mkd.results.formats import half, number, signed
 from mkd.results.records import Records
 from mkd.results.verdicts import Verdict
 

@@ -11,8 +11,7 @@ from mkd.errors import UserError
 from mkd.experiment import run_digests
 from mkd.experiment.config import Suite
 from mkd.files import read_json, sha256_file
-from mkd.report import formats
-from mkd.results import tables
+from mkd.results import formats, tables
 from mkd.results.records import Problem, Records, load_folder, without_curve
 from mkd.schemas import validate
 

@@ -8,8 +8,8 @@ from typing import Any
 from mkd.edge import compare as edge_compare
 from mkd.errors import UserError
 from mkd.paper import claims
-from mkd.report.formats import half, number, signed
 from mkd.results import statistics, verdicts
+from mkd.results.formats import half, number, signed
 from mkd.results.records import Records, load_folder
 from mkd.schemas import read_record
 

@@ -13,8 +13,7 @@ from mkd.errors import UserError
 from mkd.experiment.config import Suite
 from mkd.files import read_json, write_atomic
 from mkd.provenance import seal
-from mkd.report import formats
-from mkd.results import tables
+from mkd.results import formats, tables
 from mkd.results.records import Records, load_folder
 from mkd.results.tables import Row, Table
 

@@ -110,7 +110,7 @@ def table_code() -> str:
     """Digest of all that decides what a table says of given records."""
     return digest(
         [
-            code_digest("mkd.results.tables", "mkd.report.formats", whole=True),
+            code_digest("mkd.results.tables", "mkd.results.formats", whole=True),
             _files("config/paper"),
         ]
     )

@@ -17,8 +17,7 @@ from mkd.edge import suite as edge
 from mkd.experiment import config
 from mkd.experiment.config import Suite
 from mkd.files import sha256_file
-from mkd.report import formats
-from mkd.results import tables
+from mkd.results import formats, tables
 from mkd.results.records import load_folder
 from mkd.schemas import validate
 

@@ -17,8 +17,8 @@ from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.experiment.config import Suite
 from mkd.provenance import seal
-from mkd.report import formats, latency_figure, latency_view, style
-from mkd.results import reference, tables
+from mkd.report import latency_figure, latency_view, style
+from mkd.results import formats, reference, tables
 from mkd.results.check import check
 from mkd.results.compare import compare
 from mkd.results.records import load_folder

@@ -14,9 +14,8 @@ import pytest
 from mkd.experiment.config import Suite
 from mkd.experiment.runs import Run
 from mkd.provenance import seal
-from mkd.report import formats
 from mkd.report.render import render, typeset
-from mkd.results import statistics
+from mkd.results import formats, statistics
 from mkd.results.records import load_records
 
 

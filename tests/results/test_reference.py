@@ -10,8 +10,7 @@ from mkd import ROOT
 from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.experiment.config import Suite
-from mkd.report import formats
-from mkd.results import reference, tables
+from mkd.results import formats, reference, tables
 from mkd.results.compare import compare
 from mkd.results.records import load_folder
 

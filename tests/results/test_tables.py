@@ -11,8 +11,7 @@ from mkd.experiment import config, paths
 from mkd.experiment.labels import arch_name
 from mkd.experiment.runs import Run, baseline_of
 from mkd.paper import facts
-from mkd.report import formats
-from mkd.results import statistics, tables
+from mkd.results import formats, statistics, tables
 from mkd.results.records import Records, load_records
 from mkd.workflow import pipeline
 

@@ -9,8 +9,7 @@ import pytest
 
 from mkd.experiment.config import Suite
 from mkd.experiment.runs import Run
-from mkd.report import formats
-from mkd.results import tables
+from mkd.results import formats, tables
 from mkd.results.records import load_records
 from mkd.results.statistics import interval
 

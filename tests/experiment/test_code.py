@@ -1,0 +1,60 @@
+"""What a stage's code digest covers."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mkd import ROOT
+from mkd.experiment import code
+
+STAGES = (
+    "mkd.training.trainer",
+    "mkd.training.pretraining",
+    "mkd.evaluation.detection",
+    "mkd.evaluation.scoring",
+    "mkd.edge.measure",
+    "mkd.results.tables",
+)
+
+
+def loaded_by(module: str) -> set[str]:
+    """Modules of the package that Python has loaded once it has imported one."""
+    text = f"import sys, {module}; print(*(m for m in sys.modules if m.startswith('mkd.')))"
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    # A package's own module is its __init__, which holds names and no code.
+    return {
+        m for m in done.stdout.split() if ROOT.joinpath(*m.split(".")).with_suffix(".py").is_file()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_all_that_a_stage_loads_is_in_its_closure(stage: str) -> None:
+    missing = loaded_by(stage) - code.closure(stage)
+    # The losses of other methods are registered beside a run's own, and not used.
+    assert {m for m in missing if not m.startswith("mkd.losses.")} == set()
+
+
+def test_a_training_needs_no_registry_of_methods() -> None:
+    """So that an entry more reruns nothing."""
+    found = code.closure("mkd.training.trainer")
+    assert "mkd.distillation.balance" in found
+    assert (
+        not {
+            "mkd.experiment.methods",
+            "mkd.experiment.config",
+            "mkd.losses.__init__",
+            "mkd.results.records",
+        }
+        & found
+    )
+
+
+def test_settings_and_files_are_no_part_of_what_is_run() -> None:
+    parts = {module.split(".")[1] for module in code.closure("mkd.training.trainer")}
+    assert {"experiment", "errors", "files"} <= parts
+    whole = code.code_digest("mkd.training.trainer", whole=True)
+    assert code.code_digest("mkd.training.trainer") != whole
