@@ -146,7 +146,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
     # Beyond float32; no row of a table may say so.
     resolved["distillation"]["losses"]["fdmd"]["loss_weight"] = 1e39
     with pytest.raises(UserError, match=r"loss_fdmd_\d became inf at iteration 1: lower"):
-        training.train(resolved, smoke_data, tmp_path, None, teacher)
+        trainer.train(resolved, smoke_data, tmp_path, None, teacher)
 
 
 @pytest.mark.slow
