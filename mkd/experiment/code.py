@@ -54,7 +54,9 @@ def tree(module: str) -> ast.Module:
     try:
         return ast.parse(path.read_bytes())
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: mkd/experiment/methods.py names it") from error
+        raise UserError(
+            f"{path} does not exist: mkd/experiment/methods.py or another module names it"
+        ) from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     # CPython's parser calls code that nests too deep MemoryError or RecursionError.

@@ -96,7 +96,7 @@ def test_the_record_keeps_every_sample_of_every_process(exported: Any) -> None:
 def test_timing_imports_neither_torch_nor_anything_else_a_device_has_not(exported: Any) -> None:
     code = (
         "import sys; from pathlib import Path;"
-        "from mkd import cli; from mkd.edge import run, timing;"
+        "from mkd import cli; from mkd.edge import measure, timing;"
         f"timing.run(Path({str(exported.path)!r}),"
         "timing.Settings(min_samples=1, min_seconds=0, gate=10));"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"

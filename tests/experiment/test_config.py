@@ -11,10 +11,10 @@ import yaml
 
 from mkd import ROOT
 from mkd.errors import UserError
-from mkd.experiment import config, methods
+from mkd.experiment import code, config, methods
+from mkd.experiment.run_digests import config_digest, pretraining
 from mkd.experiment.runs import read_runs
 from mkd.paper import claims
-from mkd.workflow.pipeline import config_digest, pretraining
 
 HEAD = "run\tarch\tteacher\tmethod\toptions\ttables\n"
 BASE = "a\trtmdet-tiny\t-\tbaseline\t-\t1\nb\trtmdet-s\t-\tbaseline\t-\t1\n"
@@ -333,7 +333,9 @@ def test_another_table_is_another_table_also_where_the_file_names_it(folder: Pat
 
 def test_a_loss_within_a_loss_counts_as_code() -> None:
     plan = methods.plan("c", "mkd", {"terms": "fea", "fea.kind": "pkd"})
-    assert set(methods.loss_modules(plan)) == {"losses/feature", "losses/pkd", "losses/common"}
+    assert plan.modules == {"fea": "feature"}
+    files = {f"mkd.losses.{name}" for name in ("feature", "pkd", "common")}
+    assert code.closure("mkd.losses.feature") == files
 
 
 def test_scoring_and_checkpoints_retrain_nothing(folder: Path) -> None:

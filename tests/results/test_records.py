@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mkd import ROOT, jobs
+from mkd import ROOT
 from mkd.data import fingerprint
 from mkd.data.splits import SPLITS
 from mkd.errors import UserError
@@ -26,6 +26,7 @@ from mkd.results.compare import compare
 from mkd.results.records import load_folder
 from mkd.results.reference import keep
 from mkd.results.rescore import rescored
+from mkd.training import outputs
 
 KINDS = {
     "runs": "runs/tiny-cwd/seed0/record.json",
@@ -288,7 +289,7 @@ def test_a_broken_training_file_is_one_sentence(full: Suite, content: str) -> No
     path = full.results / "runs/tiny-cwd/seed0/train.json"
     path.write_text(content)
     with pytest.raises(UserError, match=r"train\.json"):
-        jobs.read_trained(full, "tiny-cwd", 0)
+        outputs.read_trained(full, "tiny-cwd", 0)
 
 
 def test_data_of_figures_that_are_none_leave_the_page(full: Suite) -> None:

@@ -40,7 +40,7 @@ def test_only_one_module_reads_torchs_files() -> None:
         for path in (ROOT / folder).rglob("*.py")
         if readers.search(path.read_text())
     }
-    assert found == {"mkd/checkpoints.py"}
+    assert found == {"mkd/training/checkpoints.py"}
 
 
 def files(folder: Path) -> dict[str, Path]:

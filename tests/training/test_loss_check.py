@@ -72,6 +72,7 @@ def new_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     of, with an entry that names it."""
     folder = tmp_path / "mkd" / "losses"
     shutil.copytree(ROOT / "mkd" / "losses", folder)
+    shutil.copytree(ROOT / "mkd" / "compat", tmp_path / "mkd" / "compat")
     monkeypatch.setattr(code, "ROOT", tmp_path)
     monkeypatch.setattr(mkd.losses, "__path__", [*mkd.losses.__path__, str(folder)])
     monkeypatch.setitem(methods.METHODS, "new", methods.Method({"new": methods.Term("New", "new")}))

@@ -29,7 +29,9 @@ def test_jobs_get_devices_of_their_own() -> None:
 
 
 def test_a_device_held_by_a_process_that_was_killed_is_free() -> None:
-    code = "from mkd import devices\nwith devices.take(3) as gpus: print(gpus, flush=True); input()"
+    code = (
+        "from mkd.workflow.gpus import take\nwith take(3) as held: print(held, flush=True); input()"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

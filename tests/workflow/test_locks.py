@@ -16,8 +16,8 @@ HOLD = """
 import sys
 from pathlib import Path
 
-from mkd import alone
-print(alone.clear_stale_locks(Path(sys.argv[1])), flush=True)
+from mkd.workflow import locks
+print(locks.clear_stale_locks(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """
 
@@ -74,8 +74,8 @@ def test_what_another_host_locked_stays_locked(tmp_path: Path) -> None:
 
 
 def test_a_training_that_outlived_its_snakemake_keeps_its_work_folder(tmp_path: Path) -> None:
-    hold = "import sys\nfrom pathlib import Path\nfrom mkd import alone\n"
-    hold += "with alone.hold(Path(sys.argv[1])):\n    print('held', flush=True)\n"
+    hold = "import sys\nfrom pathlib import Path\nfrom mkd.workflow import locks\n"
+    hold += "with locks.hold(Path(sys.argv[1])):\n    print('held', flush=True)\n"
     hold += "    sys.stdin.read()\n"
     work = tmp_path / "work" / "tiny-seed0-0123456789ab"
     orphan = subprocess.Popen(

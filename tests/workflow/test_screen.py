@@ -53,12 +53,12 @@ def test_it_speaks_when_something_has_changed(
     logger, keep = logging.Logger("snakemake", logging.INFO), Keep()
     logger.addHandler(keep)
     live = screen.Watch(suite)
-    screen.start(logger)
+    live.start(logger)
     assert keep.heard.wait(30)
     keep.heard.clear()
     live.note(record(LogEvent.PROGRESS, done=1, total=3))
     assert keep.heard.wait(30)
-    screen.stop()
+    live.stop()
     first, second = keep.said
     assert second == f"1 of 3 jobs done; {first}"
 
