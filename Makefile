@@ -21,7 +21,7 @@ reproduce: $(VENV)/.installed ## run everything of a scale and render its report
 	@$(BIN)/snakemake reproduce --quiet all --report $(WORKFLOW_REPORT) $(CONFIG)
 
 test: $(VENV)/.installed-dev ## run all tests, the slow ones too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 test-quick: $(VENV)/.installed-dev ## run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -46,6 +47,12 @@ TERMS = {
     "mkd-balanced": ["multiscale", "fdmd", "fad"],
     "baseline": [],
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that parallel workers end together."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 def made_up(run: Run, seed: int, scale: str = "desk") -> dict[str, Any]:
