@@ -29,9 +29,7 @@ rule export_student:
     input:
         rules.data.output,
         lambda wildcards: [
-            paths.run_path(
-                suite, wildcards.run, suite.seeds(wildcards.run)[0], name
-            )
+            paths.run_path(suite, wildcards.run, suite.seeds(wildcards.run)[0], name)
             for name in ("weights.pth", "train.json", "record.json")
         ],
     output:
