@@ -218,6 +218,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     )
     model = models.build(config)
     outputs.load(model, folder, said)
+    _check_fits(suite, run, seed, said, data_digest)
     complexity = models.complexity(model, resolved["input_px"])
     with _readable_images(suite.data_root):
         found = detection.detect(model.eval(), resolved, suite.data_root)
@@ -257,6 +258,17 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     validate(record, "record", what)
     write_atomic(folder / "detections.json", detections)
     write_record(folder / "record.json", record, "record", what)
+
+
+def _check_fits(suite: Suite, run: str, seed: int, said: dict[str, Any], data_digest: str) -> None:
+    """Refuse weights that today's row, scale or data would not make: their record names those."""
+    other = []
+    if said["digests"]["config"] != run_digests.config_digest(suite, run, seed):
+        other.append("with another configuration than config/ has now")
+    if said["inputs"]["data"] != data_digest:
+        other.append(f"on other data than {suite.data_root} holds now")
+    if other:
+        raise UserError(f"{run}, seed {seed}, was trained {' and '.join(other)}: train it again")
 
 
 def table(suite: Suite, number: int) -> None:

@@ -206,7 +206,9 @@ def read_record(path: Path, schema: str) -> dict[str, Any]:
     """
     record: dict[str, Any] = read_json(path)
     validate(record, schema, str(path))
-    if "sha256" in record and record["sha256"] != seal(record):
+    # Older versions of the suite wrote neither digest.
+    sealed = "sha256" in record or "detections" in (record.get("digests") or {})
+    if sealed and record.get("sha256") != seal(record):
         raise UserError(
             f"{path}: does not have the content it was written with: it was edited or damaged, "
             "make it again"

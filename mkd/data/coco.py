@@ -301,6 +301,8 @@ def _size(file: Path, decode: bool) -> tuple[int, int]:
     Raises:
         OSError, SyntaxError, ValueError: It is no image, is cut off, or cannot be decoded.
     """
+    if not cv2.haveImageReader(str(file)):
+        raise ValueError("OpenCV reads no images of this format")
     with Image.open(file) as image:
         size = image.size
         turned = image.getexif().get(0x112, 1) != 1

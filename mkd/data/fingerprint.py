@@ -17,7 +17,7 @@ def verify_data(suite: Suite, data: Path | None = None) -> str:
 
     Args:
         suite: The scale.
-        data: What :func:`prepare_data` wrote; None for the scale's own.
+        data: What ``mkd data`` wrote; None for the scale's own.
 
     Raises:
         UserError: The data have changed since, or were never checked.

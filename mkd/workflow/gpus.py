@@ -60,8 +60,10 @@ def run(count: int, command: list[str]) -> NoReturn:
     locks, which a process it forks keeps as well.
 
     Raises:
-        UserError: There are too few GPUs, or there is no command.
+        UserError: There are too few GPUs, there is no command, or no GPU is asked for.
     """
+    if count < 1:
+        raise UserError(f"on-gpus takes a number of GPUs of at least 1, not {count}")
     if not command:
         raise UserError("on-gpus takes a command behind the number of GPUs")
     with take(count) as gpus:

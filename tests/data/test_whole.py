@@ -28,7 +28,7 @@ from pycocotools import mask as rle
 
 from mkd import jobs
 from mkd.data import annotations as coco_annotations
-from mkd.data import fingerprint, splits
+from mkd.data import coco, fingerprint, splits
 from mkd.errors import UserError
 from mkd.evaluation import scoring
 from mkd.experiment import config
@@ -506,6 +506,16 @@ def test_nothing_found_has_no_figure_for_sizes_that_are_not_there(
     suite, _ = sound
     metrics = scoring.score(suite.data_root / FILES["val"], {"bbox": []})["metrics"]["box"]
     assert (metrics["AP"], metrics["AP_S"], metrics["AP_L"]) == (0, 0, None)
+
+
+def test_an_image_that_opencv_cannot_read_is_found_without_decoding_it(
+    sound: tuple[Suite, dict[str, Any]],
+) -> None:
+    suite, _ = sound
+    name = suite.data_root / FOLDERS["train"] / "0.png"
+    Image.new("RGB", (64, 48)).save(name, "ICO", sizes=[(64, 48)])
+    with pytest.raises(UserError, match=r"0\.png is damaged \(OpenCV reads no images of this"):
+        coco.check(suite.data_root, FILES["train"], FOLDERS["train"], decode=0)
 
 
 def test_a_broken_image_is_named_with_its_whole_path(tmp_path: Path) -> None:

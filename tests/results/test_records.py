@@ -164,6 +164,20 @@ def test_no_record_however_changed_stops_the_rest_or_passes_in_silence(full: Sui
     assert [changed for changed in silent if "sha256" in changed] == []
 
 
+def test_a_digest_that_was_taken_away_is_missed(full: Suite) -> None:
+    path = full.results / KINDS["runs"]
+    record = json.loads(path.read_text())
+    record["digests"]["detections"] = "1" * 64
+    path.write_text(json.dumps({**record, "sha256": seal(record)}))
+    assert KINDS["runs"] not in {where for where, _ in show(full)}
+    record["metrics"]["box"]["AP"] += 0.1
+    record.pop("sha256", None)
+    path.write_text(json.dumps(record))
+    assert (KINDS["runs"], "does not have the content it was written with") in {
+        (where, what.partition(":")[0]) for where, what in show(full)
+    }
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("content", "words"),

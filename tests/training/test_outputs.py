@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mkd.detectors import models  # before mmdet
@@ -66,6 +67,18 @@ def test_weights_of_another_run_or_seed_are_not_scored(
         shutil.copy(foreign.with_name("train.json"), own.with_name("train.json"))
         refused(suite, f"train.json is of {name}.* does not belong in this folder")
         lay(RUN, 0)
+
+
+def test_weights_of_another_row_or_of_other_data_are_not_scored(
+    suite: Suite, lay: Callable[..., Path]
+) -> None:
+    """The record would name today's row and data."""
+    lay(RUN, 0)
+    row = replace(suite.runs[RUN], arch="rtmdet-s")
+    refused(
+        replace(suite, runs={**suite.runs, RUN: row}), "with another configuration than config/"
+    )
+    refused(suite, "was trained on other data than .* holds now: train it again")
 
 
 def test_weights_of_an_earlier_training_of_the_same_run_are_not_scored(

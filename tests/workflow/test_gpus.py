@@ -62,6 +62,11 @@ def test_too_few() -> None:
         pass
 
 
+def test_a_job_without_gpus_has_no_use_for_it() -> None:
+    with pytest.raises(UserError, match="at least 1, not -1"):
+        gpus.run(-1, ["true"])
+
+
 def test_the_command_sees_its_devices_and_its_exit_code_comes_back() -> None:
     code = "import os, sys; sys.exit(os.environ['CUDA_VISIBLE_DEVICES'] == '3,5')"
     assert subprocess.run([*ON_GPUS, "2", sys.executable, "-c", code]).returncode == 1
