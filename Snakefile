@@ -43,7 +43,7 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
     locks.clear_stale_locks(Path(".snakemake"))
 
 live = screen.Watch(suite)
-if workflow.output_settings.dryrun and "estimate" in suite.settings:
+if workflow.output_settings.dryrun and suite.settings.estimate is not None:
     # Behind the list of jobs, where it is seen.
     atexit.register(print, estimate.text(suite), file=sys.stderr)
 
@@ -73,7 +73,7 @@ rule reproduce:
 
 
 onstart:
-    print(f"scale {suite.scale}: {suite.settings['summary']}", file=sys.stderr)
+    print(f"scale {suite.scale}: {suite.settings.summary}", file=sys.stderr)
     try:
         pipeline.restore_data(suite, workflow.dag.needrun_jobs())
     except UserError as error:

@@ -33,6 +33,7 @@ import mkd.data.dataset  # noqa: F401  (registers)
 from mkd import provenance
 from mkd.data import badges, splits
 from mkd.experiment import methods
+from mkd.experiment.architectures import ARCHITECTURES
 from mkd.files import write_json
 from mkd.host import describe
 
@@ -119,7 +120,7 @@ def make_step(
     variant: str, pair: tuple[str, str], width: float, layout: str, batch: dict[str, Any]
 ) -> Callable[[], None]:
     """One training step of a variant on a fixed batch: forward, backward, AdamW."""
-    configs = [models.model_config(f"rtmdet-{size}", 6, width) for size in pair]
+    configs = [models.model_config(ARCHITECTURES[f"rtmdet-{size}"], 6, width) for size in pair]
     torch.manual_seed(0)
     student, teacher = (models.build(config) for config in configs)
     for model in (student, teacher):
@@ -194,7 +195,9 @@ def peak_memory(
 
 def load_batch(root: Path, input_px: int) -> dict[str, Any]:
     """The first batch of the embedded data set at an input size."""
-    pipeline, _ = models.train_pipelines("rtmdet-tiny", input_px, False, (0.9, 1.1), False)
+    pipeline, _ = models.train_pipelines(
+        ARCHITECTURES["rtmdet-tiny"], input_px, False, (0.9, 1.1), False
+    )
     loader = Runner.build_dataloader(
         {
             "batch_size": BATCH,

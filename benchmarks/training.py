@@ -38,7 +38,7 @@ from mkd.workflow import environment
 def detector(resolved: dict[str, Any]) -> BaseModel:
     """The narrow detector, from one seed."""
     torch.manual_seed(0)
-    model = models.build(models.model_config(resolved["arch"], 6, resolved["width"]))
+    model = models.build(models.model_config(resolved.architecture, 6, resolved.width))
     models.init_weights(model)
     return model
 
@@ -54,10 +54,10 @@ def ours(resolved: dict[str, Any], root: Path, work_dir: Path) -> Runner:
 def stock(resolved: dict[str, Any], root: Path, work_dir: Path) -> Runner:
     """mmdet's configuration of the same architecture, with the scale's values."""
     settings = trainer.runner_config(resolved, root, work_dir, splits.classes(root, "badges"))
-    official = models.official_config(resolved["arch"])
+    official = models.official_config(resolved.architecture)
     stock = deepcopy(settings)
     stock.optim_wrapper = official.optim_wrapper
-    stock.optim_wrapper.optimizer.lr = resolved["train"]["lr"]
+    stock.optim_wrapper.optimizer.lr = resolved.train.lr
     stock.custom_hooks = [hook for hook in official.custom_hooks if hook.type == "EMAHook"]
     stock.default_hooks = official.default_hooks
     stock.default_hooks.pop("visualization")
@@ -97,8 +97,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/bench/training.json"))
     options = parser.parse_args()
     resolved = config.load({"scale": "desk"}).resolve("tiny-baseline", 0)
-    resolved["train"]["epochs"] = 1
-    batch = resolved["train"]["batch_size"]
+    resolved.train.epochs = 1
+    batch = resolved.train.batch_size
     seconds: dict[str, list[float]] = {"ours": [], "mmdet": []}
     with TemporaryDirectory() as folder:
         root = Path(folder, "badges")
@@ -116,9 +116,9 @@ def main() -> None:
             "ours_img_per_s": round(rate["ours"], 2),
             "mmdet_img_per_s": round(rate["mmdet"], 2),
             "ratio": round(ratio, 3),
-            "arch": resolved["arch"],
-            "width": resolved["width"],
-            "input_px": resolved["input_px"],
+            "arch": resolved.arch,
+            "width": resolved.width,
+            "input_px": resolved.input_px,
             "batch": batch,
             "iterations": options.iterations * options.turns,
             "samples_s": {name: np.round(values, 5).tolist() for name, values in seconds.items()},

@@ -17,12 +17,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mkd import host, provenance
-from mkd.data import badges, coco, fingerprint
-from mkd.data.splits import SPLITS, classes
-from mkd.detectors.architectures import has_masks
+from mkd.data import coco, fingerprint, making
+from mkd.data.splits import classes
 from mkd.errors import UserError
 from mkd.experiment import labels, paths, run_digests
 from mkd.experiment.config import Suite
+from mkd.experiment.resolved import ResolvedRun
 from mkd.files import sha256_file, write_atomic, write_json
 from mkd.schemas import validate, write_record
 from mkd.training import outputs
@@ -31,10 +31,8 @@ from mkd.workflow import locks, pipeline
 
 def prepare_data(suite: Suite, out: Path) -> None:
     """Make the embedded data set where the scale uses it, check the data, write its digest."""
-    data, root = suite.settings["data"], suite.data_root
-    if data["kind"] == "badges":
-        badges.generate(root, data["train_images"], data["val_images"])
-    elif not root.is_dir():
+    data, root = suite.settings.data, suite.data_root
+    if not making.make(data, root) and not root.is_dir():
         raise UserError(
             f"the data folder {root} does not exist: put COCO 2017 there (annotations/, "
             "train2017/, val2017/) or name its folder under data.coco in config/config.yaml"
@@ -46,12 +44,12 @@ def prepare_data(suite: Suite, out: Path) -> None:
             f"{', '.join(map(str, missing))}; put the releases of these names there (cspnext: "
             "OpenMMLab's, resnet: torchvision's)"
         )
-    splits, masks = SPLITS[data["kind"]], any(has_masks(run.arch) for run in suite.runs.values())
+    splits = data.splits
+    masks = any(run.architecture.has_masks for run in suite.runs.values())
     # First, so that what changes while it is looked at is found.
     stamp = fingerprint.stamp(root, *splits.values())
-    first = data.get("train_images") if data["kind"] == "coco" else None
     summaries = {
-        "train": coco.check(root, *splits["train"], masks=masks, first=first),
+        "train": coco.check(root, *splits["train"], masks=masks, first=data.first_images),
         "val": coco.check(root, *splits["val"], masks=masks, scored=True),
     }
     coco.check_classes(summaries["train"], summaries["val"], root)
@@ -68,15 +66,16 @@ def prepare_data(suite: Suite, out: Path) -> None:
 
 
 def _check_batches(suite: Suite, train: coco.DatasetSummary) -> None:
-    sections = [suite.section("train", run) for run in suite.runs]
-    batch = max(section["batch_size"] * section["devices"] for section in sections)
+    trains = [suite.train(run) for run in suite.runs]
+    batch = max(train.batch_size * train.devices for train in trains)
     if train.usable < batch:
         raise UserError(
             f"{train.usable} images of the train set in {suite.data_root} can be learned from, "
             f"fewer than the {batch} of one batch of scale '{suite.scale}': add images, or make "
             "batch_size in the scale's file smaller"
         )
-    crops = suite.settings["pretrain"]["batch_size"] if "pretrain" in suite.settings else 1
+    pretraining = suite.settings.pretrain
+    crops = pretraining.batch_size if pretraining is not None else 1
     if train.instances < crops:
         raise UserError(
             f"the train set in {suite.data_root} has {train.instances} objects, fewer than the "
@@ -98,10 +97,10 @@ def pretrain(suite: Suite, size: str, data: Path | None, out: Path) -> None:
         UserError: No run has that size, the scale pretrains nothing, or the data have changed.
     """
     settings, sizes = suite.settings, run_digests.backbones(suite)
-    if size not in sizes or "pretrain" not in settings:
+    if size not in sizes or settings.pretrain is None:
         raise UserError(
             f"scale '{suite.scale}' pretrains no backbone '{size}': "
-            f"{'its sizes are ' + ', '.join(sizes) if 'pretrain' in settings else 'nor any other'}"
+            f"{'its sizes are ' + ', '.join(sizes) if settings.pretrain else 'nor any other'}"
         )
     fingerprint.verify_data(suite, data)
     _hide_gpus(suite)
@@ -110,11 +109,11 @@ def pretrain(suite: Suite, size: str, data: Path | None, out: Path) -> None:
     run = suite.run(sizes[size])
     with TemporaryDirectory() as folder:
         backbone, accuracy = pretraining.pretrain(
-            run.arch,
+            run.architecture,
             suite.width(run.id),
-            settings["pretrain"],
+            settings.pretrain,
             suite.data_root,
-            settings["data"]["kind"],
+            settings.data,
             Path(folder),
         )
     weights.save(backbone, out, {"backbone": size, "accuracy": accuracy})
@@ -142,13 +141,13 @@ def train(
     from mkd.detectors import models
     from mkd.training import loss_check, trainer, weights
 
-    made_by = {**provenance.commit(), "versions": provenance.versions()}
+    made_by = provenance.commit()
     launcher = "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
     started = datetime.now(UTC)
     resolved = suite.resolve(run, seed)
-    loss_check.rehearse(suite, run)
+    loss_check.rehearse(rehearsed(suite, resolved))
     backbone_weights = backbone_weights or paths.imagenet_weights(suite, run)
-    digests = run_digests.training_digests(suite, run, seed)
+    digests = run_digests.training_digests(resolved)
     start = {"backbone": backbone_weights, "teacher": teacher_weights}
     for path in filter(None, start.values()):
         if not path.is_file():
@@ -163,7 +162,7 @@ def train(
     # Neither another configuration nor other code, data or teacher may go on from this run's
     # checkpoints.
     key = provenance.digest([digests, inputs])[:12]
-    teacher = suite.run(run).teacher
+    teacher = None if resolved.teacher is None else resolved.teacher.run
     if teacher_weights is not None:
         if teacher is None:
             raise UserError(f"run '{run}' has no teacher: leave --teacher out")
@@ -185,19 +184,27 @@ def train(
         # A kill between the two must not leave one training's weights beside another's words.
         (folder / "train.json").unlink(missing_ok=True)
         weights.save(student, folder / "weights.pth", {"run": run, "seed": seed, **digests})
-        report = {
-            "config": resolved,
-            "digests": digests,
-            "inputs": inputs,
-            "weights": sha256_file(folder / "weights.pth"),
-            "teacher": teacher,
-            "started": started.isoformat(timespec="seconds"),
-            "train": summary,
+        outputs.Trained(
+            config=resolved,
+            digests=digests,
+            inputs=inputs,
+            weights=sha256_file(folder / "weights.pth"),
+            teacher=teacher,
+            started=started.isoformat(timespec="seconds"),
+            train=summary.as_json(),
             **made_by,
-            "host": host.describe(models.gpus(resolved["train"]["device"])),
-        }
-        write_json(folder / "train.json", report)
+            versions=provenance.versions(),
+            host=host.describe(models.gpus(resolved.train.device)),
+        ).write(folder)
         shutil.rmtree(work_dir)
+
+
+def rehearsed(suite: Suite, resolved: ResolvedRun) -> list[ResolvedRun]:
+    """The runs whose losses are tried before one is trained: its own, and for a run without a
+    teacher, as the first to be trained always are, those of the whole table."""
+    if resolved.teacher is not None:
+        return [resolved]
+    return [suite.resolve(run, suite.seeds(run)[0]) for run in suite.runs]
 
 
 def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
@@ -210,16 +217,14 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     scored = {**provenance.commit(), "versions": provenance.versions()}
     folder, row = Path(paths.run_path(suite, run, seed, "")), suite.run(run)
     said, data_digest = outputs.read_trained(suite, run, seed), fingerprint.verify_data(suite, data)
-    resolved = said["config"]
-    kind = resolved["data"]["kind"]
-    annotations = suite.data_root / SPLITS[kind]["val"][0]
-    config = models.model_config(
-        resolved["arch"], len(classes(suite.data_root, kind)), resolved["width"]
-    )
+    resolved = said.config
+    annotations = suite.data_root / resolved.data.splits["val"].annotations
+    names = classes(suite.data_root, resolved.data)
+    config = models.model_config(resolved.architecture, len(names), resolved.width)
     model = models.build(config)
     outputs.load(model, folder, said)
     _check_fits(suite, run, seed, said, data_digest)
-    complexity = models.complexity(model, resolved["input_px"])
+    complexity = models.complexity(model, resolved.input_px)
     with _readable_images(suite.data_root):
         found = detection.detect(model.eval(), resolved, suite.data_root)
     # A million numbers nobody reads by eye: unindented, json writes them ten times as fast.
@@ -231,27 +236,30 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "seed": seed,
         "scale": suite.scale,
         "arch": row.arch,
-        "teacher": said["teacher"],
+        "teacher": said.teacher,
         "method": row.method,
         "options": row.options,
         **scoring.score(annotations, found),
         **complexity,
-        "input_px": resolved["input_px"],
-        "train": said["train"],
+        "input_px": resolved.input_px,
+        "train": said.train,
         "digests": {
-            **said["digests"],
-            **said["inputs"],
+            **said.digests,
+            **said.inputs,
             "data": data_digest,
             "evaluation_code": run_digests.evaluation_code(),
             "evaluation_config": run_digests.evaluation_config(suite, run),
-            "weights": said["weights"],
+            "weights": said.weights,
             "detections": hashlib.sha256(detections).hexdigest(),
         },
         # Of the training: weights may be scored anew long after, elsewhere.
-        **{key: said[key] for key in ("commit", "versions", "host", "started")},
+        "commit": said.commit,
+        "versions": said.versions,
+        "host": said.host,
+        "started": said.started,
         "scored": scored,
-        "dirty": said["dirty"] or scored["dirty"],
-        "wall_s": round(said["train"]["wall_s"] + time.monotonic() - began, 2),
+        "dirty": said.dirty or scored["dirty"],
+        "wall_s": round(said.train["wall_s"] + time.monotonic() - began, 2),
         "log": log,
     }
     what = f"the record of {run}, seed {seed}"
@@ -260,12 +268,12 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     write_record(folder / "record.json", record, "record", what)
 
 
-def _check_fits(suite: Suite, run: str, seed: int, said: dict[str, Any], data_digest: str) -> None:
+def _check_fits(suite: Suite, run: str, seed: int, said: outputs.Trained, data_digest: str) -> None:
     """Refuse weights that today's row, scale or data would not make: their record names those."""
     other = []
-    if said["digests"]["config"] != run_digests.config_digest(suite, run, seed):
+    if said.digests["config"] != run_digests.config_digest(suite, run, seed):
         other.append("with another configuration than config/ has now")
-    if said["inputs"]["data"] != data_digest:
+    if said.inputs["data"] != data_digest:
         other.append(f"on other data than {suite.data_root} holds now")
     if other:
         raise UserError(f"{run}, seed {seed}, was trained {' and '.join(other)}: train it again")
@@ -278,7 +286,7 @@ def table(suite: Suite, number: int) -> None:
 
     records = load_records(suite.results.parent, suite.scale)
     built = tables.build(records, suite.runs, number)
-    formats.write_tables([built], suite.settings["summary"], suite.results / "tables")
+    formats.write_tables([built], suite.settings.summary, suite.results / "tables")
 
 
 def pictures(suite: Suite, out: Path) -> None:
@@ -286,7 +294,7 @@ def pictures(suite: Suite, out: Path) -> None:
     from mkd.evaluation import examples
 
     fingerprint.verify_data(suite)
-    annotations, images = SPLITS[suite.settings["data"]["kind"]]["val"]
+    annotations, images = suite.settings.data.splits["val"]
     found = {}
     for name, path in pipeline.pictured(suite).items():
         run = suite.run(name)
@@ -299,7 +307,7 @@ def attention(suite: Suite, out: Path) -> None:
     """Map where a student looks before and after distillation, and its teacher, for the report."""
     from mkd.evaluation import attention as maps
 
-    annotations, images = SPLITS[suite.settings["data"]["kind"]]["val"]
+    annotations, images = suite.settings.data.splits["val"]
     runs = {}
     attended = pipeline.attended(suite)
     if not attended:
@@ -336,7 +344,7 @@ def report(suite: Suite) -> None:
 
 def _hide_gpus(suite: Suite) -> None:
     """Before torch looks: mmengine takes whatever GPU it sees, also for a scale that has none."""
-    if suite.settings["train"]["device"] == "cpu":
+    if suite.settings.train.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 

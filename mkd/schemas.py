@@ -141,28 +141,53 @@ def _pattern(_: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:
         yield jsonschema.ValidationError(f"{value!r} is not {meant}")
 
 
-def _one_of(validator: Any, choices: Any, value: Any, schema: Any) -> Iterator[Any]:
-    for error in jsonschema.Draft202012Validator.VALIDATORS["oneOf"](
-        validator, choices, value, schema
-    ):
-        if "description" in schema:
-            error.message = f"{value!r} is not {schema['description']}"
-        yield error
+def _choice(keyword: str) -> Any:
+    """The check of ``oneOf`` or ``anyOf``, which says what the value was to be."""
+    check = jsonschema.Draft202012Validator.VALIDATORS[keyword]
+
+    def checked(validator: Any, choices: Any, value: Any, schema: Any) -> Iterator[Any]:
+        if "discriminator" in schema:
+            yield from _named_choice(validator, value, schema["discriminator"])
+            return
+        for error in check(validator, choices, value, schema):
+            if "description" in schema:
+                error.message = f"{value!r} is not {schema['description']}"
+            yield error
+
+    return checked
+
+
+def _named_choice(validator: Any, value: Any, discriminator: Any) -> Iterator[Any]:
+    """Check against the one choice that a property of the value names."""
+    name, choices = discriminator["propertyName"], discriminator["mapping"]
+    schema: Any = {"properties": {name: {"enum": list(choices)}}}
+    if not isinstance(value, dict):
+        schema = {"type": "object"}
+    elif name not in value:
+        schema = {"required": [name]}
+    elif isinstance(value[name], str) and value[name] in choices:
+        schema = {"$ref": choices[value[name]]}
+    yield from validator.descend(value, schema)
 
 
 # JSON Schema takes 1.0 for an integer, and Python NaN for a number.
 _Validator: Any = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
-    {"pattern": _pattern, "oneOf": _one_of},
+    {"pattern": _pattern, "oneOf": _choice("oneOf"), "anyOf": _choice("anyOf")},
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
         {"integer": _integer, "number": _number}
     ),
 )
 
 
+def schema_path(name: str) -> Path:
+    """The file of a schema."""
+    return FOLDER / f"{name}.schema.yaml"
+
+
 @cache
 def _schema(name: str) -> Any:
-    return _Validator(read_yaml(FOLDER / f"{name}.schema.yaml"))
+    return _Validator(read_yaml(schema_path(name)))
 
 
 def validate(value: Any, schema: str, where: str) -> None:

@@ -17,10 +17,11 @@ import pytest
 
 from mkd import ROOT
 from mkd.data import badges, fingerprint
-from mkd.data.splits import SPLITS
 from mkd.evaluation.error_kinds import KINDS
-from mkd.experiment import config, run_digests
+from mkd.experiment import config
+from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.config import Suite
+from mkd.experiment.resolved import ResolvedRun
 from mkd.experiment.runs import Run
 from mkd.files import sha256_file
 from mkd.provenance import seal
@@ -201,8 +202,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Suite:
 def smoke_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data set of scale smoke, in a folder of its own."""
     root = tmp_path_factory.mktemp("badges") / "data"
-    data = config.load({"scale": "smoke"}).settings["data"]
-    badges.generate(root, data["train_images"], data["val_images"], progress=False)
+    data = config.load({"scale": "smoke"}).settings.data
+    badges.generate(root, data.train_images, data.val_images, progress=False)
     return root
 
 
@@ -221,21 +222,21 @@ def trained_as() -> Callable[..., Path]:
     """Lays what a training leaves of a resolved run and its model, or of the bytes of a file."""
     from mkd.training import weights
 
-    def lay(folder: Path, resolved: dict[str, Any], model: Any) -> Path:
-        digests = {"config": run_digests.decisive_digest(resolved), "code": "c" * 64}
+    def lay(folder: Path, resolved: ResolvedRun, model: Any) -> Path:
+        digests = {"config": resolved.decisive_digest(), "code": "c" * 64}
         path = folder / "weights.pth"
         if isinstance(model, bytes):
             folder.mkdir(parents=True, exist_ok=True)
             path.write_bytes(model)
         else:
-            meta = {"run": resolved["run"], "seed": resolved["seed"], **digests}
+            meta = {"run": resolved.run, "seed": resolved.seed, **digests}
             weights.save(model, path, meta)
         said = {
-            "config": resolved,
+            "config": resolved.as_json(),
             "digests": digests,
             "inputs": {"data": "d" * 64},
             "weights": sha256_file(path),
-            "teacher": resolved["teacher"] and resolved["teacher"]["run"],
+            "teacher": resolved.teacher and resolved.teacher.run,
             "started": "2026-01-01T00:00:00+00:00",
             "train": made_up(RUNS[0], 0)["train"],
             "commit": None,
@@ -260,7 +261,9 @@ def distiller() -> Callable[..., Any]:
 
     def make(method: str, seed: int = 0, **options: Any) -> Any:
         plan = methods.plan("test", method, options)
-        configs = [models.model_config(arch, 6, 0.5) for arch in ("rtmdet-tiny", "rtmdet-s")]
+        configs = [
+            models.model_config(ARCHITECTURES[arch], 6, 0.5) for arch in ("rtmdet-tiny", "rtmdet-s")
+        ]
         torch.manual_seed(seed)
         student, teacher = (models.build(config) for config in configs)
         models.init_weights(student)
@@ -286,7 +289,7 @@ def checked() -> Callable[[Suite, Path], None]:
     """Writes what ``mkd data`` writes of a suite's data set, without the look through it."""
 
     def write(suite: Suite, path: Path) -> None:
-        splits = SPLITS[suite.settings["data"]["kind"]].values()
+        splits = suite.settings.data.splits.values()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"digest": fingerprint.digest(suite.data_root, *splits)}))
 

@@ -13,9 +13,10 @@ import torch
 
 from mkd import ROOT, cli
 from mkd.data import fingerprint
-from mkd.data.splits import SPLITS
 from mkd.detectors import models
 from mkd.errors import UserError
+from mkd.experiment.architectures import ARCHITECTURES
+from mkd.experiment.datasets import Badges
 from mkd.files import write_json
 from mkd.training import weights
 
@@ -41,7 +42,7 @@ def here(tmp_path: Path, smoke_data: Path) -> tuple[Path, list[str]]:
 
 def training(folder: Path, *settings: str) -> list[str]:
     """The options of a training beside its run."""
-    data, splits = folder / "data.json", SPLITS["badges"].values()
+    data, splits = folder / "data.json", Badges.splits.values()
     write_json(data, {"digest": fingerprint.digest(folder / "data/48-24", *splits)})
     return ["--seed", "0", "--data", str(data), *settings]
 
@@ -129,7 +130,7 @@ def test_a_teacher_of_other_channels(
     capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]
 ) -> None:
     folder, settings = here
-    tiny = models.build(models.model_config("rtmdet-tiny", 6, 0.5))
+    tiny = models.build(models.model_config(ARCHITECTURES["rtmdet-tiny"], 6, 0.5))
     weights.save(tiny, folder / "tiny.pth", {})
     sentence = said(
         capsys,

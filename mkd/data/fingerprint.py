@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mkd.data import annotations as coco_annotations
-from mkd.data.splits import SPLITS
 from mkd.errors import UserError
 from mkd.experiment.config import Suite
 from mkd.files import read_json, sha256_file
@@ -22,7 +21,7 @@ def verify_data(suite: Suite, data: Path | None = None) -> str:
     Raises:
         UserError: The data have changed since, or were never checked.
     """
-    splits = SPLITS[suite.settings["data"]["kind"]].values()
+    splits = suite.settings.data.splits.values()
     return verify(data or suite.results / "data.json", suite.data_root, *splits)
 
 

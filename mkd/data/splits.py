@@ -1,6 +1,6 @@
-"""Where a data set's splits lie, and the mmdet data set that reads one.
+"""A split of a data set as mmdet's data set reads it, and its classes.
 
-The embedded data set and COCO 2017 are read by the same code.
+Where a split lies is the kind's to say (:mod:`mkd.experiment.datasets`).
 """
 
 from pathlib import Path
@@ -8,27 +8,16 @@ from typing import Any
 
 from mkd.data import annotations
 from mkd.errors import UserError
-
-SPLITS: dict[str, dict[str, tuple[str, str]]] = {
-    "badges": {
-        "train": ("annotations/instances_train.json", "train"),
-        "val": ("annotations/instances_val.json", "val"),
-    },
-    "coco": {
-        "train": ("annotations/instances_train2017.json", "train2017"),
-        "val": ("annotations/instances_val2017.json", "val2017"),
-    },
-}
-"""Annotation file and image folder of each split, by kind of data set."""
+from mkd.experiment.datasets import Data
 
 
-def classes(root: Path, kind: str) -> tuple[str, ...]:
+def classes(root: Path, data: Data) -> tuple[str, ...]:
     """The class names, a label being a name's place among them: in the order of the val ids.
 
     Raises:
         UserError: The annotation file is missing or broken.
     """
-    path = root / SPLITS[kind]["val"][0]
+    path = root / data.splits["val"].annotations
     try:
         categories = annotations.read(path)["categories"]
         return tuple(item["name"] for item in sorted(categories, key=lambda item: item["id"]))
@@ -39,14 +28,14 @@ def classes(root: Path, kind: str) -> tuple[str, ...]:
         ) from error
 
 
-def bitmap_masks(root: Path, kind: str) -> bool:
+def bitmap_masks(root: Path, data: Data) -> bool:
     """Whether masks are to be taught as bitmaps: some object's is RLE, which is no polygon."""
-    content = annotations.read(root / SPLITS[kind]["train"][0])
+    content = annotations.read(root / data.splits["train"].annotations)
     return any(annotations.is_rle(a) for a in content["annotations"] if not a.get("iscrowd"))
 
 
 def dataset_config(
-    data: dict[str, Any],
+    data: Data,
     root: Path,
     split: str,
     class_names: tuple[str, ...],
@@ -56,15 +45,14 @@ def dataset_config(
     """:class:`mkd.data.dataset.NamedCocoDataset` of one split.
 
     Args:
-        data: The scale's ``data`` section; ``train_images`` of kind ``coco`` takes that many of
-            the first images.
+        data: What data set it is, and how much of it is trained on.
         root: The data set's folder.
         split: ``train`` or ``val``.
         class_names: From :func:`classes`.
         pipeline: mmdet's transforms.
         masks: Whether masks are taught.
     """
-    file, images = SPLITS[data["kind"]][split]
+    file, images = data.splits[split]
     config: dict[str, Any] = {
         "type": "NamedCocoDataset",
         "data_root": str(root),
@@ -77,6 +65,6 @@ def dataset_config(
     }
     if split == "train":
         config["filter_cfg"] = {"filter_empty_gt": True, "min_size": 32}
-        if data["kind"] == "coco" and "train_images" in data:
-            config["indices"] = data["train_images"]
+        if data.first_images is not None:
+            config["indices"] = data.first_images
     return config

@@ -4,6 +4,7 @@ A scale may make a family narrow and its input small; structure and order stay m
 RTMDet: Lyu et al. 2022, arXiv 2212.07784. Mask R-CNN: He et al. 2017, arXiv 1703.06870.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache, partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 
-from mkd.detectors.architectures import two_stage
+from mkd.detectors.architectures import Architecture
 from mkd.errors import UserError
 
 register_all_modules(init_default_scope=True)
@@ -30,24 +31,21 @@ register_all_modules(init_default_scope=True)
 _CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
 
 
-def official_config(arch: str) -> Config:
-    """mmdet's own configuration of an architecture, e.g. ``rtmdet-tiny`` or ``mask-rcnn-r50``."""
-    return deepcopy(_official_config(arch))
+def official_config(arch: Architecture) -> Config:
+    """mmdet's own configuration of an architecture."""
+    return deepcopy(_official_config(arch.config))
 
 
 @cache
-def _official_config(arch: str) -> Config:
-    family, size = arch.rsplit("-", 1)
-    if two_stage(arch):
-        return Config.fromfile(_CONFIGS / "mask_rcnn" / f"{family}_{size}_fpn_2x_coco.py")
-    return Config.fromfile(_CONFIGS / "rtmdet" / f"{family}_{size}_8xb32-300e_coco.py")
+def _official_config(config: str) -> Config:
+    return Config.fromfile(_CONFIGS / config)
 
 
-def model_config(arch: str, num_classes: int, width: float = 1.0) -> ConfigDict:
+def model_config(arch: Architecture, num_classes: int, width: float = 1.0) -> ConfigDict:
     """A detector's model configuration.
 
     Args:
-        arch: One of :data:`mkd.experiment.runs.ARCHITECTURES`.
+        arch: The architecture.
         num_classes: Number of classes.
         width: Factor on every channel count.
 
@@ -56,19 +54,19 @@ def model_config(arch: str, num_classes: int, width: float = 1.0) -> ConfigDict:
     """
     model = official_config(arch).model
     model.backbone.pop("init_cfg", None)
-    if two_stage(arch):
-        model.backbone.base_channels = _narrow(64, width, arch)
+    if arch.two_stage:
+        model.backbone.base_channels = _narrow(64, width, arch.name)
         roi = model.roi_head
         heads = [model.rpn_head, *(roi[key] for key in roi if isinstance(roi[key], dict))]
         classifiers = [roi.bbox_head, roi.mask_head]
     else:
         model.backbone.widen_factor *= width
         heads = classifiers = [model.bbox_head]
-    model.neck.in_channels = [_narrow(c, width, arch) for c in model.neck.in_channels]
+    model.neck.in_channels = [_narrow(c, width, arch.name) for c in model.neck.in_channels]
     for part in (model.neck, *heads):
         for key in _CHANNELS & part.keys():
             if isinstance(part[key], int):
-                part[key] = _narrow(part[key], width, arch)
+                part[key] = _narrow(part[key], width, arch.name)
     for head in classifiers:
         head.num_classes = num_classes
     return model
@@ -115,16 +113,16 @@ def feature_channels(model: ConfigDict, layers: str) -> list[int]:
 
 
 def train_pipelines(
-    arch: str,
+    arch: Architecture,
     input_px: int,
     mosaic: bool,
-    resize_ratio: tuple[float, float] | None,
+    resize_ratio: Sequence[float] | None,
     bitmap_masks: bool,
 ) -> tuple[list[Any], list[Any]]:
     """The train pipelines of both stages.
 
     Args:
-        arch: The architecture; with :func:`mkd.detectors.architectures.has_masks` they load masks.
+        arch: The architecture; where it has masks they load them.
         input_px: Side of the square input in pixels; 640 is mmdet's own size for every
             architecture, for Mask R-CNN the resize to 1333×800 that keeps the ratio.
         mosaic: Whether the first stage is mmdet's (cached Mosaic and MixUp). Without it both
@@ -153,7 +151,7 @@ def train_pipelines(
     return stages[0], stages[1]
 
 
-def test_pipeline(arch: str, input_px: int) -> list[Any]:
+def test_pipeline(arch: Architecture, input_px: int) -> list[Any]:
     """mmdet's test pipeline at an input size in pixels, without annotations."""
     steps = _scaled(official_config(arch).test_pipeline, input_px)
     return [step for step in steps if step["type"] != "LoadAnnotations"]

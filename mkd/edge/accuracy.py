@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mkd.edge import metadata as cards
 from mkd.edge.graph import INPUT
+from mkd.experiment.resolved import ResolvedRun
 
 
 class OnnxDetector(BaseModel):
@@ -58,14 +59,14 @@ class OnnxDetector(BaseModel):
 
 
 def average_precision(
-    file: Path, original: BaseModel, resolved: dict[str, Any], data_root: Path, annotations: Path
+    file: Path, original: BaseModel, resolved: ResolvedRun, data_root: Path, annotations: Path
 ) -> dict[str, Any]:
     """COCO's box figures of an exported file's detector, in percent.
 
     Args:
         file: The raw file; its detector lies beside it.
         original: The detector it was exported from.
-        resolved: The run as :meth:`mkd.experiment.config.Suite.resolve` gives it.
+        resolved: The run.
         data_root: The data set's folder.
         annotations: The val annotations.
     """

@@ -15,10 +15,10 @@ from mmengine.model import BaseModel
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mkd.detectors.architectures import has_masks, two_stage
 from mkd.edge.graph import INPUT, save, to_onnx
 from mkd.edge.metadata import Card
 from mkd.errors import UserError
+from mkd.experiment.architectures import ARCHITECTURES
 
 TOLERANCE = 1e-4
 """Largest difference to torch allowed, relative to the largest magnitude of that output."""
@@ -55,7 +55,8 @@ def export_raw(detector: BaseModel, card: Card, path: Path) -> None:
     Raises:
         UserError: The detector is Mask R-CNN, whose second stage has no fixed shapes.
     """
-    if two_stage(card.arch):
+    arch = ARCHITECTURES.get(card.arch)
+    if arch is not None and arch.two_stage:
         raise UserError(
             f"{card.model} is {card.arch}: a detector of two stages is not exported, choose RTMDet"
         )
@@ -63,7 +64,7 @@ def export_raw(detector: BaseModel, card: Card, path: Path) -> None:
     with torch.no_grad():
         # How many levels there are does not depend on the size, and the time does.
         roles = detector(images[..., :64, :64])
-    words = _MASK_ROLES if has_masks(card.arch) else _ROLES
+    words = _MASK_ROLES if arch is not None and arch.has_masks else _ROLES
     names = [f"{words[at]}_{i}" for at, role in enumerate(roles) for i in range(len(_levels(role)))]
     model = to_onnx(RawOutputs(detector).eval(), (images,), [INPUT], names)
     save(_fold(model), card, path)

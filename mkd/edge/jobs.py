@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from mkd import provenance
 from mkd.data import fingerprint
-from mkd.data.splits import SPLITS, classes
+from mkd.data.splits import classes
 from mkd.detectors import models
-from mkd.detectors.architectures import has_masks
 from mkd.edge import accuracy, export, graph, nms, quantize, zoo
 from mkd.edge import suite as edge
 from mkd.edge.metadata import Card, precision_path
 from mkd.edge.preprocessing import prepare
 from mkd.errors import UserError
 from mkd.experiment import paths
+from mkd.experiment.architectures import has_masks
 from mkd.experiment.config import Suite
 from mkd.files import read_json, sha256_file
 from mkd.schemas import read_record, write_record
@@ -94,33 +94,33 @@ def export_run(
     """
     began, started = time.monotonic(), datetime.now(UTC)
     folder = Path(paths.run_path(suite, run, seed, ""))
-    if record is not None and has_masks(suite.run(run).arch):
+    if record is not None and suite.run(run).architecture.has_masks:
         raise UserError(
             f"{run} is {suite.run(run).arch}: its masks are not decoded in the exported graph and "
             "have no AP there; export it without --record"
         )
     said = read_trained(suite, run, seed)
     fingerprint.verify_data(suite)
-    resolved = said["config"]
-    names = classes(suite.data_root, resolved["data"]["kind"])
-    config = models.model_config(resolved["arch"], len(names), resolved["width"])
+    resolved = said.config
+    names = classes(suite.data_root, resolved.data)
+    config = models.model_config(resolved.architecture, len(names), resolved.width)
     detector = models.build(config)
     outputs.load(detector, folder, said)
-    models.keep_at_most(detector.eval(), resolved["evaluate"]["max_per_image"])
+    models.keep_at_most(detector.eval(), resolved.evaluate.max_per_image)
     card = zoo.card_of(
         config,
         model=run,
-        arch=resolved["arch"],
-        width=resolved["width"],
+        arch=resolved.arch,
+        width=resolved.width,
         seed=seed,
         weights="trained",
-        input_px=resolved["input_px"],
+        input_px=resolved.input_px,
     )
     calibration_images = edge.settings(suite)["calibration_images"]
     difference = _export(suite, detector, card, out, precisions, calibration_images)
     if record is None:
         return difference
-    annotations = suite.data_root / SPLITS[resolved["data"]["kind"]]["val"][0]
+    annotations = suite.data_root / resolved.data.splits["val"].annotations
     scored = {}
     for precision in ("fp32", *(p for p in precisions if p != "fp32")):
         file = precision_path(out, precision)
@@ -149,7 +149,7 @@ def export_run(
             "relative_difference": difference,
         },
         "calibration_images": calibration_images,
-        "digests": {"weights": said["weights"]},
+        "digests": {"weights": said.weights},
         **provenance.commit(),
         "versions": provenance.versions(),
         "started": started.isoformat(timespec="seconds"),
@@ -165,7 +165,7 @@ def read_frames(suite: Suite, split: str, count: int) -> list[NDArray[np.uint8]]
     Raises:
         UserError: The annotation file or an image is missing or broken.
     """
-    annotations, folder = SPLITS[suite.settings["data"]["kind"]][split]
+    annotations, folder = suite.settings.data.splits[split]
     path = suite.data_root / annotations
     try:
         names = [image["file_name"] for image in read_json(path)["images"]]

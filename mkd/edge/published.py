@@ -8,7 +8,6 @@ import torch
 
 from mkd import host, provenance
 from mkd.data import fingerprint
-from mkd.data.splits import SPLITS
 from mkd.detectors import models
 from mkd.edge import suite as edge
 from mkd.edge import zoo
@@ -35,27 +34,30 @@ def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
             is broken or of another architecture.
     """
     began, started = time.monotonic(), datetime.now(UTC)
-    kind = suite.settings["data"]["kind"]
-    if MODELS.get(model, "rtmdet") == "rtmdet":
-        others = ", ".join(name for name, source in MODELS.items() if source != "rtmdet")
+    dataset = suite.settings.data
+    if MODELS.get(model) is None:
+        others = ", ".join(name for name, source in MODELS.items() if source is not None)
         raise UserError(f"no published checkpoint is scored of '{model}', only of {others}")
-    if kind != "coco":
+    if not dataset.published_classes:
         raise UserError(
             f"published checkpoints know COCO's classes and scale '{suite.scale}' has the data set "
-            f"{kind}: use --config scale=lab or scale=paper"
+            f"{dataset.kind}: use --config scale=lab or scale=paper"
         )
     config = zoo.mmyolo_config(model)
     file = edge.checkpoint(suite, model)
     if file is None:
         raise UserError(
             f"{suite.config['weights']} holds no checkpoint of {model}: put MMYOLO's release "
-            f"{Path(MODELS[model]).name}_….pth there"
+            f"{Path(str(MODELS[model])).name}_….pth there"
         )
     data_digest = fingerprint.verify_data(suite, data)
     detector = zoo.mmyolo_build(config.model)
     weights.load(detector, file, more=True)
     zoo.deploy(detector)
-    loader, annotations = config.test_dataloader, suite.data_root / SPLITS[kind]["val"][0]
+    loader, annotations = (
+        config.test_dataloader,
+        suite.data_root / dataset.splits["val"].annotations,
+    )
     loader.dataset.data_root = str(suite.data_root)
     found = detection.coco_results(detector.eval(), loader, annotations, scope="mmyolo")
     scored = scoring.score(annotations, found)

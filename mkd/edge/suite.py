@@ -131,7 +131,7 @@ def exported_records(suite: Suite) -> list[str]:
 
 def published_records(suite: Suite) -> list[str]:
     """AP of the published checkpoints that the weights folder holds, where the data are COCO's."""
-    if suite.settings["data"]["kind"] != "coco":
+    if not suite.settings.data.published_classes:
         return []
     held = [model for model in zoo(suite) if checkpoint(suite, model) is not None]
     return [f"{suite.results.as_posix()}/published/{model}.json" for model in held]
@@ -143,9 +143,10 @@ def checkpoint(suite: Suite, model: str) -> Path | None:
     OpenMMLab names a checkpoint by its configuration, with the date and a digest behind it. RTMDet
     is trained here, so what is published of it is not looked for.
     """
-    if models.MODELS[model] == "rtmdet":
+    source = models.MODELS[model]
+    if source is None:
         return None
-    name = Path(models.MODELS[model]).name
+    name = Path(source).name
     return next(iter(sorted(Path(suite.config["weights"]).glob(f"{name}*.pth"))), None)
 
 

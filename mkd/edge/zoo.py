@@ -21,6 +21,7 @@ from mkd.edge.metadata import Card
 from mkd.edge.models import MODELS, mmyolo_installed
 from mkd.edge.preprocessing import prepare
 from mkd.errors import UserError
+from mkd.experiment.architectures import ARCHITECTURES
 from mkd.paper import facts
 
 CLASSES = 80
@@ -42,8 +43,8 @@ def build(model: str) -> tuple[BaseModel, Card]:
     """
     if model not in MODELS:
         raise UserError(f"unknown model '{model}': Table 1 has {', '.join(MODELS)}")
-    if model.startswith("rtmdet"):
-        config = models.model_config(model, CLASSES)
+    if model in ARCHITECTURES:
+        config = models.model_config(ARCHITECTURES[model], CLASSES)
         detector = models.build(config)
     else:
         config = mmyolo_config(model).model

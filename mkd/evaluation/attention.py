@@ -58,10 +58,11 @@ class Watcher:
 
     def __init__(self, path: Path, classes: int) -> None:
         said = outputs.read(path.parent)
-        config, arch = said["config"], said["config"]["arch"]
-        self.model = models.build(models.model_config(arch, classes, config["width"])).eval()
+        run = said.config
+        config = models.model_config(run.architecture, classes, run.width)
+        self.model = models.build(config).eval()
         outputs.load(self.model, path.parent, said)
-        self.pipeline = Compose(models.test_pipeline(arch, config["input_px"]))
+        self.pipeline = Compose(models.test_pipeline(run.architecture, run.input_px))
 
     @torch.inference_mode()
     def __call__(self, path: Path) -> Look:

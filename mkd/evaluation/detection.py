@@ -16,42 +16,42 @@ from mmengine.runner import Runner
 
 import mkd.data.dataset  # noqa: F401  (registers)
 from mkd.data import splits
-from mkd.detectors.architectures import has_masks
+from mkd.experiment.resolved import ResolvedRun
 
 
-def detect(model: BaseModel, resolved: dict[str, Any], data_root: Path) -> dict[str, list[Any]]:
+def detect(model: BaseModel, resolved: ResolvedRun, data_root: Path) -> dict[str, list[Any]]:
     """Run a detector over the val set.
 
     Args:
         model: The detector, in evaluation mode.
-        resolved: The run as :meth:`mkd.experiment.config.Suite.resolve` gives it.
+        resolved: The run.
         data_root: The data set's folder.
 
     Returns:
         COCO results (boxes x y w h in pixels of the original image) under ``bbox`` and, for
         detectors with masks, RLE under ``segm``.
     """
-    kind = resolved["data"]["kind"]
-    metric = ["bbox", "segm"] if has_masks(resolved["arch"]) else ["bbox"]
-    models.keep_at_most(model, resolved["evaluate"]["max_per_image"])
-    loader = loader_config(resolved, data_root, splits.classes(data_root, kind))
-    return coco_results(model, loader, data_root / splits.SPLITS[kind]["val"][0], metric)
+    metric = ["bbox", "segm"] if resolved.architecture.has_masks else ["bbox"]
+    models.keep_at_most(model, resolved.evaluate.max_per_image)
+    loader = loader_config(resolved, data_root, splits.classes(data_root, resolved.data))
+    annotations = data_root / resolved.data.splits["val"].annotations
+    return coco_results(model, loader, annotations, metric)
 
 
 def loader_config(
-    resolved: dict[str, Any], data_root: Path, class_names: tuple[str, ...]
+    resolved: ResolvedRun, data_root: Path, class_names: tuple[str, ...]
 ) -> ConfigDict:
     """mmengine's configuration of the loader of the val set that :func:`detect` reads."""
     return ConfigDict(
-        batch_size=resolved["evaluate"]["batch_size"],
-        num_workers=resolved["train"]["workers"],
+        batch_size=resolved.evaluate.batch_size,
+        num_workers=resolved.train.workers,
         sampler={"type": "DefaultSampler", "shuffle": False},
         dataset=splits.dataset_config(
-            resolved["data"],
+            resolved.data,
             data_root,
             "val",
             class_names,
-            models.test_pipeline(resolved["arch"], resolved["input_px"]),
+            models.test_pipeline(resolved.architecture, resolved.input_px),
         ),
     )
 

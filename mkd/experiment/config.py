@@ -4,16 +4,19 @@ Torch is not imported here: the Snakefile loads this module at every start.
 """
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from mkd import ROOT
-from mkd.detectors.architectures import two_stage
 from mkd.errors import UserError
 from mkd.experiment import methods
+from mkd.experiment.resolved import ResolvedRun, first_error
 from mkd.experiment.runs import Run, read_runs, teachers, with_own_teachers
+from mkd.experiment.scale import Evaluate, Scale, TrainSettings
 from mkd.schemas import read_yaml, validate
 
 DEFAULT_RUNS = "config/runs.tsv"
@@ -26,13 +29,13 @@ class Suite:
 
     Attributes:
         scale: The scale's name.
-        settings: The scale's file, checked against ``workflow/schemas/scale.schema.yaml``.
+        settings: The scale's file.
         runs: Runs by id, in the order of the table.
         config: ``config/config.yaml`` with what the command line replaced.
     """
 
     scale: str
-    settings: dict[str, Any]
+    settings: Scale
     runs: dict[str, Run]
     config: dict[str, Any]
 
@@ -44,11 +47,8 @@ class Suite:
     @property
     def data_root(self) -> Path:
         """The folder of the scale's data set, in COCO's layout."""
-        data = self.settings["data"]
-        root = Path(self.config["data"][data["kind"]])
-        if data["kind"] == "badges":
-            return root / f"{data['train_images']}-{data['val_images']}"
-        return root
+        data = self.settings.data
+        return data.root(Path(self.config["data"][data.kind]))
 
     def run(self, run: str) -> Run:
         """The run of that id.
@@ -69,66 +69,66 @@ class Suite:
         """
         row, seeds = self.run(run), self.config["seeds"]
         if seeds is None:
-            seeds = _per_run(self.settings["seeds"], row)
+            seeds = _per_run(self.settings.seeds, row)
         return list(seeds[:1] if not row.tables and run in teachers(self.runs) else seeds)
 
     def teacher_seed(self, run: str) -> int:
         """The one seed of a teacher that all its students learn from: its first."""
         return self.seeds(run)[0]
 
+    def train(self, run: str) -> TrainSettings:
+        """How a run is trained: the scale's recipe with its own length, for Mask R-CNN with what
+        the scale replaces in it."""
+        row, own = self.run(run), self.settings.train
+        values, length = own.model_dump(exclude={"teacher_epochs"}), own.epochs
+        if row.architecture.two_stage and self.settings.mask_rcnn is not None:
+            other = self.settings.mask_rcnn.train
+            values |= other.model_dump(exclude_none=True)
+            length = other.epochs or length
+        if own.teacher_epochs is not None and run in teachers(self.runs):
+            length = own.teacher_epochs
+        return TrainSettings.model_validate({**values, "epochs": _per_run(length, row)})
+
     def epochs(self, run: str) -> int:
         """Length of a run in epochs of the train set."""
-        train = self.section("train", run)
-        if "teacher_epochs" in train and run in teachers(self.runs):
-            return int(train["teacher_epochs"])
-        return int(_per_run(train["epochs"], self.run(run)))
+        return self.train(run).epochs
 
-    def section(self, name: str, run: str) -> dict[str, Any]:
-        """A section of the scale with what the scale replaces in it for Mask R-CNN."""
-        other = self.settings.get("mask_rcnn", {}) if two_stage(self.run(run).arch) else {}
-        return {**self.settings[name], **other.get(name, {})}
+    def evaluate(self, run: str) -> Evaluate:
+        """How a run is scored."""
+        other = self.settings.mask_rcnn if self.run(run).architecture.two_stage else None
+        return (other or self.settings).evaluate
 
     def width(self, run: str) -> float:
         """Factor on the channels mmdet gives a run's architecture."""
-        return float(Fraction(_per_run(self.settings["width"], self.run(run))))
+        return float(Fraction(_per_run(self.settings.width, self.run(run))))
 
-    def backbone(self, run: str) -> str:
-        """Size of a run's backbone, which runs of one size share: ``tiny``, ``r50``, …"""
-        return self.run(run).arch.rsplit("-", 1)[1]
-
-    def resolve(self, run: str, seed: int) -> dict[str, Any]:
-        """A run in full: its row, its seed, the scale, its teacher's same.
-
-        What of it decides the weights is what :func:`mkd.workflow.run_digests.config_digest` is of.
-        """
+    def resolve(self, run: str, seed: int) -> ResolvedRun:
+        """A run in full: its row, its seed, the scale, its teacher's same."""
         row = self.run(run)
-        train = {**self.section("train", run), "epochs": self.epochs(run)}
-        train.pop("teacher_epochs", None)
-        plan = methods.plan(
-            row.id,
-            row.method,
-            row.options,
-            two_stage(row.arch),
-            self.width(row.teacher or run),
-            self.settings["input_px"],
+        teacher = row.teacher and self.resolve(row.teacher, self.teacher_seed(row.teacher))
+        return ResolvedRun(
+            run=row.id,
+            arch=row.arch,
+            detector=row.architecture.config,
+            method=row.method,
+            distillation=methods.plan(
+                row.id,
+                row.method,
+                row.options,
+                row.architecture.two_stage,
+                self.width(row.teacher or run),
+                self.settings.input_px,
+            ),
+            seed=seed,
+            scale=self.scale,
+            data=self.settings.data,
+            width=self.width(run),
+            input_px=self.settings.input_px,
+            train=self.train(run),
+            pretrain=self.settings.pretrain,
+            evaluate=self.evaluate(run),
+            teacher=teacher or None,
         )
-        return {
-            "run": row.id,
-            "arch": row.arch,
-            "method": row.method,
-            "distillation": asdict(plan),
-            "seed": seed,
-            "scale": self.scale,
-            "data": self.settings["data"],
-            "width": self.width(run),
-            "input_px": self.settings["input_px"],
-            "train": train,
-            "pretrain": self.settings.get("pretrain"),
-            "evaluate": self.section("evaluate", run),
-            "teacher": self.resolve(row.teacher, self.teacher_seed(row.teacher))
-            if row.teacher
-            else None,
-        }
 
 
 def _per_run(value: Any, run: Run) -> Any:
@@ -175,37 +175,39 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     if config["scale"] not in known:
         raise UserError(f"unknown scale '{config['scale']}': {scales} has {', '.join(known)}")
     scale_file = scales / f"{config['scale']}.yaml"
-    settings = read_yaml(scale_file)
-    validate(settings, "scale", str(scale_file))
+    settings = _scale(scale_file)
     root, table = path.parent.parent, config["runs"]
     # Whoever names another table wants its rows and no more.
     default = table == DEFAULT_RUNS
-    runs = read_runs(root / (settings.get("runs", table) if default else table))
-    if default and "mask_rcnn" in settings:
-        runs |= read_runs(root / settings["mask_rcnn"]["runs"])
-    if "teacher_epochs" in settings["train"]:
+    runs = read_runs(root / (settings.runs or table if default else table))
+    if default and settings.mask_rcnn is not None:
+        runs |= read_runs(root / settings.mask_rcnn.runs)
+    if settings.train.teacher_epochs is not None:
         runs = with_own_teachers(runs)
     suite = Suite(config["scale"], settings, runs, config)
-    low, high = settings["train"]["resize_ratio"] or (1, 1)
-    if low > high:
-        raise UserError(
-            f"{scale_file}: train.resize_ratio: the least ratio {low} is above the largest {high}: "
-            "put the smaller one first"
-        )
     for run in runs.values():
-        train = suite.section("train", run.id)
-        last = max([0, *train["sgd"]["milestones"]]) if "sgd" in train else 0
-        for name, least in (("second_stage_epochs", train["second_stage_epochs"]),
-                            ("sgd.milestones", last)):  # fmt: skip
-            if least > suite.epochs(run.id):
+        train = suite.train(run.id)
+        for name, least in (("second_stage_epochs", train.second_stage_epochs),
+                            ("sgd.milestones", train.last_milestone)):  # fmt: skip
+            if least > train.epochs:
                 raise UserError(
-                    f"{scale_file}: {name}={least} is more than the {suite.epochs(run.id)} epochs "
-                    f"of run '{run.id}': make it smaller"
+                    f"{scale_file}: {name}={least} is more than the {train.epochs} epochs of run "
+                    f"'{run.id}': make it smaller"
                 )
-        stop, epochs = run.options.get("stop_epoch"), suite.epochs(run.id)
-        if stop is not None and stop >= epochs:
+        stop = run.options.get("stop_epoch")
+        if stop is not None and stop >= train.epochs:
             raise UserError(
                 f"run '{run.id}': stop_epoch={stop} stops nothing at scale '{suite.scale}', where "
-                f"it has {epochs} epochs: choose an earlier one, or another table of runs"
+                f"it has {train.epochs} epochs: choose an earlier one, or another table of runs"
             )
     return suite
+
+
+def _scale(path: Path) -> Scale:
+    settings = read_yaml(path)
+    # The schema is made from the model, and its words are better than the model's own.
+    validate(settings, "scale", str(path))
+    try:
+        return Scale.model_validate(settings)
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_error(error)}") from error

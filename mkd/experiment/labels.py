@@ -2,10 +2,9 @@
 
 import re
 
-from mkd.detectors.architectures import two_stage
+from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.runs import Run
 
-ARCH_NAMES = {"rtmdet-ins": "RTMDet-Ins", "rtmdet": "RTMDet", "mask-rcnn": "Mask R-CNN"}
 METHOD_NAMES = {"baseline": "", "mkd": "MKD", "mkd-balanced": "MKD, balanced"}
 
 
@@ -16,11 +15,7 @@ def slug(text: str) -> str:
 
 def arch_name(arch: str) -> str:
     """The architecture as the field writes it, e.g. ``RTMDet-Ins-tiny``, ``Mask R-CNN R50``."""
-    for family, name in ARCH_NAMES.items():
-        if arch.startswith(family):
-            size = arch.removeprefix(family)
-            return f"{name} {size[1:].upper()}" if two_stage(arch) else name + size
-    return arch
+    return ARCHITECTURES[arch].label if arch in ARCHITECTURES else arch
 
 
 def method_name(run: Run) -> str:

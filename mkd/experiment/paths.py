@@ -4,15 +4,6 @@ from pathlib import Path
 
 from mkd.experiment.config import Suite
 
-IMAGENET = {
-    "tiny": "cspnext-tiny_imagenet_600e",
-    "s": "cspnext-s_imagenet_600e",
-    "r50": "resnet50-0676ba61",
-    "r101": "resnet101-63fe2227",
-}
-"""ImageNet weights by size of backbone: OpenMMLab's of mmdet's RTMDet configs, where m, l and x
-start from scratch, and torchvision's (IMAGENET1K_V1) of its Mask R-CNN configs."""
-
 
 def run_path(suite: Suite, run: str, seed: int | str, name: str) -> str:
     """A file of one run and seed; ``seed`` may be a wildcard."""
@@ -29,20 +20,21 @@ def teacher_weights(suite: Suite, run: str) -> list[str]:
 
 def backbone_weights(suite: Suite, run: str) -> list[str]:
     """The pretrained backbone a run starts from, where the scale makes its own: an input."""
-    if suite.settings["train"]["pretrained"] != "crops":
+    if suite.settings.train.pretrained != "crops":
         return []
-    return [f"{suite.results.as_posix()}/pretrained/{suite.backbone(run)}.pth"]
+    backbone = suite.run(run).architecture.backbone
+    return [f"{suite.results.as_posix()}/pretrained/{backbone}.pth"]
 
 
 def imagenet_weights(suite: Suite, run: str) -> Path | None:
     """The ImageNet weights mmdet's recipe starts a run from, where the scale uses them."""
-    size = suite.backbone(run)
-    if suite.settings["train"]["pretrained"] != "imagenet" or size not in IMAGENET:
+    release = suite.run(run).architecture.imagenet
+    if suite.settings.train.pretrained != "imagenet" or release is None:
         return None
     folder = Path(suite.config["weights"])
     # A release's digest may stand behind the name.
-    found = sorted(folder.glob(f"{IMAGENET[size]}*.pth"))
-    return found[0] if found else folder / f"{IMAGENET[size]}.pth"
+    found = sorted(folder.glob(f"{release}*.pth"))
+    return found[0] if found else folder / f"{release}.pth"
 
 
 def missing_weights(suite: Suite) -> list[Path]:

@@ -7,20 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mkd.detectors.architectures import Architecture
 from mkd.errors import UserError
 from mkd.experiment import methods
+from mkd.experiment.architectures import ARCHITECTURES
 from mkd.schemas import parse_yaml, read_text, validate
 
 COLUMNS = ("run", "arch", "teacher", "method", "options", "tables")
 LARGEST = 1e15
 """Of an option: whole numbers up to here are floats without loss."""
-
-# Not in mkd.architectures, whose code is part of every digest: one more reruns nothing.
-ARCHITECTURES = (
-    *(f"rtmdet-{size}" for size in ("tiny", "s", "m", "l", "x")),
-    *(f"rtmdet-ins-{size}" for size in ("tiny", "s")),
-    *(f"mask-rcnn-{size}" for size in ("r50", "r101")),
-)
 
 
 @dataclass(frozen=True)
@@ -29,7 +24,7 @@ class Run:
 
     Attributes:
         id: The run's name.
-        arch: One of :data:`ARCHITECTURES`.
+        arch: A key of :data:`mkd.experiment.architectures.ARCHITECTURES`.
         teacher: Id of the baseline run whose weights teach, or None.
         method: A key of :data:`mkd.experiment.methods.METHODS`.
         options: The method's options (:func:`mkd.experiment.methods.plan`).
@@ -42,6 +37,11 @@ class Run:
     method: str
     options: dict[str, Any] = field(hash=False)
     tables: tuple[int, ...]
+
+    @property
+    def architecture(self) -> Architecture:
+        """The entry of the table of architectures."""
+        return ARCHITECTURES[self.arch]
 
 
 def teachers(runs: dict[str, Run]) -> set[str]:
@@ -138,10 +138,11 @@ def read_runs(path: Path) -> dict[str, Run]:
                 f"{path}: the teacher '{run.teacher}' of run '{run.id}' is not a baseline run "
                 "of the table: add its row"
             )
-        if run.teacher is not None and _family(runs[run.teacher]) != _family(run):
+        teacher = run.teacher and runs[run.teacher].architecture
+        if teacher and teacher.family != run.architecture.family:
             raise UserError(
-                f"{path}: run '{run.id}' is {run.arch} and its teacher {runs[run.teacher].arch}: "
-                "both must be of one family"
+                f"{path}: run '{run.id}' is {run.arch} and its teacher {teacher.name}: both must "
+                "be of one family"
             )
     return runs
 
@@ -171,10 +172,6 @@ def _rows(path: Path) -> list[dict[str, str]]:
         validate(row, "run", f"{path}, line {number}")
         rows.append(row)
     return rows
-
-
-def _family(run: Run) -> str:
-    return run.arch.rsplit("-", 1)[0]
 
 
 def _options(path: Path, run: str, text: str) -> dict[str, Any]:

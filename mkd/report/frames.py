@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from mkd.detectors.architectures import has_masks
+from mkd.experiment.architectures import has_masks
 from mkd.experiment.labels import arch_name, method_name
 from mkd.experiment.runs import Run, baseline_of
 from mkd.report.style import method_order

@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from mkd.edge.records import EdgeRecords
+from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.labels import arch_name
 from mkd.report.latency_figure import PRECISION_NAMES
 from mkd.results.formats import NOT_RUN, UNSTEADY, number
@@ -184,7 +185,7 @@ def points(records: Records, table: Table) -> pd.DataFrame:
                 "facet": "printed",
                 "run": model,
                 "label": _name(model),
-                "method": "baseline" if model.startswith("rtmdet") else "",
+                "method": "baseline" if model in ARCHITECTURES else "",
                 "precision": "fp32",
                 "x": printed,
                 "y": measured,

@@ -50,7 +50,7 @@ def render(suite: Suite, out: Path) -> None:
     problems = [*records.problems, *comparable(suite, records), *problems]
     printed = facts.load()
     choices = audit_view.choices(printed)
-    summary = suite.settings["summary"]
+    summary = suite.settings.summary
     page = (
         _environment()
         .get_template("page.html.j2")
@@ -81,7 +81,7 @@ def render(suite: Suite, out: Path) -> None:
             deviations=deviations.load(suite.scale),
             linked={note.id for note in choices},
             published=printed.published,
-            settings=suite.settings,
+            settings=suite.settings.model_dump(exclude_unset=True),
             entries=entries(records, suite),
         )
     )
@@ -148,7 +148,7 @@ def _data(
     return {
         "suite": f"MKD Bench {__version__}",
         "scale": suite.scale,
-        "summary": suite.settings["summary"],
+        "summary": suite.settings.summary,
         "problems": [vars(problem) for problem in problems],
         "verdicts": [
             {

@@ -233,7 +233,9 @@ def _mixed(suite: Suite, records: Records) -> Iterator[Problem]:
         said = record["digests"]
         kinds = {"data sets": said["data"], "versions of the scoring code": said["evaluation_code"]}
         if run in suite.runs and "backbone" in said:
-            kinds[f"start weights of backbone {suite.backbone(run)}"] = said["backbone"]
+            kinds[f"start weights of backbone {suite.run(run).architecture.backbone}"] = said[
+                "backbone"
+            ]
         for words, value in kinds.items():
             found.setdefault(words, {}).setdefault(value, set()).add(run)
     for words, values in found.items():
@@ -275,7 +277,7 @@ def _stale(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
                 yield Problem("report", f"is stale, it does not show {words} as recorded")
     for number in tables.TABLES:
         table = tables.build(records, suite.runs, number)
-        for name, content in formats.files(table, suite.settings["summary"]).items():
+        for name, content in formats.files(table, suite.settings.summary).items():
             for path in (root / "tables" / name, root / "report" / name):
                 try:
                     same = not os.path.lexists(path) or path.read_bytes() == content.encode()

@@ -85,7 +85,7 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
     for path in (file for part in ("runs", *KINDS) for file in out.glob(f"{part}/**/*")):
         if path.is_file() and path.relative_to(out).as_posix() not in kept:
             path.unlink()
-    formats.write_tables(built(suite, records), suite.settings["summary"], out / "tables")
+    formats.write_tables(built(suite, records), suite.settings.summary, out / "tables")
     return records
 
 
@@ -133,7 +133,7 @@ def section(suite: Suite, records: Records) -> str:
     hosts = dict.fromkeys(f"{r['host']['cpu']}, {r['host']['cores']} cores" for r in found)
     hours = sum(record["train"]["wall_s"] for record in found) / 3600
     head = (
-        f"{len(found)} records of **{suite.scale} scale** ({suite.settings['summary']}); commit "
+        f"{len(found)} records of **{suite.scale} scale** ({suite.settings.summary}); commit "
         f"{', '.join(commits)}; {', '.join(hosts)}; {hours:.1f} hours of training in all. "
         "Measured: mean over seeds ± half the 95 % t-interval. Δ is the difference to the "
         "undistilled detector, paired by seed. The paper’s figures are of its own scale (COCO, "

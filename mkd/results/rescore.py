@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from mkd.data import fingerprint
-from mkd.data.splits import SPLITS
 from mkd.errors import UserError
 from mkd.evaluation import scoring
 from mkd.experiment.config import Suite
@@ -28,7 +27,7 @@ def rescored(
     Raises:
         UserError: There is no data set.
     """
-    splits = SPLITS[suite.settings["data"]["kind"]]
+    splits = suite.settings.data.splits
     digest = fingerprint.digest(suite.data_root, *splits.values())
     for run, seed, record in records:
         where = f"{run} seed {seed}"
@@ -37,7 +36,7 @@ def rescored(
             yield where, f"cannot be scored anew: {suite.data_root} is not its data set"
             continue
         try:
-            scored = scoring.score(suite.data_root / splits["val"][0], read_json(path))
+            scored = scoring.score(suite.data_root / splits["val"].annotations, read_json(path))
         except UserError as error:
             yield where, f"cannot be scored anew: {path.name} {_reason(error, path)}"
             continue

@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import cache
 from itertools import groupby
 
-from mkd.detectors.architectures import has_masks, two_stage
+from mkd.experiment.architectures import ARCHITECTURES, has_masks
 from mkd.experiment.labels import arch_name, method_name, slug
 from mkd.experiment.runs import Run, baseline_of, rows_of
 from mkd.paper import facts
@@ -171,7 +171,7 @@ def build(records: Records, runs: Mapping[str, Run], number: int) -> Table:
     notes = [_teachers(records, runs, [row.run for row in rows], columns)]
     if number == 1:
         notes.append(records.edge.note())
-    if number == 2 and not any(two_stage(run.arch) for run in runs.values()):
+    if number == 2 and not any(run.architecture.two_stage for run in runs.values()):
         notes.append(
             "Mask R-CNN R50, which the paper's text names, is a second track at paper scale."
         )
@@ -238,7 +238,7 @@ class _Draft:
 
 def _begins_group(before: str, now: str) -> bool:
     """Other detectors stand before the RTMDet of their size, in one group with it."""
-    return before != now and before.startswith("rtmdet")
+    return before != now and before in ARCHITECTURES
 
 
 def _order(number: int, runs: Mapping[str, Run]) -> list[_Draft]:

@@ -1,7 +1,7 @@
 """What a training logged, as the record keeps it."""
 
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from mmengine.logging import HistoryBuffer, MessageHub
@@ -13,21 +13,45 @@ from mkd.distillation import distiller
 CURVE_POINTS = 200
 
 
-def summary(runner: Runner, wall_s: float, resumed: int = 0) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Summary:
     """A finished training's part of the record.
+
+    Attributes:
+        iterations: Steps of the optimizer.
+        epochs: Passes over the train set.
+        images_per_s: Images a second of a step, data loading counted.
+        wall_s: Seconds of this process.
+        step_s: Seconds of it inside training steps, data loading left out.
+        curve: Every loss, averaged to at most :data:`CURVE_POINTS` points.
+        gradient_norms: Where something was distilled, a list a term and level: a value for the
+            first step of each epoch, of ``mkd-balanced`` one for each step its weights rest on,
+            too.
+        term_weights: Where something was distilled, the weight of each term.
+    """
+
+    iterations: int
+    epochs: int
+    images_per_s: float
+    wall_s: float
+    step_s: float
+    curve: list[dict[str, float]]
+    gradient_norms: dict[str, list[float]] | None = None
+    term_weights: dict[str, float] | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values, without what is None."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def summary(runner: Runner, wall_s: float, resumed: int = 0) -> Summary:
+    """What a finished training says of itself.
 
     Args:
         runner: After ``train``; mmengine's message hub carries what earlier, killed processes of
             the run logged.
         wall_s: Seconds this process took.
         resumed: Epochs that earlier processes had done.
-
-    Returns:
-        Iterations, epochs, images a second, ``wall_s``, ``step_s`` (seconds of it inside training
-        steps, data loading left out), ``curve``, and where something was distilled
-        ``gradient_norms`` (a list a term and level: a value for the first step of each epoch, of
-        ``mkd-balanced`` one for each step its weights rest on, too)
-        and ``term_weights``.
     """
     logged = MessageHub.get_current_instance().log_scalars
     seconds = np.asarray(logged["train/time"].data[0])
@@ -39,26 +63,27 @@ def summary(runner: Runner, wall_s: float, resumed: int = 0) -> dict[str, Any]:
         for key, buffer in logged.items()
         if key.startswith("train/distill.grad_")
     }
-    summary: dict[str, Any] = {"gradient_norms": gradients} if gradients else {}
+    weights = None
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if isinstance(model, distiller.FrozenTeacherDistill):
-        summary["term_weights"] = {
+        weights = {
             name.removeprefix("weight_of_loss_"): float(value)
             for name, value in model.distiller.named_buffers()
             if name.startswith("weight_of_")
         }
-    return {
-        **summary,
-        "iterations": runner.max_iters,
-        "epochs": runner.max_epochs,
-        "images_per_s": round(float(images / np.median(seconds)), 2),
-        "wall_s": round(wall_s, 2),
-        "step_s": round(float(own.sum()), 2),
-        "curve": _curve(logged, len(runner.train_dataloader)),
-    }
+    return Summary(
+        iterations=runner.max_iters,
+        epochs=runner.max_epochs,
+        images_per_s=round(float(images / np.median(seconds)), 2),
+        wall_s=round(wall_s, 2),
+        step_s=round(float(own.sum()), 2),
+        curve=_curve(logged, len(runner.train_dataloader)),
+        gradient_norms=gradients or None,
+        term_weights=weights,
+    )
 
 
-def _curve(logged: dict[str, HistoryBuffer], iterations_per_epoch: int) -> list[dict[str, Any]]:
+def _curve(logged: dict[str, HistoryBuffer], iterations_per_epoch: int) -> list[dict[str, float]]:
     """Every loss over the run, levels of a term summed, averaged to at most CURVE_POINTS."""
     columns: dict[str, np.ndarray] = {}
     for key, buffer in logged.items():

@@ -4,6 +4,8 @@ A run distils only after its teacher is trained, which may take days: what its l
 options, channels and levels is found out before the first training begins.
 """
 
+from collections.abc import Iterable
+from dataclasses import asdict
 from functools import cache
 from importlib import import_module
 from inspect import signature
@@ -17,38 +19,34 @@ import torch
 from mmrazor.registry import MODELS
 from torch import Tensor
 
+from mkd.detectors.architectures import Architecture
 from mkd.errors import UserError
-from mkd.experiment.config import Suite
 from mkd.experiment.plan import Plan
+from mkd.experiment.resolved import ResolvedRun
 from mkd.provenance import digest
 
 SIDE = 4
 """Height and width of the maps."""
 
 
-def rehearse(suite: Suite, run: str) -> None:
-    """Compute the losses of a run about to be trained once, forth and back.
-
-    For a run without a teacher, as the first to be trained always are, those of the whole table.
+def rehearse(runs: Iterable[ResolvedRun]) -> None:
+    """Compute the losses of runs once, forth and back.
 
     Raises:
         UserError: A loss cannot be made with its options, refuses the run's maps, writes over
             them, or gives the student no finite gradient.
     """
     done = set()
-    for name in [run] if suite.run(run).teacher else suite.runs:
-        resolved = suite.resolve(name, suite.seeds(name)[0])
-        above = resolved["teacher"]
-        if not resolved["distillation"]["losses"] or above is None:
+    for run in runs:
+        plan, above = run.distillation, run.teacher
+        if not plan.losses or above is None:
             continue
-        sizes = [(each["arch"], each["width"]) for each in (resolved, above)]
-        key = digest([resolved["distillation"], sizes])
+        channels = [_channels(each.architecture, each.width, plan.layers) for each in (run, above)]
+        key = digest([asdict(plan), channels])
         if key not in done:
             done.add(key)
-            plan = Plan(**resolved["distillation"])
-            channels = [_channels(arch, width, plan.layers) for arch, width in sizes]
             with torch.random.fork_rng(devices=[]):
-                check(name, plan, channels[0], channels[1])
+                check(run.run, plan, channels[0], channels[1])
 
 
 def check(run: str, plan: Plan, student: list[int], teacher: list[int]) -> None:
@@ -123,5 +121,5 @@ def _try(config: dict[str, Any], own: int, above: int) -> None:
 
 
 @cache
-def _channels(arch: str, width: float, layers: str) -> list[int]:
+def _channels(arch: Architecture, width: float, layers: str) -> list[int]:
     return models.feature_channels(models.model_config(arch, 1, width), layers)

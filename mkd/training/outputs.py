@@ -4,27 +4,62 @@ Both say whose they are, and the second is written with the digest of the first:
 another's place without a word. Torch is not imported here before weights are read.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mkd.errors import UserError
-from mkd.experiment import paths, run_digests
+from mkd.experiment import paths
 from mkd.experiment.config import Suite
-from mkd.files import read_json, sha256_file
+from mkd.experiment.resolved import ResolvedRun
+from mkd.files import read_json, sha256_file, write_json
 from mkd.schemas import validate
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def read(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Trained:
+    """What a training says of its weights: ``workflow/schemas/trained.schema.yaml``.
+
+    Attributes:
+        config: The run.
+        digests: Of the configuration and the code that decided the weights.
+        inputs: Digests of the data and of the weights the training started and learned from.
+        weights: Digest of the weights file.
+        teacher: The run that taught, or the name of a file that no run wrote.
+        started: When, in UTC.
+        train: :class:`mkd.training.history.Summary` in plain values.
+        commit: The checkout's.
+        dirty: Whether tracked files differed from it.
+        versions: Of the libraries.
+        host: The machine.
+    """
+
+    config: ResolvedRun
+    digests: dict[str, str]
+    inputs: dict[str, str]
+    weights: str
+    teacher: str | None
+    started: str
+    train: Mapping[str, Any]
+    commit: str | None
+    dirty: bool
+    versions: dict[str, str]
+    host: Mapping[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write ``train.json``."""
+        write_json(folder / "train.json", {**vars(self), "config": self.config.as_json()})
+
+
+def read(folder: Path) -> Trained:
     """A training's ``train.json``.
 
     Args:
         folder: ``<run>/seed<seed>``.
-
-    Returns:
-        ``workflow/schemas/trained.schema.yaml``.
 
     Raises:
         UserError: It is missing, broken or of another run or seed.
@@ -33,45 +68,46 @@ def read(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise UserError(f"{path} does not exist: train the run first")
     try:
-        said: dict[str, Any] = read_json(path)
-        validate(said, "trained", str(path))
+        content = read_json(path)
+        validate(content, "trained", str(path))
     except UserError as error:
         raise UserError(f"{error}: train the run again") from error
     try:
-        whole = run_digests.decisive_digest(said["config"]) == said["digests"]["config"]
-    except (KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole:
+        config = ResolvedRun.from_json(content["config"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}: train the run again") from error
+    known = {field.name: content[field.name] for field in fields(Trained)}
+    said = Trained(**{**known, "config": config})
+    if config.decisive_digest() != said.digests["config"]:
         raise UserError(
             f"{path} was changed, its configuration has another digest than it says: train the run "
             "again"
         )
-    run, seed = said["config"]["run"], said["config"]["seed"]
-    if (run, f"seed{seed}") != (folder.parent.name, folder.name):
+    if (config.run, f"seed{config.seed}") != (folder.parent.name, folder.name):
         raise UserError(
-            f"{path} is of {run}, seed {seed}, and does not belong in this folder: train the run "
-            "again"
+            f"{path} is of {config.run}, seed {config.seed}, and does not belong in this folder: "
+            "train the run again"
         )
     return said
 
 
-def read_trained(suite: Suite, run: str, seed: int) -> dict[str, Any]:
+def read_trained(suite: Suite, run: str, seed: int) -> Trained:
     """A finished training's ``train.json``: its weights' own configuration, scored as today.
 
     Raises:
         UserError: The run is not trained, or the file is broken or another's.
     """
     said = read(Path(paths.run_path(suite, run, seed, "")))
-    if said["config"].get("scale") != suite.scale:
+    if said.config.scale != suite.scale:
         raise UserError(
-            f"{suite.results} holds {run}, seed {seed}, of scale {said['config'].get('scale')}: "
-            "train the run again"
+            f"{suite.results} holds {run}, seed {seed}, of scale {said.config.scale}: train the "
+            "run again"
         )
-    said["config"]["evaluate"] = suite.section("evaluate", run)
-    return said
+    config = said.config.model_copy(update={"evaluate": suite.evaluate(run)})
+    return replace(said, config=config)
 
 
-def load(model: "nn.Module", folder: Path, said: dict[str, Any]) -> None:
+def load(model: "nn.Module", folder: Path, said: Trained) -> None:
     """Read a training's weights into its model.
 
     Args:
@@ -84,9 +120,9 @@ def load(model: "nn.Module", folder: Path, said: dict[str, Any]) -> None:
     """
     from mkd.training import weights
 
-    path, config = folder / "weights.pth", said["config"]
+    path, config = folder / "weights.pth", said.config
     meta = weights.load(model, path)
-    weights.expect(meta, path, {"run": config["run"], "seed": config["seed"], **said["digests"]})
+    weights.expect(meta, path, {"run": config.run, "seed": config.seed, **said.digests})
     _check_digest(path, said)
 
 
@@ -109,8 +145,8 @@ def teacher(path: Path, run: str) -> str:
     return run
 
 
-def _check_digest(path: Path, said: dict[str, Any]) -> None:
-    if sha256_file(path) != said["weights"]:
+def _check_digest(path: Path, said: Trained) -> None:
+    if sha256_file(path) != said.weights:
         raise UserError(
             f"the weights file {path} is not the one that train.json beside it was written with: "
             "put the right file there, or train the run again"

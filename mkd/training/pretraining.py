@@ -25,7 +25,10 @@ from torch.utils.data import Dataset
 
 import mkd.data.dataset  # noqa: F401  (registers)
 from mkd.data import splits
+from mkd.detectors.architectures import Architecture
 from mkd.errors import UserError
+from mkd.experiment.datasets import Data
+from mkd.experiment.scale import Pretrain
 
 SEED = 0
 CONTEXT = 1.2
@@ -37,17 +40,15 @@ class CropDataset(Dataset):
 
     Args:
         root: The data set's folder.
-        kind: The data set's kind, a key of :data:`mkd.data.splits.SPLITS`.
+        data: What data set it is.
         crop_px: Side of a crop in pixels.
 
     An item is the crop (uint8, 3×crop_px×crop_px, BGR) and its class index.
     """
 
-    def __init__(self, root: Path, kind: str, crop_px: int) -> None:
-        self.classes = splits.classes(root, kind)
-        images = DATASETS.build(
-            splits.dataset_config({"kind": kind}, root, "train", self.classes, [])
-        )
+    def __init__(self, root: Path, data: Data, crop_px: int) -> None:
+        self.classes = splits.classes(root, data)
+        images = DATASETS.build(splits.dataset_config(data, root, "train", self.classes, []))
         self.crops: list[np.ndarray] = []
         self.labels: list[int] = []
         for at in range(len(images)):
@@ -99,23 +100,28 @@ class BackboneClassifier(BaseModel):
 
 
 def pretrain(
-    arch: str, width: float, settings: dict[str, Any], data_root: Path, kind: str, work_dir: Path
+    arch: Architecture,
+    width: float,
+    settings: Pretrain,
+    data_root: Path,
+    data: Data,
+    work_dir: Path,
 ) -> tuple[nn.Module, float]:
     """Pretrain the backbone of an architecture.
 
     Args:
         arch: An architecture with that backbone.
         width: The scale's width.
-        settings: The scale's ``pretrain`` section.
+        settings: Of the pretraining.
         data_root: The data set's folder.
-        kind: The data set's kind.
+        data: What data set it is.
         work_dir: For the Runner's log.
 
     Returns:
         The backbone, and the accuracy over its last epoch (0 to 1).
     """
     torch.set_num_threads(1)
-    dataset = CropDataset(data_root, kind, settings["crop_px"])
+    dataset = CropDataset(data_root, data, settings.crop_px)
     set_random_seed(SEED)
     config = models.model_config(arch, len(dataset.classes), width)
     # mmdet freezes the norms and first stages of a ResNet, which come pretrained there.
@@ -124,13 +130,13 @@ def pretrain(
     # One backbone serves several architectures, whatever the rest of them has drawn.
     set_random_seed(SEED)
     models.init_weights(detector.backbone)
-    model = BackboneClassifier(detector, len(dataset.classes), settings["crop_px"])
+    model = BackboneClassifier(detector, len(dataset.classes), settings.crop_px)
     model.to(memory_format=torch.channels_last)
-    steps = len(dataset) // settings["batch_size"] * settings["epochs"]
+    steps = len(dataset) // settings.batch_size * settings.epochs
     runner = Runner(
         model=model,
         train_dataloader={
-            "batch_size": settings["batch_size"],
+            "batch_size": settings.batch_size,
             "num_workers": 0,
             "drop_last": True,
             "dataset": dataset,
@@ -141,11 +147,11 @@ def pretrain(
             work_dir=str(work_dir),
             default_scope="mmdet",
             randomness={"seed": SEED},
-            train_cfg={"by_epoch": True, "max_epochs": settings["epochs"]},
+            train_cfg={"by_epoch": True, "max_epochs": settings.epochs},
             optim_wrapper={
                 "optimizer": {
                     "type": "AdamW",
-                    "lr": settings["lr"],
+                    "lr": settings.lr,
                     "weight_decay": 0.05,
                     "fused": True,
                 }
@@ -165,7 +171,7 @@ def pretrain(
     )
     runner.train()
     accuracy = runner.message_hub.get_scalar("train/accuracy")
-    return model.backbone, float(accuracy.mean(steps // settings["epochs"]))
+    return model.backbone, float(accuracy.mean(steps // settings.epochs))
 
 
 def _crop(pixels: np.ndarray, box: list[float], crop_px: int) -> np.ndarray:

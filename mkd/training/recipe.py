@@ -1,26 +1,28 @@
 """Optimizer and learning rate of a training: RTMDet's recipe, or Mask R-CNN's in mmdet.
 
-Which one is a matter of the scale's file: ``sgd`` among the values of ``train`` is mmdet's
-schedule for Mask R-CNN, ``{momentum, milestones}``. Torch is not imported here.
+Which one is a matter of the scale's file: ``sgd`` is mmdet's schedule for Mask R-CNN. Torch is not
+imported here.
 """
 
 from typing import Any
 
+from mkd.experiment.scale import TrainSettings
 
-def optimizer(settings: dict[str, Any]) -> dict[str, Any]:
+
+def optimizer(settings: TrainSettings) -> dict[str, Any]:
     """The optimizer's part of mmengine's ``optim_wrapper``.
 
     Args:
-        settings: The resolved run's ``train`` section.
+        settings: The run's.
 
     Returns:
         AdamW without decay of norms and biases (paper §4, implementation details), or SGD.
     """
-    common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"]}
-    if "sgd" in settings:
+    common = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    if settings.sgd is not None:
         # Not fused: where the first scaled gradients overflow, torch's fused SGD goes on from a
         # momentum it never wrote.
-        return {"optimizer": {"type": "SGD", "momentum": settings["sgd"]["momentum"], **common}}
+        return {"optimizer": {"type": "SGD", "momentum": settings.sgd.momentum, **common}}
     return {
         "optimizer": {"type": "AdamW", "fused": True, **common},
         "paramwise_cfg": {
@@ -31,15 +33,15 @@ def optimizer(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def schedule(settings: dict[str, Any]) -> list[dict[str, Any]]:
+def schedule(settings: TrainSettings) -> list[dict[str, Any]]:
     """mmengine's ``param_scheduler``: a linear warm-up, then cosine or steps to a tenth.
 
     Args:
-        settings: The resolved run's ``train`` section.
+        settings: The run's.
     """
-    epochs = settings["epochs"]
-    warmup = {"type": "LinearLR", "by_epoch": False, "begin": 0, "end": settings["warmup_iters"]}
-    if "sgd" in settings:
+    epochs = settings.epochs
+    warmup = {"type": "LinearLR", "by_epoch": False, "begin": 0, "end": settings.warmup_iters}
+    if settings.sgd is not None:
         return [
             {**warmup, "start_factor": 0.001},
             {
@@ -47,16 +49,16 @@ def schedule(settings: dict[str, Any]) -> list[dict[str, Any]]:
                 "begin": 0,
                 "end": epochs,
                 "by_epoch": True,
-                "milestones": list(settings["sgd"]["milestones"]),
+                "milestones": list(settings.sgd.milestones),
                 "gamma": 0.1,
             },
         ]
-    flat = int(epochs * settings["flat_epochs"])
+    flat = int(epochs * settings.flat_epochs)
     return [
         {**warmup, "start_factor": 1e-5},
         {
             "type": "CosineAnnealingLR",
-            "eta_min": settings["lr"] * settings["final_lr"],
+            "eta_min": settings.lr * settings.final_lr,
             "begin": flat,
             "end": epochs,
             "T_max": epochs - flat,

@@ -6,6 +6,8 @@ has to be more than data, and comes back on the way in.
 
 import logging
 import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,24 @@ SCHEME = "mkd-run:"
 """Before a path: mmengine is to read it by :func:`load_from_run`, and not by ``torch.load``."""
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Whose checkpoints they are.
+
+    Attributes:
+        run: The run's id.
+        seed: Its seed.
+        key: Of all else that the run depends on.
+    """
+
+    run: str | None
+    seed: int | None
+    key: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.run}, seed {self.seed}" + (f" ({self.key})" if self.key else "")
+
+
 @HOOKS.register_module()
 class OwnerHook(Hook):
     """Writes into every checkpoint whose it is, and seals it."""
@@ -32,12 +52,12 @@ class OwnerHook(Hook):
     # After the hooks that add to a checkpoint.
     priority = "LOWEST"
 
-    def __init__(self, owner: dict[str, Any]) -> None:
+    def __init__(self, owner: Owner) -> None:
         self.owner = owner
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Make plain, sign and seal."""
-        checkpoint["meta"]["made_by"] = self.owner
+        checkpoint["meta"]["made_by"] = asdict(self.owner)
         hub = checkpoint["message_hub"]
         hub["log_scalars"] = {name: _packed(log) for name, log in hub["log_scalars"].items()}
         hub["runtime_info"] = {
@@ -47,7 +67,7 @@ class OwnerHook(Hook):
         checkpoints.seal(checkpoint)
 
 
-def last_checkpoint(work_dir: Path, owner: dict[str, Any]) -> Path | None:
+def last_checkpoint(work_dir: Path, owner: Owner) -> Path | None:
     """The newest checkpoint that can be read whole; damaged ones are set aside on the way.
 
     Args:
@@ -80,10 +100,10 @@ def last_checkpoint(work_dir: Path, owner: dict[str, Any]) -> Path | None:
                 f"{path} is no checkpoint of this suite's: move it out of {work_dir} to train this "
                 "run"
             )
-        if made_by != owner or meta.get("epoch") != epoch(path):
+        if made_by != asdict(owner) or meta.get("epoch") != epoch(path):
             raise UserError(
-                f"{path} is a checkpoint of {_name(made_by)}, epoch {meta.get('epoch')}, and does "
-                f"not belong in the folder of {_name(owner)}: move it out of {work_dir}"
+                f"{path} is a checkpoint of {_named(made_by)}, epoch {meta.get('epoch')}, and does "
+                f"not belong in the folder of {owner}: move it out of {work_dir}"
             )
         return path
     return None
@@ -113,6 +133,5 @@ def _unpacked(log: dict[str, Any]) -> HistoryBuffer:
     return HistoryBuffer(values, counts, log["max_length"])
 
 
-def _name(owner: dict[str, Any]) -> str:
-    work = f" ({owner['key']})" if owner.get("key") else ""
-    return f"{owner.get('run')}, seed {owner.get('seed')}{work}"
+def _named(made_by: Mapping[str, Any]) -> Owner:
+    return Owner(made_by.get("run"), made_by.get("seed"), made_by.get("key", ""))

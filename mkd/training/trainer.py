@@ -27,9 +27,8 @@ from mmengine.runner import Runner
 import mkd.data.dataset  # noqa: F401  (registers)
 import mkd.training.optimizer  # noqa: F401  (registers)
 from mkd.data import splits
-from mkd.detectors.architectures import has_masks
 from mkd.errors import UserError
-from mkd.experiment.plan import Plan
+from mkd.experiment.resolved import ResolvedRun
 from mkd.training import averaging, history, recipe, resume, weights
 
 
@@ -73,18 +72,18 @@ class FiniteLossHook(Hook):
 
 
 def train(
-    resolved: dict[str, Any],
+    resolved: ResolvedRun,
     data_root: Path,
     work_dir: Path,
     backbone_weights: Path | None = None,
     teacher_weights: Path | None = None,
     launcher: str = "none",
     key: str = "",
-) -> tuple[BaseModel, dict[str, Any]]:
+) -> tuple[BaseModel, history.Summary]:
     """Train one run, from its last sound checkpoint where ``work_dir`` has one.
 
     Args:
-        resolved: The run as :meth:`mkd.experiment.config.Suite.resolve` gives it.
+        resolved: The run.
         data_root: The data set's folder, in COCO's layout.
         work_dir: Where checkpoints are kept; it must belong to this resolved run alone.
         backbone_weights: Weights the backbone starts from, as :mod:`mkd.training.weights` writes
@@ -95,29 +94,28 @@ def train(
 
     Returns:
         The trained detector with its averaged (EMA) weights, on the CPU in evaluation mode,
-        and the training's part of the record: iterations, images a second, seconds of wall
-        time, the share of it spent inside training steps, and the curve of every loss.
+        and what the training says of itself.
 
     Raises:
         UserError: Data, teacher or a checkpoint do not fit, a loss is not finite, or no GPU where
             the scale wants one.
     """
     began = time.monotonic()
-    settings = resolved["train"]
-    if settings["device"] == "cuda" and not torch.cuda.is_available():
+    settings = resolved.train
+    if settings.device == "cuda" and not torch.cuda.is_available():
         raise UserError(
-            f"scale '{resolved['scale']}' trains on GPUs and this machine shows none: "
+            f"scale '{resolved.scale}' trains on GPUs and this machine shows none: "
             "run it where CUDA works, or use scale desk"
         )
-    if settings["device"] == "cpu":
+    if settings.device == "cpu":
         torch.set_num_threads(1)
-    classes = splits.classes(data_root, resolved["data"]["kind"])
+    classes = splits.classes(data_root, resolved.data)
     model = _model(resolved, len(classes), backbone_weights, teacher_weights)
     # oneDNN's and cuDNN's convolutions run this layout without reordering. Before the Runner wraps
     # the model: DistributedDataParallel lays its gradients out as it finds the weights.
     model.to(memory_format=torch.channels_last)
     runner = Runner(model=model, **runner_config(resolved, data_root, work_dir, classes, launcher))
-    owner = {"run": resolved["run"], "seed": resolved["seed"], "key": key}
+    owner = resume.Owner(resolved.run, resolved.seed, key)
     runner.register_hook(resume.OwnerHook(owner))
     checkpoint = resume.last_checkpoint(work_dir, owner)
     if checkpoint is not None:
@@ -134,7 +132,7 @@ def train(
 
 
 def runner_config(
-    resolved: dict[str, Any],
+    resolved: ResolvedRun,
     data_root: Path,
     work_dir: Path,
     classes: tuple[str, ...],
@@ -145,36 +143,36 @@ def runner_config(
     Paper §4, implementation details; where paper and recipe differ see
     ``config/deviations.yaml``.
     """
-    settings = resolved["train"]
-    epochs, second_stage = settings["epochs"], settings["second_stage_epochs"]
-    on_gpu = settings["device"] == "cuda"
-    official = models.official_config(resolved["arch"])
-    masks = has_masks(resolved["arch"])
+    settings = resolved.train
+    epochs, second_stage = settings.epochs, settings.second_stage_epochs
+    on_gpu = settings.device == "cuda"
+    official = models.official_config(resolved.architecture)
+    masks = resolved.architecture.has_masks
     first, second = models.train_pipelines(
-        resolved["arch"],
-        resolved["input_px"],
-        settings["mosaic"],
-        settings["resize_ratio"],
-        bitmap_masks=masks and splits.bitmap_masks(data_root, resolved["data"]["kind"]),
+        resolved.architecture,
+        resolved.input_px,
+        settings.mosaic,
+        settings.resize_ratio,
+        bitmap_masks=masks and splits.bitmap_masks(data_root, resolved.data),
     )
     hooks: list[dict[str, Any]] = [
-        {"type": "EpochSeedHook", "seed": resolved["seed"]},
+        {"type": "EpochSeedHook", "seed": resolved.seed},
         {"type": "FiniteLossHook"},
         {
             "type": "StudentEMAHook",
             "ema_type": "GroupedExpMomentumEMA",
             "update_buffers": True,
             "priority": 49,
-            **settings["ema"],
+            **settings.ema.model_dump(),
         },
     ]
-    if resolved["distillation"]["losses"]:
+    plan = resolved.distillation
+    if plan.losses:
         hooks.append({"type": "GradientNormHook"})
-        if resolved["distillation"]["balanced"]:
+        if plan.balanced:
             hooks.append({"type": "BalanceHook"})
-        if resolved["distillation"]["stop_epoch"] is not None:
-            stop = resolved["distillation"]["stop_epoch"]
-            hooks.append({"type": "mmrazor.StopDistillHook", "stop_epoch": stop})
+        if plan.stop_epoch is not None:
+            hooks.append({"type": "mmrazor.StopDistillHook", "stop_epoch": plan.stop_epoch})
     if second_stage:
         hooks.append(
             {
@@ -189,21 +187,21 @@ def runner_config(
         launcher=launcher,
         # Read where the Runner wraps the model for several GPUs. After the last distilled epoch
         # the adapters get no gradient.
-        cfg={"find_unused_parameters": resolved["distillation"]["stop_epoch"] is not None},
+        cfg={"find_unused_parameters": plan.stop_epoch is not None},
         log_level="INFO",
         log_processor={"window_size": 20},
         # One CPU thread adds in one order; torch's deterministic mode would only fill buffers.
-        randomness={"seed": resolved["seed"]},
+        randomness={"seed": resolved.seed},
         env_cfg=official.env_cfg,
         train_dataloader={
-            "batch_size": settings["batch_size"],
-            "num_workers": settings["workers"],
-            "persistent_workers": settings["workers"] > 0,
+            "batch_size": settings.batch_size,
+            "num_workers": settings.workers,
+            "persistent_workers": settings.workers > 0,
             "pin_memory": on_gpu,
             "sampler": official.train_dataloader.sampler,
             "batch_sampler": official.train_dataloader.batch_sampler,
             "dataset": splits.dataset_config(
-                resolved["data"], data_root, "train", classes, first, masks
+                resolved.data, data_root, "train", classes, first, masks
             ),
         },
         train_cfg={"type": "EpochBasedTrainLoop", "max_epochs": epochs},
@@ -217,7 +215,7 @@ def runner_config(
             "logger": {"type": "LoggerHook", "interval": 20},
             "checkpoint": {
                 "type": "CheckpointHook",
-                "interval": settings["checkpoint_epochs"],
+                "interval": settings.checkpoint_epochs,
                 "max_keep_ckpts": 2,
             },
         },
@@ -226,17 +224,17 @@ def runner_config(
     )
 
 
-def _check_last_batch(resolved: dict[str, Any], images: int) -> None:
+def _check_last_batch(resolved: ResolvedRun, images: int) -> None:
     """Refuse an epoch whose last batch leaves a batch norm one value a channel.
 
     Args:
-        resolved: The resolved run.
+        resolved: The run.
         images: Images an epoch shows to one process.
 
     Raises:
         UserError: The last batch has one image, and its coarsest map, of stride 32, one position.
     """
-    size, side = resolved["train"]["batch_size"], resolved["input_px"]
+    size, side = resolved.train.batch_size, resolved.input_px
     if side <= 32 and 1 in (size, images % size):
         raise UserError(
             f"{images} images in batches of {size} leave a batch of one, which batch norm cannot "
@@ -246,40 +244,39 @@ def _check_last_batch(resolved: dict[str, Any], images: int) -> None:
 
 
 def _model(
-    resolved: dict[str, Any],
+    resolved: ResolvedRun,
     num_classes: int,
     backbone_weights: Path | None,
     teacher_weights: Path | None,
 ) -> BaseModel:
-    device = resolved["train"]["device"]
-    config = models.model_config(resolved["arch"], num_classes, resolved["width"])
+    device = resolved.train.device
+    config = models.model_config(resolved.architecture, num_classes, resolved.width)
     # Seeded here, not by the Runner: the student starts alike with and without a teacher.
-    torch.manual_seed(resolved["seed"])
-    random.seed(resolved["seed"])
-    np.random.seed(resolved["seed"])
+    torch.manual_seed(resolved.seed)
+    random.seed(resolved.seed)
+    np.random.seed(resolved.seed)
     student = models.build(config, device)
     models.init_weights(student)
     if backbone_weights is not None:
-        size = resolved["arch"].rsplit("-", 1)[1]
+        size = resolved.architecture.backbone
         found = weights.load(student.backbone, backbone_weights, "backbone.").get("backbone", size)
         if found != size:
             raise UserError(
-                f"{backbone_weights} is a backbone of size {found}, and run '{resolved['run']}' "
+                f"{backbone_weights} is a backbone of size {found}, and run '{resolved.run}' "
                 f"wants {size}: name the right file"
             )
     student._is_init = True
-    if not resolved["distillation"]["losses"]:
+    plan, above = resolved.distillation, resolved.teacher
+    if not plan.losses:
         return student
-    above = resolved["teacher"]
     if teacher_weights is None or above is None:
-        raise UserError(f"run '{resolved['run']}' distils and was given no teacher's weights")
-    teacher_config = models.model_config(above["arch"], num_classes, above["width"])
+        raise UserError(f"run '{resolved.run}' distils and was given no teacher's weights")
+    teacher_config = models.model_config(above.architecture, num_classes, above.width)
     teacher = models.build(teacher_config, device)
     said = weights.load(teacher, teacher_weights)
     # What no run of the suite made is a user's own file, and his own choice.
     if "run" in said:
-        weights.expect(said, teacher_weights, {key: above[key] for key in ("run", "seed")})
-    plan = Plan(**resolved["distillation"])
+        weights.expect(said, teacher_weights, {"run": above.run, "seed": above.seed})
     model = distillation.FrozenTeacherDistill(
         distiller=distillation.distiller_config(
             plan,

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mkd.errors import UserError
+from mkd.experiment import scale
 from mkd.experiment.config import Suite
 from mkd.paper import facts
 from mkd.workflow import progress
@@ -39,13 +40,8 @@ def estimate(suite: Suite, trainings: Iterable[tuple[str, int]]) -> Estimate:
     Raises:
         UserError: The scale has no ``estimate``.
     """
-    assumed = suite.settings.get("estimate")
-    if assumed is None:
-        raise UserError(
-            f"scale '{suite.scale}' has no estimate: name a GPU and its TFLOP/s under 'estimate' "
-            f"in config/scales/{suite.scale}.yaml, as config/scales/paper.yaml does"
-        )
-    images = suite.settings["data"].get("train_images") or assumed["train_images"]
+    assumed = _assumed(suite)
+    images = suite.settings.data.train_images or assumed.train_images or 0
     macs = published_macs()
     flops, count, unknown = 0.0, 0, set()
     for run, _ in trainings:
@@ -58,8 +54,17 @@ def estimate(suite: Suite, trainings: Iterable[tuple[str, int]]) -> Estimate:
         student, teacher = (*(macs[arch] for arch in archs), 0.0)[:2]
         flops += images * suite.epochs(run) * 2 * (3 * student + teacher)
         count += 1
-    flops *= (suite.settings["input_px"] / PUBLISHED_PX) ** 2
-    return Estimate(count, flops / (assumed["tflops"] * 1e12) / 3600, tuple(sorted(unknown)))
+    flops *= (suite.settings.input_px / PUBLISHED_PX) ** 2
+    return Estimate(count, flops / (assumed.tflops * 1e12) / 3600, tuple(sorted(unknown)))
+
+
+def _assumed(suite: Suite) -> scale.Estimate:
+    if suite.settings.estimate is None:
+        raise UserError(
+            f"scale '{suite.scale}' has no estimate: name a GPU and its TFLOP/s under 'estimate' "
+            f"in config/scales/{suite.scale}.yaml, as config/scales/paper.yaml does"
+        )
+    return suite.settings.estimate
 
 
 def published_macs() -> dict[str, float]:
@@ -80,11 +85,11 @@ def text(suite: Suite) -> str:
     planned = [(run, seed) for run in suite.runs for seed in suite.seeds(run)]
     todo = [training for training in planned if not progress.is_done(suite, *training)]
     found = estimate(suite, todo)
-    assumed, devices = suite.settings["estimate"], suite.settings["train"]["devices"]
+    assumed, devices = _assumed(suite), suite.settings.train.devices
     lines = [
         f"scale {suite.scale}: {len(todo)} of {len(planned)} trainings to do, "
         f"about {found.gpu_hours:,.0f} GPU hours ({found.gpu_hours / devices:,.0f} hours on "
-        f"{devices}), assuming {assumed['tflops']:g} TFLOP/s sustained ({assumed['gpu']})"
+        f"{devices}), assuming {assumed.tflops:g} TFLOP/s sustained ({assumed.gpu})"
     ]
     if found.unknown:
         count = len(todo) - found.trainings

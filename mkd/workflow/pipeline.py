@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mkd import ROOT
+from mkd.data import making
 from mkd.experiment import runs
 from mkd.experiment.code import code_digest
 from mkd.experiment.config import Suite, default_config
@@ -34,17 +35,17 @@ def restore_data(suite: Suite, jobs: Iterable[Any]) -> None:
     Raises:
         UserError: The folder holds something else, or the disk is full.
     """
-    data, record = suite.settings["data"], f"{suite.results.as_posix()}/data.json"
-    planned = list(jobs)
-    if (
-        data["kind"] == "badges"
-        and any(record in job.input for job in planned)
-        and not any(record in job.output for job in planned)
+    record, planned = f"{suite.results.as_posix()}/data.json", list(jobs)
+    if any(record in job.input for job in planned) and not any(
+        record in job.output for job in planned
     ):
-        # It draws with OpenCV, which the Snakefile does without at every other start.
-        from mkd.data import badges
+        making.make(suite.settings.data, suite.data_root)
 
-        badges.generate(suite.data_root, data["train_images"], data["val_images"])
+
+def data_code(suite: Suite) -> str:
+    """Digest of the code that makes the scale's data set, where the suite makes it."""
+    maker = suite.settings.data.maker
+    return code_digest(f"mkd.data.{maker.module}") if maker is not None else ""
 
 
 def config_arguments(suite: Suite) -> str:
@@ -99,7 +100,7 @@ def attended(suite: Suite) -> dict[str, list[str]]:
 def shown(suite: Suite, table: int | None = None) -> str:
     """Digest of all that decides, besides code and records, what a table or the report shows: the
     scale and the rows of the table of runs."""
-    return digest([suite.settings, [asdict(run) for run in _shown_runs(suite, table)]])
+    return digest([suite.settings.model_dump(), [asdict(run) for run in _shown_runs(suite, table)]])
 
 
 def _shown_runs(suite: Suite, table: int | None) -> list[runs.Run]:
@@ -150,15 +151,15 @@ def teachers(suite: Suite) -> list[str]:
 
 def gpus(suite: Suite) -> int:
     """GPUs of one training job."""
-    train = suite.settings["train"]
-    return int(train["devices"]) if train["device"] == "cuda" else 0
+    train = suite.settings.train
+    return train.devices if train.device == "cuda" else 0
 
 
 def threads(suite: Suite, at_most: int | None = None) -> int:
     """CPU threads of a training, or of a job of ``at_most`` so many GPUs: one on the CPU, else one
     a GPU and one for each of its data loading processes."""
     count = gpus(suite) if at_most is None else min(at_most, gpus(suite))
-    return max(1, count * (1 + int(suite.settings["train"]["workers"])))
+    return max(1, count * (1 + suite.settings.train.workers))
 
 
 def launcher(suite: Suite, at_most: int | None = None) -> str:

@@ -95,7 +95,9 @@ def is_done(suite: Suite, run: str, seed: int) -> bool:
         return False
     digests = trained.get("digests") if isinstance(trained, dict) else None
     weights = path.with_name("weights.pth")
-    return bool(weights.exists() and digests == run_digests.training_digests(suite, run, seed))
+    return bool(
+        weights.exists() and digests == run_digests.training_digests(suite.resolve(run, seed))
+    )
 
 
 def read_log(log: Path) -> Logged | None:

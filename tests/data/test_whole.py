@@ -32,12 +32,16 @@ from mkd.data import coco, fingerprint, splits
 from mkd.errors import UserError
 from mkd.evaluation import scoring
 from mkd.experiment import config
+from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.config import Suite
+from mkd.experiment.datasets import Coco
 from mkd.experiment.runs import Run
+from mkd.experiment.scale import Scale
 from mkd.training.pretraining import CropDataset
 
-FILES = {split: Path(pair[0]) for split, pair in splits.SPLITS["coco"].items()}
-FOLDERS = {split: Path(pair[1]) for split, pair in splits.SPLITS["coco"].items()}
+FILES = {name: Path(split.annotations) for name, split in Coco.splits.items()}
+FOLDERS = {name: Path(split.images) for name, split in Coco.splits.items()}
+DATA = Coco(kind="coco")
 NAMES = ("cat", "dog", "très long", "犬")
 
 
@@ -232,9 +236,7 @@ def base() -> Suite:
 
 def suite_of(base: Suite, root: Path, masks: bool, **data: Any) -> Suite:
     """A scale over a data set of one's own, a batch an image."""
-    settings = copy.deepcopy(base.settings)
-    settings["data"] = {"kind": "coco", **data}
-    settings["train"]["batch_size"] = settings["pretrain"]["batch_size"] = 1
+    settings = in_batches_of(1, base.settings, data=Coco(kind="coco", **data))
     arch = "rtmdet-ins-tiny" if masks else "rtmdet-tiny"
     runs = {"a": Run("a", arch, None, "baseline", {}, (1,))}
     folders = {"coco": str(root), "badges": str(root)}
@@ -242,9 +244,17 @@ def suite_of(base: Suite, root: Path, masks: bool, **data: Any) -> Suite:
     return replace(base, settings=settings, config=changed, runs=runs)
 
 
+def in_batches_of(size: int, settings: Scale, **other: Any) -> Scale:
+    parts = {
+        name: getattr(settings, name).model_copy(update={"batch_size": size})
+        for name in ("train", "pretrain")
+    }
+    return settings.model_copy(update={**parts, **other})
+
+
 def taught(suite: Suite, masks: bool, pipeline: list[Any] | None = None) -> Any:
-    data, root = suite.settings["data"], suite.data_root
-    classes = splits.classes(root, "coco")
+    data, root = suite.settings.data, suite.data_root
+    classes = splits.classes(root, data)
     made = splits.dataset_config(data, root, "train", classes, pipeline or [], masks)
     # Serializing collects all garbage, a second at a time.
     return DATASETS.build({**made, "serialize_data": False})
@@ -371,7 +381,7 @@ def test_categories_in_another_order_and_under_other_ids_change_nothing(
     write(suite.data_root, {"train": content, "val": other})
     prepare(suite)
     assert oracle(suite, False)["box"]["AP"] == 100
-    crops = CropDataset(suite.data_root, "coco", 32)
+    crops = CropDataset(suite.data_root, DATA, 32)
     names = {c["id"]: c["name"] for c in content["categories"]}
     expected = [names[a["category_id"]] for a in content["annotations"]]
     assert Counter(crops.classes[label] for label in crops.labels) == Counter(expected)
@@ -417,14 +427,14 @@ def test_as_many_objects_are_taught_with_rle_as_with_polygons(
     suite, content = sound
     root = suite.data_root
     suite = suite_of(suite, root, True)
-    assert not splits.bitmap_masks(root, "coco")
+    assert not splits.bitmap_masks(root, DATA)
     images = {image["id"]: image for image in content["images"]}
     for item in content["annotations"][::every]:
         item["segmentation"] = as_rle(item, images[item["image_id"]], compressed)
     write(root, {"train": content, "val": content})
     prepare(suite)
-    assert splits.bitmap_masks(root, "coco")
-    steps = models.train_pipelines("rtmdet-ins-tiny", 640, False, None, True)[0][:2]
+    assert splits.bitmap_masks(root, DATA)
+    steps = models.train_pipelines(ARCHITECTURES["rtmdet-ins-tiny"], 640, False, None, True)[0][:2]
     dataset = taught(suite, True, [*steps, {"type": "PackDetInputs", "meta_keys": ()}])
     count = sum(len(dataset[at]["data_samples"].gt_instances) for at in range(len(dataset)))
     assert count == len(content["annotations"])
@@ -448,9 +458,9 @@ def test_a_few_bad_boxes_are_counted_and_nothing_left_is_said(
     write(suite.data_root, {"train": content, "val": content})
     assert prepare(suite)["splits"]["train"]["dropped"] == {"objects under 1 px wide or high": 1}
     assert "left out 1 objects under 1 px" in capsys.readouterr().out
-    assert len(CropDataset(suite.data_root, "coco", 32)) == len(content["annotations"]) - 1
-    suite.settings["train"]["batch_size"] = 4
-    assert "fewer than the 4 of one batch" in refused(suite)
+    assert len(CropDataset(suite.data_root, DATA, 32)) == len(content["annotations"]) - 1
+    larger = replace(suite, settings=in_batches_of(4, suite.settings))
+    assert "fewer than the 4 of one batch" in refused(larger)
     for item in content["annotations"]:
         item["area"] = 0
     write(suite.data_root, {"train": content, "val": content})
@@ -471,7 +481,7 @@ def test_changed_data_are_refused_and_moved_data_are_not(
 ) -> None:
     suite, _ = sound
     recorded = prepare(suite)["digest"]
-    root, pairs = suite.data_root, splits.SPLITS["coco"].values()
+    root, pairs = suite.data_root, Coco.splits.values()
     record = root / "data.json"
     assert fingerprint.verify(record, root, *pairs) == recorded
     image = root / FOLDERS["val"] / "0.png"

@@ -15,8 +15,11 @@ from mkd import ROOT, distillation
 from mkd.errors import UserError
 from mkd.evaluation import detection, scoring
 from mkd.experiment import config, paths
-from mkd.experiment.plan import Plan
+from mkd.experiment.architectures import ARCHITECTURES
+from mkd.experiment.datasets import Coco
+from mkd.experiment.resolved import ResolvedRun
 from mkd.experiment.runs import read_runs
+from mkd.experiment.scale import Sgd
 from mkd.paper import facts
 from mkd.results import tables
 from mkd.results.records import load_records
@@ -36,19 +39,18 @@ def suite() -> config.Suite:
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teacher") / "weights.pth"
     torch.manual_seed(0)
-    model = models.build(models.model_config("mask-rcnn-r101", 6, WIDTH))
+    model = models.build(models.model_config(ARCHITECTURES["mask-rcnn-r101"], 6, WIDTH))
     models.init_weights(model)
     weight_files.save(model, path, {})
     return path
 
 
-def shortened(suite: config.Suite, run: str, **changes: Any) -> dict[str, Any]:
+def shortened(suite: config.Suite, run: str, **changes: Any) -> ResolvedRun:
     """A run of one epoch of smoke, narrower still."""
     resolved = suite.resolve(run, 0)
-    resolved["train"] = {**resolved["train"], "epochs": 1, **changes}
-    for part in (resolved, resolved["teacher"] or {}):
-        part["width"] = WIDTH
-    return resolved
+    above = resolved.teacher and resolved.teacher.model_copy(update={"width": WIDTH})
+    train = resolved.train.model_copy(update={"epochs": 1, **changes})
+    return resolved.model_copy(update={"train": train, "width": WIDTH, "teacher": above})
 
 
 def test_the_track_runs_at_paper_scale_alone_by_mmdets_recipe() -> None:
@@ -58,18 +60,20 @@ def test_the_track_runs_at_paper_scale_alone_by_mmdets_recipe() -> None:
     whole = config.load({"scale": "paper"})
     assert own.items() <= whole.runs.items()
     resolved = whole.resolve("mask-r50-mkd", 0)
-    official = models.official_config("mask-rcnn-r50")
-    train = resolved["train"]
-    assert train == resolved["teacher"]["train"]
-    assert train["epochs"] == official.train_cfg.max_epochs
-    assert train["batch_size"] * train["devices"] == official.auto_scale_lr.base_batch_size
+    official = models.official_config(ARCHITECTURES["mask-rcnn-r50"])
+    train = resolved.train
+    assert train == resolved.teacher.train
+    assert train.epochs == official.train_cfg.max_epochs
+    assert train.batch_size * train.devices == official.auto_scale_lr.base_batch_size
     made = trainer.recipe.optimizer(train)["optimizer"]
     assert made == official.optim_wrapper.optimizer
     warmup, steps = trainer.recipe.schedule(train)
     for mine, theirs in zip((warmup, steps), official.param_scheduler, strict=True):
         assert mine == {**theirs, **{key: mine[key] for key in mine.keys() - theirs.keys()}}
     # The rest of the scale stays as it is.
-    assert whole.resolve("tiny-mkd", 0)["train"] == whole.settings["train"]
+    own = {**dict(whole.settings.train), "sgd": None}
+    del own["teacher_epochs"]
+    assert dict(whole.resolve("tiny-mkd", 0).train) == own
 
 
 def test_a_row_of_the_users_own_table_wins(tmp_path: Path) -> None:
@@ -99,12 +103,12 @@ def test_a_backbone_takes_torchvisions_file(tmp_path: Path) -> None:
         if not name.endswith("num_batches_tracked")
     }
     torch.save(released, tmp_path / "resnet50.pth")
-    backbone = models.build(models.model_config("mask-rcnn-r50", 6)).backbone
+    backbone = models.build(models.model_config(ARCHITECTURES["mask-rcnn-r50"], 6)).backbone
     weight_files.load(backbone, tmp_path / "resnet50.pth", "backbone.")
     state = backbone.state_dict()
     assert all(torch.equal(state[name], released[name]) for name in released if name in state)
     assert len(released.keys() - state.keys()) == 2  # fc
-    narrow = models.build(models.model_config("mask-rcnn-r50", 6, 0.5)).backbone
+    narrow = models.build(models.model_config(ARCHITECTURES["mask-rcnn-r50"], 6, 0.5)).backbone
     with pytest.raises(UserError, match="use weights of this architecture and width"):
         weight_files.load(narrow, tmp_path / "resnet50.pth", "backbone.")
 
@@ -117,25 +121,25 @@ def test_a_few_steps_on_data_with_masks(
     suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path, run: str
 ) -> None:
     """The baseline by mmdet's SGD, the students by the scale's own AdamW."""
-    changes = {"sgd": {"momentum": 0.9, "milestones": [1]}} if run.endswith("baseline") else {}
+    changes = {"sgd": Sgd(momentum=0.9, milestones=[1])} if run.endswith("baseline") else {}
     resolved = shortened(suite, run, **changes)
-    above = teacher if resolved["teacher"] else None
+    above = teacher if resolved.teacher else None
     torch.manual_seed(0)
-    start = models.build(models.model_config("mask-rcnn-r50", 6, WIDTH))
+    start = models.build(models.model_config(ARCHITECTURES["mask-rcnn-r50"], 6, WIDTH))
     models.init_weights(start)
     model, summary = trainer.train(resolved, smoke_data, tmp_path, None, above)
-    assert summary["iterations"] == 6
-    point = summary["curve"][-1]
+    assert summary.iterations == 6
+    point = summary.curve[-1]
     assert {"loss_rpn_cls", "loss_rpn_bbox", "loss_cls", "loss_bbox", "loss_mask"} <= point.keys()
-    assert {f"loss_{term}" for term in resolved["distillation"]["losses"]} <= point.keys()
-    assert bool(resolved["distillation"]["losses"]) == bool(above)
+    assert {f"loss_{term}" for term in resolved.distillation.losses} <= point.keys()
+    assert bool(resolved.distillation.losses) == bool(above)
     for part in ("neck.fpn_convs.0.conv", "rpn_head.rpn_cls", "roi_head.mask_head.convs.0.conv"):
         name = f"{part}.weight"
         assert not torch.equal(model.state_dict()[name], start.state_dict()[name])
 
     found = detection.detect(model, resolved, smoke_data)
     boxes = [item for item in found["bbox"] if item["image_id"] == found["bbox"][0]["image_id"]]
-    assert 0 < len(boxes) <= resolved["evaluate"]["max_per_image"]
+    assert 0 < len(boxes) <= resolved.evaluate.max_per_image
     scored = scoring.score(smoke_data / "annotations/instances_val.json", found)
     assert set(scored["metrics"]["mask"]) == set(scoring.STATS)
     assert json.loads(json.dumps(found)) == found
@@ -147,26 +151,27 @@ def test_a_step_of_r50_from_r101_at_full_width_on_real_coco(
 ) -> None:
     """The paper scale's own run on polygons, less its GPUs and half its input's side."""
     resolved = config.load({"scale": "paper"}).resolve("mask-r50-mkd", 0)
-    resolved["train"] |= {"device": "cpu", "epochs": 1, "workers": 0}
-    resolved["data"] = {"kind": "coco", "train_images": 2}
-    resolved["input_px"] = 320
+    train = resolved.train.model_copy(update={"device": "cpu", "epochs": 1, "workers": 0})
+    data = Coco(kind="coco", train_images=2)
+    resolved = resolved.model_copy(update={"train": train, "data": data, "input_px": 320})
     torch.manual_seed(0)
-    above = models.build(models.model_config("mask-rcnn-r101", 80))
+    above = models.build(models.model_config(ARCHITECTURES["mask-rcnn-r101"], 80))
     models.init_weights(above)
     weight_files.save(above, tmp_path / "teacher.pth", {})
     _, summary = trainer.train(
         resolved, tiny_coco, tmp_path / "work", None, tmp_path / "teacher.pth"
     )
-    assert summary["iterations"] == 1
-    last = summary["curve"][-1]
+    assert summary.iterations == 1
+    last = summary.curve[-1]
     assert {"loss_mask", "loss_multiscale", "loss_fdmd", "loss_fad"} <= last.keys()
 
 
 @pytest.mark.parametrize("method", ["cwd", "fkd", "fgd", "mgd", "mkd", "mkd-balanced"])
 def test_every_method_distils_all_five_levels(suite: config.Suite, method: str) -> None:
-    resolved = suite.resolve(f"mask-r50-{method}", 0)["distillation"]
-    plan = Plan(**resolved)
-    configs = [models.model_config(f"mask-rcnn-{size}", 6, 0.25) for size in ("r50", "r101")]
+    plan = suite.resolve(f"mask-r50-{method}", 0).distillation
+    configs = [
+        models.model_config(ARCHITECTURES[f"mask-rcnn-{size}"], 6, 0.25) for size in ("r50", "r101")
+    ]
     made = distillation.distiller_config(
         plan,
         *(models.feature_channels(c, plan.layers) for c in configs),
@@ -179,10 +184,10 @@ def test_every_method_distils_all_five_levels(suite: config.Suite, method: str) 
 
 def test_two_stage_detectors_are_distilled_with_their_authors_weights() -> None:
     paper_scale = config.load({"scale": "paper"})
-    losses = paper_scale.resolve("mask-r50-mgd", 0)["distillation"]["losses"]["mgd"]
+    losses = paper_scale.resolve("mask-r50-mgd", 0).distillation.losses["mgd"]
     assert losses == {"type": "MGD", "mask_ratio": 0.45, "distance_weight": 5e-7}
     ours = paper_scale.resolve("tiny-mgd", 0)
-    assert ours["distillation"]["losses"]["mgd"] == {"type": "MGD"}
+    assert ours.distillation.losses["mgd"] == {"type": "MGD"}
 
 
 @pytest.mark.slow
@@ -190,7 +195,12 @@ def test_its_backbone_is_pretrained_on_crops_where_the_scale_does_so(
     suite: config.Suite, smoke_data: Path, tmp_path: Path
 ) -> None:
     backbone, accuracy = pretraining.pretrain(
-        "mask-rcnn-r50", WIDTH, suite.settings["pretrain"], smoke_data, "badges", tmp_path
+        ARCHITECTURES["mask-rcnn-r50"],
+        WIDTH,
+        suite.settings.pretrain,
+        smoke_data,
+        suite.settings.data,
+        tmp_path,
     )
     assert 0 <= accuracy <= 1
     # The first stage learns too: there is nothing pretrained to freeze.

@@ -8,6 +8,7 @@ from mkd.detectors import models  # before mmdet
 import torch
 
 from mkd.errors import UserError
+from mkd.experiment.architectures import ARCHITECTURES
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ from mkd.errors import UserError
     ],
 )
 def test_params_and_macs_at_full_width(arch: str, params_m: float, macs_g: float) -> None:
-    model = models.build(models.model_config(arch, 80))
+    model = models.build(models.model_config(ARCHITECTURES[arch], 80))
     counted = models.complexity(model, 640)
     assert counted["params_m"] == pytest.approx(params_m, abs=0.005)
     assert counted["macs_g"] == pytest.approx(macs_g, abs=0.005)
@@ -29,19 +30,21 @@ def test_params_and_macs_at_full_width(arch: str, params_m: float, macs_g: float
 
 def test_half_width_halves_every_recorded_channel() -> None:
     for layers in ("neck", "backbone"):
-        full = models.feature_channels(models.model_config("rtmdet-s", 80), layers)
-        half = models.feature_channels(models.model_config("rtmdet-s", 80, 0.5), layers)
+        full = models.feature_channels(models.model_config(ARCHITECTURES["rtmdet-s"], 80), layers)
+        half = models.feature_channels(
+            models.model_config(ARCHITECTURES["rtmdet-s"], 80, 0.5), layers
+        )
         assert full == [2 * channels for channels in half]
 
 
 def test_a_width_that_leaves_odd_channels_is_refused() -> None:
     with pytest.raises(UserError, match=r"width 0\.3 makes 96 channels of rtmdet-tiny into 28\.8"):
-        models.model_config("rtmdet-tiny", 80, 0.3)
+        models.model_config(ARCHITECTURES["rtmdet-tiny"], 80, 0.3)
 
 
 @pytest.mark.parametrize("layers", ["neck", "neck_output", "backbone"])
 def test_feature_sources_are_modules_of_the_detector(layers: str) -> None:
-    config = models.model_config("rtmdet-tiny", 6, 0.5)
+    config = models.model_config(ARCHITECTURES["rtmdet-tiny"], 6, 0.5)
     names = dict(models.build(config).named_modules())
     for source, _ in models.feature_sources(config, layers):
         assert source in names
@@ -49,7 +52,7 @@ def test_feature_sources_are_modules_of_the_detector(layers: str) -> None:
 
 @pytest.mark.parametrize(("layers", "levels"), [("neck", 5), ("backbone", 4)])
 def test_every_level_of_mask_rcnn_has_the_channels_said(layers: str, levels: int) -> None:
-    config = models.model_config("mask-rcnn-r50", 6, 0.25)
+    config = models.model_config(ARCHITECTURES["mask-rcnn-r50"], 6, 0.25)
     model = models.build(config).eval()
     image = torch.zeros(1, 3, 256, 256)
     found = {"backbone": model.backbone(image), "neck": model.extract_feat(image)}
@@ -61,7 +64,7 @@ def test_every_level_of_mask_rcnn_has_the_channels_said(layers: str, levels: int
 
 
 def test_the_cost_of_mask_rcnn_is_that_of_all_its_proposals_whatever_the_weights() -> None:
-    model = models.build(models.model_config("mask-rcnn-r50", 6, 0.25))
+    model = models.build(models.model_config(ARCHITECTURES["mask-rcnn-r50"], 6, 0.25))
     first = models.complexity(model, 128)
     models.init_weights(model)
     assert models.complexity(model, 128) == first
@@ -70,7 +73,9 @@ def test_the_cost_of_mask_rcnn_is_that_of_all_its_proposals_whatever_the_weights
 
 
 def test_without_mosaic_no_transform_keeps_state() -> None:
-    first, second = models.train_pipelines("rtmdet-tiny", 128, False, (0.9, 1.1), False)
+    first, second = models.train_pipelines(
+        ARCHITECTURES["rtmdet-tiny"], 128, False, (0.9, 1.1), False
+    )
     assert first == second
     assert not any(step["type"].startswith("Cached") for step in first)
     sizes = [step.get("scale", step.get("size", step.get("crop_size"))) for step in first]
@@ -78,19 +83,21 @@ def test_without_mosaic_no_transform_keeps_state() -> None:
 
 
 def test_at_paper_scale_the_pipelines_are_mmdets_own() -> None:
-    first, second = models.train_pipelines("rtmdet-tiny", 640, True, None, False)
-    official = models.official_config("rtmdet-tiny")
+    first, second = models.train_pipelines(ARCHITECTURES["rtmdet-tiny"], 640, True, None, False)
+    official = models.official_config(ARCHITECTURES["rtmdet-tiny"])
     assert first == official.train_pipeline
     assert second == official.train_pipeline_stage2
-    official = models.official_config("mask-rcnn-r50")
-    both = models.train_pipelines("mask-rcnn-r50", 640, False, None, False)
+    official = models.official_config(ARCHITECTURES["mask-rcnn-r50"])
+    both = models.train_pipelines(ARCHITECTURES["mask-rcnn-r50"], 640, False, None, False)
     assert both == (official.train_pipeline, official.train_pipeline)
 
 
 def test_a_detector_keeps_as_many_detections_as_its_scale_says_or_as_mmdet_does() -> None:
     kept = {"rtmdet-tiny": 300, "rtmdet-ins-tiny": 100, "mask-rcnn-r50": 100}
     for arch, own in kept.items():
-        model = models.build(models.model_config(arch, 6, 0.25 if "mask" in arch else 0.5))
+        model = models.build(
+            models.model_config(ARCHITECTURES[arch], 6, 0.25 if "mask" in arch else 0.5)
+        )
         head = getattr(model, "roi_head", None) or model.bbox_head
         models.keep_at_most(model, None)
         assert head.test_cfg.max_per_img == own

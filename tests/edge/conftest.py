@@ -11,6 +11,7 @@ from mkd.detectors import models  # before mmdet
 from mkd.edge import export, nms, zoo
 from mkd.edge.metadata import Card
 from mkd.edge.preprocessing import prepare
+from mkd.experiment.architectures import ARCHITECTURES
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Exported:
 
 def build(arch: str) -> tuple[object, Card]:
     """A narrow detector for six classes, and its card."""
-    config = models.model_config(arch, 6, 0.5)
+    config = models.model_config(ARCHITECTURES[arch], 6, 0.5)
     detector = models.build(config).eval()
     card = zoo.card_of(config, model="small", arch=arch, width=0.5, weights="random")
     return detector, replace(card, input_px=64)

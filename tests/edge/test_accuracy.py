@@ -12,14 +12,15 @@ from mkd.edge import accuracy, export, nms, zoo
 from mkd.edge.jobs import read_frames
 from mkd.evaluation import detection
 from mkd.experiment import config
+from mkd.experiment.architectures import ARCHITECTURES
 
 
 @pytest.mark.slow
 def test_the_exported_detector_detects_what_torch_does(smoke_data: Path, tmp_path: Path) -> None:
     suite = config.load({"scale": "smoke"})
     resolved = suite.resolve("tiny-baseline", 0)
-    names = classes(smoke_data, "badges")
-    model_config = models.model_config("rtmdet-tiny", len(names), 0.5)
+    names = classes(smoke_data, suite.settings.data)
+    model_config = models.model_config(ARCHITECTURES["rtmdet-tiny"], len(names), 0.5)
     detector = models.build(model_config).eval()
     card = zoo.card_of(model_config, model="m", arch="rtmdet-tiny", width=0.5, input_px=64)
     zoo.settle(detector, read_frames(_at(suite, smoke_data), "train", 4), card)

@@ -19,6 +19,7 @@ from mkd import ROOT
 from mkd.errors import UserError
 from mkd.evaluation import attention, examples
 from mkd.evaluation.attention import STRIDES, Watcher
+from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.config import load
 from mkd.report import attention_view
 from mkd.workflow import pipeline
@@ -39,7 +40,7 @@ def trained(
 
     def save(arch: str, seed: int) -> Path:
         torch.manual_seed(seed)
-        model = models.build(models.model_config(arch, 6, 0.5))
+        model = models.build(models.model_config(ARCHITECTURES[arch], 6, 0.5))
         models.init_weights(model)
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
@@ -47,8 +48,8 @@ def trained(
         with torch.no_grad():
             model.train().extract_feat(model.data_preprocessor({"inputs": inputs})["inputs"])
         folder = tmp_path_factory.mktemp(arch) / f"of-{arch}/seed{seed}"
-        config = suite.resolve(f"of-{arch}", seed) | {"width": 0.5, "input_px": 64}
-        return trained_as(folder, config, model)
+        run = suite.resolve(f"of-{arch}", seed).model_copy(update={"width": 0.5, "input_px": 64})
+        return trained_as(folder, run, model)
 
     return save
 

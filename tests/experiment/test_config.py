@@ -35,7 +35,7 @@ def load(folder: Path, **replace: object) -> config.Suite:
 def test_every_scale_loads_and_resolves_every_run(scale: str) -> None:
     suite = config.load({"scale": scale})
     for run in suite.runs:
-        assert suite.resolve(run, suite.seeds(run)[0])["train"]["epochs"] == suite.epochs(run)
+        assert suite.resolve(run, suite.seeds(run)[0]).train.epochs == suite.epochs(run)
 
 
 def test_unknown_scale(folder: Path) -> None:
@@ -292,7 +292,7 @@ def test_a_run_of_the_name_of_a_longer_trained_teacher_is_not_replaced(folder: P
 def test_alpha_multiplies_every_terms_own_weight(folder: Path) -> None:
     with open(folder / "runs.tsv", "a") as handle:
         handle.write("d\trtmdet-tiny\tb\tmkd\talpha=5e-1 fad.loss_weight=3\t1\n")
-    losses = load(folder).resolve("d", 0)["distillation"]["losses"]
+    losses = load(folder).resolve("d", 0).distillation.losses
     assert {name: loss["loss_weight"] for name, loss in losses.items()} == {
         "multiscale": 0.5,
         "fdmd": 0.5,

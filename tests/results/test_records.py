@@ -13,11 +13,11 @@ import pytest
 
 from mkd import ROOT
 from mkd.data import fingerprint
-from mkd.data.splits import SPLITS
 from mkd.errors import UserError
 from mkd.evaluation import scoring
 from mkd.experiment import config
 from mkd.experiment.config import Suite
+from mkd.experiment.datasets import Badges
 from mkd.files import parse_json, read_json, sha256_file
 from mkd.provenance import seal
 from mkd.report.render import render
@@ -325,8 +325,8 @@ def test_detections_are_scored_anew_and_compared(full: Suite, smoke_data: Path) 
         smoke_data
     )
     suite = replace(full, settings=settings, config={**full.config, "data": badges})
-    splits = SPLITS["badges"]
-    annotations = smoke_data / splits["val"][0]
+    splits = Badges.splits
+    annotations = smoke_data / splits["val"].annotations
     truth = read_json(annotations)["annotations"]
     found = {"bbox": [{**t, "score": 0.5 + i % 7 / 20} for i, t in enumerate(truth[::2])]}
     path = full.results / KINDS["runs"]

@@ -143,7 +143,7 @@ def test_readme_tables_and_reference_agree(scale: str) -> None:
     for table in reference.built(suite, records):
         stem = root / f"tables/table{table.number}"
         assert stem.with_suffix(".csv").read_text() == formats.frame(table).to_csv(index=False)
-        summary = suite.settings["summary"]
+        summary = suite.settings.summary
         assert stem.with_suffix(".md").read_text() == formats.markdown(table, summary)
         assert stem.with_suffix(".tex").read_text() == formats.latex(table, summary)
 

@@ -17,9 +17,10 @@ from mkd.training import loss_check
 from mmrazor.registry import MODELS
 
 import mkd.losses
-from mkd import ROOT
+from mkd import ROOT, jobs
 from mkd.errors import UserError
 from mkd.experiment import code, config, loss_arguments, methods
+from mkd.experiment.architectures import ARCHITECTURES
 
 HEAD = """
 import torch
@@ -247,16 +248,16 @@ def test_the_first_training_of_a_table_tries_every_row_and_a_students_its_own(
     ]
     (tmp_path / "runs.tsv").write_text("\n".join(rows))
     suite = config.load({"scale": "smoke", "runs": str(tmp_path / "runs.tsv")})
-    loss_check.rehearse(suite, "good")
+    loss_check.rehearse(jobs.rehearsed(suite, suite.resolve("good", 0)))
     for run in ("b", "bad"):
         with pytest.raises(UserError, match="run 'bad': .*temperature"):
-            loss_check.rehearse(suite, run)
+            loss_check.rehearse(jobs.rehearsed(suite, suite.resolve(run, 0)))
 
 
 @pytest.mark.parametrize("scale", ["smoke", "desk", "paper"])
 def test_every_row_of_the_suites_own_tables_passes(scale: str) -> None:
     suite = config.load({"scale": scale})
-    loss_check.rehearse(suite, next(run for run, row in suite.runs.items() if not row.teacher))
+    loss_check.rehearse(suite.resolve(run, suite.seeds(run)[0]) for run in suite.runs)
 
 
 def test_what_is_read_of_a_loss_is_what_it_takes() -> None:
@@ -291,8 +292,8 @@ def test_maps_have_the_channels_of_the_run(channels: int) -> None:
     options = {"fdmd.generator_channels": channels}
     plan = methods.plan("mine", "mkd", options)
     loss_check.check("mine", plan, [2], [channels])
-    assert loss_check._channels("rtmdet-s", 0.5, "neck") == models.feature_channels(
-        models.model_config("rtmdet-s", 6, 0.5), "neck"
+    assert loss_check._channels(ARCHITECTURES["rtmdet-s"], 0.5, "neck") == models.feature_channels(
+        models.model_config(ARCHITECTURES["rtmdet-s"], 6, 0.5), "neck"
     )
 
 

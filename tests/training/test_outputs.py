@@ -40,7 +40,7 @@ def lay(suite: Suite, trained_as: Callable[..., Path]) -> Callable[..., Path]:
     def put(run: str, seed: int) -> Path:
         resolved = suite.resolve(run, seed)
         torch.manual_seed(seed)
-        model = models.build(models.model_config(resolved["arch"], 6, resolved["width"]))
+        model = models.build(models.model_config(resolved.architecture, 6, resolved.width))
         return trained_as(Path(paths.run_path(suite, run, seed, "")), resolved, model)
 
     return put
@@ -89,11 +89,12 @@ def test_weights_of_an_earlier_training_of_the_same_run_are_not_scored(
     said = path.with_name("train.json").read_bytes()
     resolved = suite.resolve(RUN, 0)
     torch.manual_seed(5)
-    model = models.build(models.model_config(resolved["arch"], 6, resolved["width"]))
+    model = models.build(models.model_config(resolved.architecture, 6, resolved.width))
     trained_as(path.parent, resolved, model)
     path.with_name("train.json").write_bytes(said)
     refused(suite, "is not the one that train.json beside it was written with")
-    changed = {**resolved, "train": {**resolved["train"], "epochs": 9}}
+    longer = resolved.train.model_copy(update={"epochs": 9})
+    changed = resolved.model_copy(update={"train": longer})
     trained_as(path.parent, changed, model)
     path.with_name("train.json").write_bytes(said)
     refused(suite, "is of another config")
@@ -155,7 +156,7 @@ def test_a_backbone_of_another_size_is_not_taken(
     suite: Suite, smoke_data: Path, tmp_path: Path
 ) -> None:
     resolved = suite.resolve(RUN, 0)
-    model = models.build(models.model_config(resolved["arch"], 6, resolved["width"]))
+    model = models.build(models.model_config(resolved.architecture, 6, resolved.width))
     weights.save(model.backbone, tmp_path / "x.pth", {"backbone": "s", "accuracy": 0.5})
     with pytest.raises(UserError, match=f"is a backbone of size s, and run '{RUN}' wants tiny"):
         trainer.train(resolved, smoke_data, tmp_path / "work", tmp_path / "x.pth")

@@ -8,6 +8,7 @@ import io
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -175,8 +176,8 @@ def test_a_payload_is_one_sentence_at_every_place(
 
 def test_mmengine_runs_no_text_of_a_checkpoint(tmp_path: Path) -> None:
     """It would run ``config``, as the Python file it was, of whatever it resumes."""
-    owner = {"run": "a", "seed": 0, "key": ""}
-    content = {"meta": {"made_by": owner, "epoch": 1, "config": "open('marker', 'w')"}}
+    owner = resume.Owner("a", 0)
+    content = {"meta": {"made_by": asdict(owner), "epoch": 1, "config": "open('marker', 'w')"}}
     checkpoints.seal(content)
     torch.save(content, tmp_path / "epoch_1.pth")
     with pytest.raises(UserError, match="no checkpoint of this suite"):

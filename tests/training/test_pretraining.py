@@ -15,9 +15,11 @@ from mkd.experiment import config
 def test_a_backbone_is_the_same_in_whatever_detector_it_was_built(
     smoke_data: Path, tmp_path: Path
 ) -> None:
-    settings = config.load({"scale": "smoke"}).settings["pretrain"]
+    scale = config.load({"scale": "smoke"}).settings
     one, two = (
-        pretraining.pretrain(arch, 0.25, settings, smoke_data, "badges", tmp_path)[0].state_dict()
+        pretraining.pretrain(arch, 0.25, scale.pretrain, smoke_data, scale.data, tmp_path)[
+            0
+        ].state_dict()
         for arch in ("rtmdet-tiny", "rtmdet-ins-tiny")
     )
     assert one.keys() == two.keys()

@@ -22,7 +22,7 @@ from mkd.data import splits
 from mkd.detectors import models
 from mkd.evaluation import detection
 from mkd.experiment import config, paths
-from mkd.experiment.plan import Plan
+from mkd.experiment.architectures import ARCHITECTURES
 from mkd.paper import deviations
 from mkd.training import trainer
 
@@ -160,24 +160,24 @@ def sections(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def ours(run: str) -> dict[str, Any]:
-    settings = SUITE.resolve(run, 0)
+    trained = SUITE.resolve(run, 0)
     classes = CocoDataset.METAINFO["classes"]
-    model = models.model_config(settings["arch"], len(classes), settings["width"])
+    model = models.model_config(trained.architecture, len(classes), trained.width)
     start = paths.imagenet_weights(SUITE, run)
     model.backbone.init_cfg = start and start.stem
-    kept = settings["evaluate"]["max_per_image"]
+    kept = trained.evaluate.max_per_image
     if kept is not None:
         model.test_cfg.get("rcnn", model.test_cfg).max_per_img = kept
     # COCO is not here; its instances are polygons, only its crowds are RLE.
     with patch.object(splits, "bitmap_masks", return_value=False):
-        made = trainer.runner_config(settings, DATA, Path("work"), classes)
-    made.test_dataloader = detection.loader_config(settings, DATA, classes)
+        made = trainer.runner_config(trained, DATA, Path("work"), classes)
+    made.test_dataloader = detection.loader_config(trained, DATA, classes)
     return sections({**made, "model": model})
 
 
 @cache
 def mmdets(arch: str) -> dict[str, Any]:
-    made = models.official_config(arch)
+    made = models.official_config(ARCHITECTURES[arch])
     start = made.model.backbone.pop("init_cfg", {}).get("checkpoint", "")
     scheme, _, name = start.partition("torchvision://")
     start = get_torchvision_models()[name] if name else scheme
@@ -186,9 +186,9 @@ def mmdets(arch: str) -> dict[str, Any]:
 
 
 def our_distillation(run: str) -> dict[str, Any]:
-    settings = SUITE.resolve(run, 0)
-    configs = [models.model_config(row["arch"], 80) for row in (settings, settings["teacher"])]
-    plan = Plan(**settings["distillation"])
+    student = SUITE.resolve(run, 0)
+    configs = [models.model_config(each.architecture, 80) for each in (student, student.teacher)]
+    plan = student.distillation
     made = distilling.distiller_config(
         plan,
         *(models.feature_channels(model, plan.layers) for model in configs),
@@ -260,8 +260,8 @@ def listed() -> dict[tuple[str, str, str, str], list[str]]:
         against_mmdet = set(differences(ours(run), mmdets(row.arch)))
         for item in sorted(against_mmdet):
             made.setdefault((*item, "MMDetection"), []).append(run)
-        if row.teacher and row.arch.startswith("rtmdet") and find_spec("mmyolo"):
-            both = (our_distillation(run), mmyolos(SUITE.backbone(run)))
+        if row.teacher and not row.architecture.two_stage and find_spec("mmyolo"):
+            both = (our_distillation(run), mmyolos(row.architecture.backbone))
             against_mmyolo = set(differences(*map(without_pipelines, both)))
             for item in sorted(against_mmyolo - against_mmdet):
                 made.setdefault((*item, "MMYOLO"), []).append(run)

@@ -1,6 +1,7 @@
 """Checkpoints on the way: whole, of their own run and seed, and data only."""
 
 import random
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +14,15 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mkd.errors import UserError
 from mkd.training import checkpoints, resume
 
-OWNER = {"run": "a", "seed": 0, "key": "k"}
+OWNER = resume.Owner("a", 0, "k")
 
 
-def put(folder: Path, epoch: int, owner: dict[str, Any] = OWNER, **changes: Any) -> Path:
+@dataclass(frozen=True)
+class Longer(resume.Owner):
+    more: int = 1
+
+
+def put(folder: Path, epoch: int, owner: resume.Owner = OWNER, **changes: Any) -> Path:
     """A checkpoint as mmengine and the hook write it."""
     folder.mkdir(exist_ok=True)
     hub = MessageHub(f"of {owner}")
@@ -24,7 +30,7 @@ def put(folder: Path, epoch: int, owner: dict[str, Any] = OWNER, **changes: Any)
         hub.update_scalar("train/loss", value)
     hub.update_info("eta", np.float64(7.5))
     content = {
-        "meta": {"epoch": epoch, "iter": 6 * epoch, "seed": owner["seed"], "cfg": "a = 1"},
+        "meta": {"epoch": epoch, "iter": 6 * epoch, "seed": owner.seed, "cfg": "a = 1"},
         "state_dict": {"w": torch.arange(6.0).view(2, 3), "n": torch.tensor(epoch)},
         "message_hub": hub.state_dict(),
         "optimizer": {"state": {0: {"step": torch.tensor(6.0)}}, "param_groups": [{"lr": 0.1}]},
@@ -60,11 +66,18 @@ def test_a_run_may_have_logged_nothing_yet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"run": "b"}, {"seed": 1}, {"key": "l"}, {"run": None}, {"more": 1}]
+    "other",
+    [
+        replace(OWNER, run="b"),
+        replace(OWNER, seed=1),
+        replace(OWNER, key="l"),
+        replace(OWNER, run=None),
+        Longer(*astuple(OWNER)),
+    ],
 )
-def test_another_runs_checkpoint_is_refused_and_left(tmp_path: Path, other: dict[str, Any]) -> None:
+def test_another_runs_checkpoint_is_refused_and_left(tmp_path: Path, other: resume.Owner) -> None:
     put(tmp_path, 1)
-    path = put(tmp_path, 2, {**OWNER, **other})
+    path = put(tmp_path, 2, other)
     content = path.read_bytes()
     with pytest.raises(UserError, match=r"epoch_2.pth is a checkpoint of .* move it out of"):
         resume.last_checkpoint(tmp_path, OWNER)
@@ -117,7 +130,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_serves(
         {"state_dict": {"w": torch.arange(6.0).view(3, 2), "n": torch.tensor(2)}},
         {"state_dict": {"w": torch.arange(6.0).view(2, 3)}},
         {"meta": {**written["meta"], "iter": 13}},
-        {"meta": {**written["meta"], "made_by": {**OWNER, "seed": 1}}},
+        {"meta": {**written["meta"], "made_by": asdict(replace(OWNER, seed=1))}},
         {"optimizer": {}},
         {"param_schedulers": [{"last_step": 7, "base_values": [0.1]}]},
         {"message_hub": HistoryBuffer()},

@@ -11,13 +11,14 @@ from mmdet.models.layers import ExpMomentumEMA
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
+from mkd.experiment.architectures import ARCHITECTURES
 from mkd.training.averaging import GroupedExpMomentumEMA
 
 
 @pytest.fixture
 def detector() -> nn.Module:
     torch.manual_seed(0)
-    model = models.build(models.model_config("rtmdet-tiny", 6, 1 / 2))
+    model = models.build(models.model_config(ARCHITECTURES["rtmdet-tiny"], 6, 1 / 2))
     models.init_weights(model)
     return model
 

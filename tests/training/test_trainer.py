@@ -1,6 +1,5 @@
 """Training: reproducible, resumable, and plain where nothing is distilled."""
 
-import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,10 @@ from mmengine.registry import HOOKS
 
 from mkd.errors import UserError
 from mkd.experiment import config
+from mkd.experiment.architectures import ARCHITECTURES
+from mkd.experiment.datasets import Coco
 from mkd.training import weights
+from mkd.training.history import Summary
 
 ROWS = [
     "s\trtmdet-s\t-\tbaseline\t-\t1",
@@ -40,7 +42,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> config.Suite:
 def teacher(suite: config.Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teacher") / "weights.pth"
     torch.manual_seed(0)
-    model = models.build(models.model_config("rtmdet-s", 6, suite.settings["width"]))
+    model = models.build(models.model_config(ARCHITECTURES["rtmdet-s"], 6, suite.settings.width))
     models.init_weights(model)
     weights.save(model, path, {})
     return path
@@ -48,10 +50,11 @@ def teacher(suite: config.Suite, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 def run(
     suite: config.Suite, name: str, data: Path, work: Path, teacher: Path, **changes: Any
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    resolved = copy.deepcopy(suite.resolve(name, 0))
-    resolved["train"] |= changes
-    above = teacher if resolved["teacher"] else None
+) -> tuple[dict[str, torch.Tensor], Summary]:
+    resolved = suite.resolve(name, 0)
+    train = resolved.train.model_copy(update=changes)
+    resolved = resolved.model_copy(update={"train": train})
+    above = teacher if resolved.teacher else None
     model, summary = trainer.train(resolved, data, work, None, above)
     return model.state_dict(), summary
 
@@ -69,7 +72,7 @@ def test_alpha_zero_is_plain_training_weight_for_weight(
     whole, _ = run(suite, "mkd", smoke_data, tmp_path / "c", teacher)
     assert same(plain, zero)
     assert not same(plain, whole)
-    assert {"loss_multiscale", "loss_fdmd", "loss_fad"} <= summary["curve"][0].keys()
+    assert {"loss_multiscale", "loss_fdmd", "loss_fad"} <= summary.curve[0].keys()
 
 
 @HOOKS.register_module()
@@ -119,7 +122,7 @@ def test_a_cut_run_resumes_to_the_same_weights_bit_for_bit(
     assert same(whole, resumed)
     assert after["step_s"] < after["wall_s"]
     timeless = ("curve", "gradient_norms", "term_weights", "iterations")
-    assert {key: summary[key] for key in timeless} == {key: after[key] for key in timeless}
+    assert [getattr(summary, key) for key in timeless] == [getattr(after, key) for key in timeless]
 
 
 @pytest.mark.slow
@@ -142,9 +145,9 @@ def test_a_finished_runs_checkpoint_serves_that_run_and_seed_alone(
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
     suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
 ) -> None:
-    resolved = copy.deepcopy(suite.resolve("mkd", 0))
+    resolved = suite.resolve("mkd", 0)
     # Beyond float32; no row of a table may say so.
-    resolved["distillation"]["losses"]["fdmd"]["loss_weight"] = 1e39
+    resolved.distillation.losses["fdmd"]["loss_weight"] = 1e39
     with pytest.raises(UserError, match=r"loss_fdmd_\d became inf at iteration 1: lower"):
         trainer.train(resolved, smoke_data, tmp_path, None, teacher)
 
@@ -154,8 +157,8 @@ def test_a_term_that_stops_at_an_epoch_ends_its_curve_there(
     suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
 ) -> None:
     _, summary = run(suite, "stops", smoke_data, tmp_path, teacher)
-    assert summary["epochs"] == 2
-    for point in summary["curve"]:
+    assert summary.epochs == 2
+    for point in summary.curve:
         assert ("loss_fad" in point) == (point["epoch"] <= 1)
         assert all(math.isfinite(value) for value in point.values())
 
@@ -171,15 +174,16 @@ def test_the_images_left_at_the_end_of_an_epoch_are_a_batch_too(
 ) -> None:
     """Also one image alone, and a data set smaller than a batch."""
     _, summary = run(suite, "mkd", smoke_data, tmp_path, teacher, epochs=1, batch_size=batch)
-    assert summary["iterations"] == iterations
-    assert all(math.isfinite(value) for value in summary["curve"][-1].values())
+    assert summary.iterations == iterations
+    assert all(math.isfinite(value) for value in summary.curve[-1].values())
 
 
 def test_a_last_batch_no_norm_can_take_is_one_sentence(
     suite: config.Suite, smoke_data: Path, tmp_path: Path
 ) -> None:
     resolved = suite.resolve("plain", 0)
-    resolved["input_px"], resolved["train"] = 32, {**resolved["train"], "batch_size": 47}
+    train = resolved.train.model_copy(update={"batch_size": 47})
+    resolved = resolved.model_copy(update={"input_px": 32, "train": train})
     with pytest.raises(UserError, match="48 images in batches of 47 leave a batch of one"):
         trainer.train(resolved, smoke_data, tmp_path, None, None)
 
@@ -198,21 +202,23 @@ def test_a_step_of_tiny_from_s_at_full_width_on_real_coco(
     """The paper scale's own pipelines and model at 640 px, less its GPUs."""
     paper = config.load({"scale": "paper", "runs": suite.config["runs"]})
     resolved = paper.resolve("mkd", 0)
-    resolved["train"] |= {
+    changes = {
         "device": "cpu",
         "epochs": 1,
         "batch_size": 2,
         "workers": 0,
         "second_stage_epochs": 0,
     }
-    resolved["data"]["train_images"] = 2
+    data = Coco(kind="coco", train_images=2)
+    train = resolved.train.model_copy(update=changes)
+    resolved = resolved.model_copy(update={"data": data, "train": train})
     torch.manual_seed(0)
-    teacher = models.build(models.model_config("rtmdet-s", 80))
+    teacher = models.build(models.model_config(ARCHITECTURES["rtmdet-s"], 80))
     models.init_weights(teacher)
     weights.save(teacher, tmp_path / "teacher.pth", {})
     _, summary = trainer.train(
         resolved, tiny_coco, tmp_path / "work", None, tmp_path / "teacher.pth"
     )
-    assert summary["iterations"] == 1
-    last = summary["curve"][-1]
+    assert summary.iterations == 1
+    last = summary.curve[-1]
     assert {"loss_cls", "loss_bbox", "loss_multiscale", "loss_fdmd", "loss_fad"} <= last.keys()

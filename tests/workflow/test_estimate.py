@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from mkd import ROOT, cli
-from mkd.errors import UserError
 from mkd.experiment import config, paths, run_digests
+from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.config import Suite
-from mkd.experiment.runs import ARCHITECTURES, Run
-from mkd.schemas import validate
+from mkd.experiment.runs import Run
+from mkd.experiment.scale import Scale
 from mkd.workflow import estimate
 
 
@@ -35,7 +35,7 @@ def test_a_students_step_costs_three_of_its_own_and_one_of_its_teachers(paper: S
 
 def test_images_epochs_and_input_are_the_scales(paper: Suite) -> None:
     lab = config.load({"scale": "lab"})
-    smaller = replace(lab, settings={**lab.settings, "input_px": 320})
+    smaller = replace(lab, settings=lab.settings.model_copy(update={"input_px": 320}))
     of_paper, of_lab, of_smaller = (
         estimate.estimate(suite, [("tiny-cwd", 0)]).gpu_hours for suite in (paper, lab, smaller)
     )
@@ -65,7 +65,9 @@ def test_every_rtmdet_has_its_macs() -> None:
 def test_what_is_done_costs_no_more(paper: Suite) -> None:
     path = Path(paths.run_path(paper, "tiny-mkd", 0, "train.json"))
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"digests": run_digests.training_digests(paper, "tiny-mkd", 0)}))
+    path.write_text(
+        json.dumps({"digests": run_digests.training_digests(paper.resolve("tiny-mkd", 0))})
+    )
     path.with_name("weights.pth").touch()
     assert estimate.text(paper).startswith("scale paper: 3 of 4 trainings to do, about ")
 
@@ -77,11 +79,11 @@ def test_a_scale_without_an_assumption(suite: Suite, capsys: pytest.CaptureFixtu
 
 
 def test_an_assumption_needs_a_count_of_images_and_full_width(paper: Suite) -> None:
-    settings = paper.settings
-    with pytest.raises(UserError, match="'train_images' is a required property"):
-        validate({**settings, "estimate": {"gpu": "A100", "tflops": 20}}, "scale", "x")
-    with pytest.raises(UserError, match="width: 1 was expected"):
-        validate({**settings, "width": 0.5}, "scale", "x")
+    settings = paper.settings.model_dump(exclude_unset=True)
+    with pytest.raises(ValueError, match="'train_images' is a required property"):
+        Scale.model_validate({**settings, "estimate": {"gpu": "A100", "tflops": 20}})
+    with pytest.raises(ValueError, match=r"width: 0\.5 has no estimate"):
+        Scale.model_validate({**settings, "width": 0.5})
 
 
 def test_a_dry_run_says_jobs_and_hours(tmp_path: Path) -> None:

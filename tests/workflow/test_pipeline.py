@@ -288,7 +288,7 @@ def test_a_formula_reruns_the_runs_that_use_it_and_no_other(copy: Path) -> None:
     path.write_text(text.replace(formula, formula.replace("energy", "2 * energy")))
     changed = {run for run, digest in train_codes().items() if digest != before[run]}
     suite = load()
-    using = {run for run in suite.runs if "fdmd" in suite.resolve(run, 0)["distillation"]["losses"]}
+    using = {run for run in suite.runs if "fdmd" in suite.resolve(run, 0).distillation.losses}
     assert changed == using
     assert "tiny-mkd" in using
     assert "tiny-cwd" not in using

@@ -38,7 +38,7 @@ def finish(suite: Suite, run: str, seed: int) -> Path:
     """What a training leaves behind."""
     path = Path(paths.run_path(suite, run, seed, "train.json"))
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"digests": run_digests.training_digests(suite, run, seed)}))
+    path.write_text(json.dumps({"digests": run_digests.training_digests(suite.resolve(run, seed))}))
     path.with_name("weights.pth").touch()
     return path
 

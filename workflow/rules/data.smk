@@ -8,8 +8,8 @@ rule data:
         "../../envs/environment.yaml"
     threads: 2
     params:
-        data=digest([suite.settings["data"], str(suite.data_root)]),
-        code=code_digest("mkd.data.badges"),
+        data=digest([suite.settings.data.model_dump(), str(suite.data_root)]),
+        code=pipeline.data_code(suite),
     shell:
         "python -m mkd data --out {output:q} 2>&1 | tee {log:q} >&2;"
         " exit ${{PIPESTATUS[0]}}"

@@ -1,0 +1,67 @@
+"""The table of architectures: one entry for each, whichever room asks.
+
+What of an entry decides a run's weights is part of the resolved run
+(:class:`mkd.experiment.resolved.ResolvedRun`): another entry, or another label, reruns nothing.
+"""
+
+from mkd.detectors.architectures import Architecture
+
+_IMAGENET = {
+    "tiny": "cspnext-tiny_imagenet_600e",
+    "s": "cspnext-s_imagenet_600e",
+    "r50": "resnet50-0676ba61",
+    "r101": "resnet101-63fe2227",
+}
+"""By backbone: OpenMMLab's weights of mmdet's RTMDet configurations, where m, l and x start from
+scratch, and torchvision's (IMAGENET1K_V1) of its Mask R-CNN configurations."""
+
+
+def _rtmdet(size: str) -> Architecture:
+    return Architecture(
+        name=f"rtmdet-{size}",
+        family="rtmdet",
+        label=f"RTMDet-{size}",
+        config=f"rtmdet/rtmdet_{size}_8xb32-300e_coco.py",
+        backbone=size,
+        imagenet=_IMAGENET.get(size),
+    )
+
+
+def _rtmdet_ins(size: str) -> Architecture:
+    return Architecture(
+        name=f"rtmdet-ins-{size}",
+        family="rtmdet-ins",
+        label=f"RTMDet-Ins-{size}",
+        config=f"rtmdet/rtmdet-ins_{size}_8xb32-300e_coco.py",
+        backbone=size,
+        imagenet=_IMAGENET.get(size),
+        has_masks=True,
+    )
+
+
+def _mask_rcnn(backbone: str) -> Architecture:
+    return Architecture(
+        name=f"mask-rcnn-{backbone}",
+        family="mask-rcnn",
+        label=f"Mask R-CNN {backbone.upper()}",
+        config=f"mask_rcnn/mask-rcnn_{backbone}_fpn_2x_coco.py",
+        backbone=backbone,
+        imagenet=_IMAGENET.get(backbone),
+        has_masks=True,
+        two_stage=True,
+    )
+
+
+ARCHITECTURES = {
+    entry.name: entry
+    for entry in (
+        *map(_rtmdet, ("tiny", "s", "m", "l", "x")),
+        *map(_rtmdet_ins, ("tiny", "s")),
+        *map(_mask_rcnn, ("r50", "r101")),
+    )
+}
+
+
+def has_masks(name: str) -> bool:
+    """Whether a detector segments objects; those of other suites, which are only timed, do not."""
+    return name in ARCHITECTURES and ARCHITECTURES[name].has_masks
