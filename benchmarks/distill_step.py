@@ -34,6 +34,7 @@ from mkd import provenance
 from mkd.data import badges, splits
 from mkd.experiment import methods
 from mkd.experiment.architectures import ARCHITECTURES
+from mkd.experiment.datasets import Badges
 from mkd.files import write_json
 from mkd.host import describe
 
@@ -195,6 +196,7 @@ def peak_memory(
 
 def load_batch(root: Path, input_px: int) -> dict[str, Any]:
     """The first batch of the embedded data set at an input size."""
+    data = Badges(kind="badges", train_images=BATCH, val_images=1)
     pipeline, _ = models.train_pipelines(
         ARCHITECTURES["rtmdet-tiny"], input_px, False, (0.9, 1.1), False
     )
@@ -204,7 +206,7 @@ def load_batch(root: Path, input_px: int) -> dict[str, Any]:
             "num_workers": 0,
             "sampler": {"type": "DefaultSampler", "shuffle": False},
             "dataset": splits.dataset_config(
-                {"kind": "badges"}, root, "train", splits.classes(root, "badges"), pipeline
+                data, root, "train", splits.classes(root, data), pipeline
             ),
         }
     )

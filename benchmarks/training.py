@@ -16,7 +16,6 @@ from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from mkd.detectors.models import models  # before mmdet
 from mkd.training.trainer import trainer
@@ -30,12 +29,13 @@ from mmengine.runner import Runner
 from mkd import provenance
 from mkd.data import badges, splits
 from mkd.experiment import config
+from mkd.experiment.resolved import ResolvedRun
 from mkd.files import write_json
 from mkd.host import describe
 from mkd.workflow import environment
 
 
-def detector(resolved: dict[str, Any]) -> BaseModel:
+def detector(resolved: ResolvedRun) -> BaseModel:
     """The narrow detector, from one seed."""
     torch.manual_seed(0)
     model = models.build(models.model_config(resolved.architecture, 6, resolved.width))
@@ -43,17 +43,17 @@ def detector(resolved: dict[str, Any]) -> BaseModel:
     return model
 
 
-def ours(resolved: dict[str, Any], root: Path, work_dir: Path) -> Runner:
+def ours(resolved: ResolvedRun, root: Path, work_dir: Path) -> Runner:
     """The suite's own runner."""
-    classes = splits.classes(root, "badges")
+    classes = splits.classes(root, resolved.data)
     settings = trainer.runner_config(resolved, root, work_dir, classes)
     model = detector(resolved).to(memory_format=torch.channels_last)
     return Runner(model=model, **settings)
 
 
-def stock(resolved: dict[str, Any], root: Path, work_dir: Path) -> Runner:
+def stock(resolved: ResolvedRun, root: Path, work_dir: Path) -> Runner:
     """mmdet's configuration of the same architecture, with the scale's values."""
-    settings = trainer.runner_config(resolved, root, work_dir, splits.classes(root, "badges"))
+    settings = trainer.runner_config(resolved, root, work_dir, splits.classes(root, resolved.data))
     official = models.official_config(resolved.architecture)
     stock = deepcopy(settings)
     stock.optim_wrapper = official.optim_wrapper
@@ -68,7 +68,7 @@ MAKERS = {"ours": ours, "mmdet": stock}
 
 
 def seconds_per_iteration(
-    name: str, resolved: dict[str, Any], root: Path, work_dir: Path
+    name: str, resolved: ResolvedRun, root: Path, work_dir: Path
 ) -> list[float]:
     """Train and return the seconds of every iteration, the first five left out."""
     torch.set_num_threads(1)
@@ -77,7 +77,7 @@ def seconds_per_iteration(
     return list(runner.message_hub.get_scalar("train/time").data[0][5:])
 
 
-def in_a_process(name: str, resolved: dict[str, Any], root: Path, work_dir: Path) -> list[float]:
+def in_a_process(name: str, resolved: ResolvedRun, root: Path, work_dir: Path) -> list[float]:
     """:func:`seconds_per_iteration` in a process of its own."""
     if name == "ours":
         os.environ.update(environment.HEAP)
@@ -97,7 +97,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/bench/training.json"))
     options = parser.parse_args()
     resolved = config.load({"scale": "desk"}).resolve("tiny-baseline", 0)
-    resolved.train.epochs = 1
+    train = resolved.train.model_copy(update={"epochs": 1})
+    resolved = resolved.model_copy(update={"train": train})
     batch = resolved.train.batch_size
     seconds: dict[str, list[float]] = {"ours": [], "mmdet": []}
     with TemporaryDirectory() as folder:
@@ -116,7 +117,7 @@ def main() -> None:
             "ours_img_per_s": round(rate["ours"], 2),
             "mmdet_img_per_s": round(rate["mmdet"], 2),
             "ratio": round(ratio, 3),
-            "arch": resolved.arch,
+            "arch": resolved.architecture.name,
             "width": resolved.width,
             "input_px": resolved.input_px,
             "batch": batch,

@@ -5,10 +5,21 @@ import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 
-def describe(gpus: list[str]) -> dict[str, Any]:
+class Host(TypedDict):
+    """The machine of a record; its GPUs are those that were used."""
+
+    cpu: str
+    cores: int | None
+    memory_gb: float
+    gpu: list[str]
+    os: str
+    python: str
+
+
+def describe(gpus: list[str]) -> Host:
     """The machine of a record.
 
     Args:

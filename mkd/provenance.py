@@ -7,7 +7,7 @@ import hashlib
 import json
 import subprocess
 from importlib import metadata
-from typing import Any
+from typing import Any, TypedDict
 
 from mkd import ROOT
 
@@ -40,7 +40,14 @@ def seal(record: dict[str, Any]) -> str:
     return digest({key: value for key, value in record.items() if key != "sha256"})
 
 
-def commit() -> dict[str, Any]:
+class Commit(TypedDict):
+    """A checkout's commit, and whether tracked files differ from it."""
+
+    commit: str | None
+    dirty: bool
+
+
+def commit() -> Commit:
     """The checkout's commit and whether tracked files differ from it; None outside a checkout."""
 
     def git(*arguments: str) -> str | None:

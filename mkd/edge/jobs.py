@@ -52,7 +52,7 @@ def export_model(
     """
     settings = edge.settings(suite)
     detector, card = zoo.build(model)
-    card = replace(card, input_px=settings["input_px"])
+    card = replace(card, input_px=settings.input_px)
     complexity = zoo.complexity(detector, model, card.input_px)
     few = replace(card, input_px=min(SETTLED_PX, card.input_px))
     zoo.settle(detector, read_frames(suite, "train", SETTLED_IMAGES), few)
@@ -110,13 +110,13 @@ def export_run(
     card = zoo.card_of(
         config,
         model=run,
-        arch=resolved.arch,
+        arch=resolved.architecture.name,
         width=resolved.width,
         seed=seed,
         weights="trained",
         input_px=resolved.input_px,
     )
-    calibration_images = edge.settings(suite)["calibration_images"]
+    calibration_images = edge.settings(suite).calibration_images
     difference = _export(suite, detector, card, out, precisions, calibration_images)
     if record is None:
         return difference

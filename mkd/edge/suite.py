@@ -5,10 +5,10 @@ Torch and onnxruntime are not imported here.
 
 import ctypes.util
 import os
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from mkd import ROOT
 from mkd.edge import models
@@ -26,9 +26,36 @@ PROVIDER_PRECISIONS = {
 """What each provider has kernels for."""
 
 
+@dataclass(frozen=True)
+class EdgeSettings:
+    """How detectors are exported and timed: a section of ``config/latency.yaml``.
+
+    Attributes:
+        input_px: Side in pixels of the square input of Table 1's models.
+        models: Those that are timed, or ``all``.
+        students: Runs whose first seed is exported, scored and timed.
+        calibration_images: Images from which INT8 takes its ranges.
+        min_samples: Timed runs of a process.
+        min_seconds: And their length, whichever takes longer.
+        restarts: Processes.
+        gate: The largest interquartile range over the median.
+        retries: Series more where one does not pass the gate.
+    """
+
+    input_px: int
+    models: str | list[str]
+    students: list[str]
+    calibration_images: int
+    min_samples: int
+    min_seconds: float
+    restarts: int
+    gate: float
+    retries: int
+
+
 @cache
-def _read() -> dict[str, Any]:
-    settings: dict[str, Any] = read_yaml(FILE)
+def _read() -> dict[str, EdgeSettings]:
+    settings = read_yaml(FILE)
     validate(settings, "latency-settings", str(FILE))
     for scale, section in settings.items():
         chosen = section["models"]
@@ -38,10 +65,10 @@ def _read() -> dict[str, Any]:
                 f"{FILE}: {scale}: unknown model '{unknown[0]}'; there are "
                 f"{', '.join(models.MODELS)}"
             )
-    return settings
+    return {scale: EdgeSettings(**section) for scale, section in settings.items()}
 
 
-def settings(suite: Suite) -> dict[str, Any]:
+def settings(suite: Suite) -> EdgeSettings:
     """The section of ``config/latency.yaml`` for the suite's scale; a scale without one takes
     desk's.
 
@@ -50,18 +77,18 @@ def settings(suite: Suite) -> dict[str, Any]:
             a model that Table 1 has not.
     """
     sections = _read()
-    return dict(sections.get(suite.scale, sections["desk"]))
+    return sections.get(suite.scale, sections["desk"])
 
 
 def zoo(suite: Suite) -> list[str]:
     """Models of Table 1 that this scale times and this environment can build."""
-    chosen = settings(suite)["models"]
+    chosen = settings(suite).models
     return [m for m in models.available() if chosen == "all" or m in chosen]
 
 
 def students(suite: Suite) -> list[str]:
     """Runs whose first seed is exported, scored and timed."""
-    return [run for run in settings(suite)["students"] if run in suite.runs]
+    return [run for run in settings(suite).students if run in suite.runs]
 
 
 def providers() -> list[str]:
@@ -168,7 +195,7 @@ def timing_options(suite: Suite) -> str:
     """Options of `mkd latency`. Students have an input size of their own."""
     chosen = settings(suite)
     names = ("min_samples", "min_seconds", "gate", "retries", "restarts")
-    options = [f"--{name.replace('_', '-')} {chosen[name]}" for name in names]
+    options = [f"--{name.replace('_', '-')} {getattr(chosen, name)}" for name in names]
     return " ".join([f"--scale {suite.scale}", *options])
 
 

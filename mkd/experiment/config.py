@@ -108,8 +108,7 @@ class Suite:
         teacher = row.teacher and self.resolve(row.teacher, self.teacher_seed(row.teacher))
         return ResolvedRun(
             run=row.id,
-            arch=row.arch,
-            detector=row.architecture.config,
+            architecture=row.architecture,
             method=row.method,
             distillation=methods.plan(
                 row.id,

@@ -4,37 +4,40 @@ It is resolved once (:meth:`mkd.experiment.config.Suite.resolve`) and handed dow
 keeps it, and its digest is how a result is found to be of another configuration.
 """
 
+import json
 from typing import Any
 
 from pydantic import ValidationError
 
 from mkd.detectors.architectures import Architecture
 from mkd.errors import UserError
-from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.datasets import Data
 from mkd.experiment.plan import Plan
 from mkd.experiment.scale import Evaluate, Pretrain, TrainSettings
 from mkd.experiment.section import Px, Section, Seed
 from mkd.provenance import digest
 
-NOT_DECISIVE: Any = {"evaluate": True, "train": {"checkpoint_epochs"}}
-"""What of a run leaves its weights as they are: how they are scored, how often they are kept."""
+NOT_DECISIVE: Any = {
+    "evaluate": True,
+    "train": {"checkpoint_epochs"},
+    "architecture": {"family", "label", "imagenet"},
+}
+"""What of a run leaves its weights as they are: how they are scored, how often they are kept, and
+what is only shown or checked. The ImageNet weights a training starts from have their own digest."""
 
 
 class ResolvedRun(Section):
     """A row of the table of runs, with its seed, its scale's settings, and its teacher's same.
 
     Attributes:
-        arch: Name of the architecture.
-        detector: mmdet's configuration of it.
+        architecture: As its entry stood in the table of architectures.
         distillation: What is distilled.
         width: Factor on the channels mmdet gives the architecture.
         input_px: Side of the square input in pixels.
     """
 
     run: str
-    arch: str
-    detector: str
+    architecture: Architecture
     method: str
     distillation: Plan
     seed: Seed
@@ -47,11 +50,6 @@ class ResolvedRun(Section):
     evaluate: Evaluate
     teacher: "ResolvedRun | None"
 
-    @property
-    def architecture(self) -> Architecture:
-        """The entry of the table of architectures."""
-        return ARCHITECTURES[self.arch]
-
     def as_json(self) -> dict[str, Any]:
         """Plain values, from which :meth:`from_json` makes the run again."""
         return self.model_dump(mode="json")
@@ -61,15 +59,13 @@ class ResolvedRun(Section):
         """The run that :meth:`as_json` gave.
 
         Raises:
-            UserError: It is none, or of an architecture that the suite does not have.
+            UserError: It is none.
         """
         try:
-            run = cls.model_validate(value)
+            # As JSON: there a section is a mapping, and text is no number all the same.
+            return cls.model_validate_json(json.dumps(value), strict=True)
         except ValidationError as error:
             raise UserError(f"it has no run in full: {first_error(error)}") from error
-        if run.arch not in ARCHITECTURES:
-            raise UserError(f"it is of the unknown arch '{run.arch}'")
-        return run
 
     def decisive_digest(self) -> str:
         """SHA-256 of what decides the weights.
@@ -86,4 +82,4 @@ def first_error(error: ValidationError) -> str:
     found = error.errors()[0]
     at = ".".join(str(part) for part in found["loc"])
     words = found["msg"].removeprefix("Value error, ")
-    return f"{at}: {words}" if at else words
+    return " ".join(f"{at}: {words}".split()) if at else words

@@ -7,7 +7,7 @@ left out and is not written as null.
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -34,6 +34,18 @@ Width = Annotated[
     Field(description="a number, or a fraction such as 1/3"),
 ]
 Ratio = Annotated[Number, Field(ge=0.01, le=100)]
+
+
+def _ordered(ratios: list[float]) -> list[float]:
+    low, high = ratios
+    if low > high:
+        raise ValueError(
+            f"the least ratio {low:g} is above the largest {high:g}: put the smaller one first"
+        )
+    return ratios
+
+
+Ratios = Annotated[list[Ratio], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
 Seeds = Annotated[
     list[Seed], Field(min_length=1, max_length=1000, json_schema_extra={"uniqueItems": True})
 ]
@@ -68,24 +80,14 @@ class Recipe(Section):
     ]
     final_lr: Annotated[Share, Field(description="Of lr, at the end of the cosine.")]
     ema: Ema
-    mosaic: bool
+    mosaic: Annotated[bool, Field(strict=True)]
     resize_ratio: Annotated[
-        Annotated[list[Ratio], Field(min_length=2, max_length=2)] | None,
+        Ratios | None,
         Field(description="a list of the least and the largest ratio, or null"),
     ]
     second_stage_epochs: Count
     checkpoint_epochs: Positive
     pretrained: Literal["none", "crops", "imagenet"]
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Recipe":
-        low, high = self.resize_ratio or (1, 1)
-        if low > high:
-            raise ValueError(
-                f"resize_ratio: the least ratio {low:g} is above the largest {high:g}: put the "
-                "smaller one first"
-            )
-        return self
 
 
 Epochs = Annotated[
@@ -211,12 +213,18 @@ class _Schema(GenerateJsonSchema):
             return self.generate_inner(inner["schema"])
         return super().default_schema(schema)
 
+    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
+        # As it is made: of what does not fit the first is what a user reads. So the type stands
+        # before bounds, and an unknown key, which may be misspelt, before one that is missing.
+        return value
+
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
-    def _update_class_schema(self, json_schema: JsonSchemaValue, *args: Any) -> None:
-        super()._update_class_schema(json_schema, *args)
-        json_schema.pop("title", None)
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        made = super().model_schema(schema)
+        made.pop("title", None)
+        return {"additionalProperties": made.pop("additionalProperties"), **made}
 
 
 def schema() -> str:

@@ -14,6 +14,7 @@ from mkd.experiment import paths
 from mkd.experiment.config import Suite
 from mkd.experiment.resolved import ResolvedRun
 from mkd.files import read_json, sha256_file, write_json
+from mkd.host import Host
 from mkd.schemas import validate
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Trained:
     commit: str | None
     dirty: bool
     versions: dict[str, str]
-    host: Mapping[str, Any]
+    host: Host
 
     def write(self, folder: Path) -> None:
         """Write ``train.json``."""

@@ -7,6 +7,7 @@ from mkd.detectors import models  # before mmdet
 # isort: split
 import torch
 
+from mkd.detectors.architectures import Architecture
 from mkd.errors import UserError
 from mkd.experiment.architectures import ARCHITECTURES
 
@@ -26,6 +27,17 @@ def test_params_and_macs_at_full_width(arch: str, params_m: float, macs_g: float
     counted = models.complexity(model, 640)
     assert counted["params_m"] == pytest.approx(params_m, abs=0.005)
     assert counted["macs_g"] == pytest.approx(macs_g, abs=0.005)
+
+
+@pytest.mark.parametrize("entry", ARCHITECTURES.values(), ids=ARCHITECTURES)
+def test_an_entry_says_what_mmdets_configuration_is(entry: Architecture) -> None:
+    model = models.official_config(entry).model
+    assert entry.two_stage == ("roi_head" in model)
+    head = model.roi_head if entry.two_stage else model.bbox_head
+    assert entry.has_masks == ("mask_head" in head or head.type.startswith("RTMDetIns"))
+    start = model.backbone.get("init_cfg", {}).get("checkpoint", "")
+    assert entry.imagenet is None or entry.two_stage or entry.imagenet in start
+    assert bool(entry.imagenet) == bool(start)
 
 
 def test_half_width_halves_every_recorded_channel() -> None:

@@ -9,6 +9,7 @@ from mkd.training import pretraining  # before mmdet
 
 # isort: split
 from mkd.experiment import config
+from mkd.experiment.architectures import ARCHITECTURES
 
 
 @pytest.mark.slow
@@ -17,9 +18,9 @@ def test_a_backbone_is_the_same_in_whatever_detector_it_was_built(
 ) -> None:
     scale = config.load({"scale": "smoke"}).settings
     one, two = (
-        pretraining.pretrain(arch, 0.25, scale.pretrain, smoke_data, scale.data, tmp_path)[
-            0
-        ].state_dict()
+        pretraining.pretrain(
+            ARCHITECTURES[arch], 0.25, scale.pretrain, smoke_data, scale.data, tmp_path
+        )[0].state_dict()
         for arch in ("rtmdet-tiny", "rtmdet-ins-tiny")
     )
     assert one.keys() == two.keys()

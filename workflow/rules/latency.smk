@@ -15,7 +15,7 @@ rule export_model:
     threads: 1
     params:
         precisions=" ".join(edge.precisions(suite)),
-        settings=edge.settings(suite)["input_px"],
+        settings=edge.settings(suite).input_px,
         code=code_digest("mkd.edge.jobs"),
         paper=pipeline.paper_costs(),
     shell:
@@ -42,7 +42,7 @@ rule export_student:
     threads: 1
     params:
         precisions=" ".join(edge.precisions(suite)),
-        settings=edge.settings(suite)["calibration_images"],
+        settings=edge.settings(suite).calibration_images,
         code=code_digest("mkd.edge.jobs"),
     shell:
         "python -m mkd export --run {wildcards.run} --out {output.files[0]:q}"

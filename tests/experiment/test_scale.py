@@ -1,0 +1,69 @@
+"""A scale's file as models, and the schema that is made from them."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mkd import ROOT
+from mkd.errors import UserError
+from mkd.experiment import config, scale
+from mkd.schemas import read_yaml, schema_path, validate
+
+SCALES = ("smoke", "desk", "lab", "paper")
+
+
+def settings(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = read_yaml(ROOT / f"config/scales/{name}.yaml")
+    return found
+
+
+def test_the_schema_is_the_models() -> None:
+    assert schema_path("scale").read_text(encoding="utf-8") == scale.schema(), (
+        "run python -m mkd.experiment.scale"
+    )
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_a_scale_keeps_all_its_file_says_and_never_changes(name: str) -> None:
+    read = scale.Scale.model_validate(settings(name))
+    assert read.model_dump(exclude_unset=True) == settings(name)
+    with pytest.raises(ValidationError, match="frozen"):
+        read.train.lr = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [(None, "pretrain"), (None, "estimate"), (None, "mask_rcnn"), (None, "runs"),
+     ("data", "train_images"), ("train", "teacher_epochs")],
+)  # fmt: skip
+def test_what_may_be_left_out_is_not_written_as_null(section: str | None, key: str) -> None:
+    made = settings("lab")
+    (made if section is None else made[section])[key] = None
+    with pytest.raises(UserError, match=f"{key}: None is not of type"):
+        validate(made, "scale", "x")
+
+
+def test_a_misspelt_key_is_named_and_not_the_one_that_is_missing() -> None:
+    made = settings("smoke")
+    made["pretrain"]["rate"] = made["pretrain"].pop("lr")
+    with pytest.raises(UserError, match="pretrain: .*'rate' was unexpected"):
+        validate(made, "scale", "x")
+
+
+@pytest.mark.parametrize("data", [[], None, {}, {"kind": []}, {"kind": "coco", "val_images": 1}])
+def test_a_data_set_of_no_known_kind_is_one_sentence(data: object) -> None:
+    with pytest.raises(UserError, match=r"^x: data") as error:
+        validate({**settings("smoke"), "data": data}, "scale", "x")
+    assert "\n" not in str(error.value)
+
+
+def test_mask_rcnn_replaces_what_its_section_names_alone() -> None:
+    suite = config.load({"scale": "paper"})
+    own, plain = suite.train("mask-r50-baseline"), suite.train("tiny-baseline")
+    replaced = suite.settings.mask_rcnn.train.model_dump(exclude_none=True).keys()
+    for key, value in own:
+        assert key in replaced or value == getattr(plain, key)
+    assert own.sgd is not None
+    assert plain.sgd is None
+    assert suite.evaluate("mask-r50-baseline").batch_size == 1
