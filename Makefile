@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PINS := envs/requirements.txt envs/yolo.txt envs/constraints.txt pyproject.toml
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SCALE ?=
-RESULTS = $(shell $(BIN)/python -c "from mkd import config; print(config.load($(if $(SCALE),{'scale': '$(SCALE)'})).results)")
+RESULTS = $(shell $(BIN)/python -c "from mkd.experiment import config; print(config.load($(if $(SCALE),{'scale': '$(SCALE)'})).results)")
 WORKFLOW_REPORT ?= $(RESULTS)/report/workflow.html
 # Behind the target: Snakemake takes all that follows --config for it.
 CONFIG = $(if $(SCALE),--config scale=$(SCALE))

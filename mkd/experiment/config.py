@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from mkd import ROOT
 from mkd.errors import UserError
 from mkd.experiment import methods
+from mkd.experiment.datasets import KINDS
 from mkd.experiment.resolved import ResolvedRun, first_error
 from mkd.experiment.runs import Run, read_runs, teachers, with_own_teachers
 from mkd.experiment.scale import Evaluate, Scale, TrainSettings
@@ -169,12 +170,22 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
             for s in config["seeds"]
         ]
     validate(config, "config", str(path))
+    unknown = sorted(config["data"].keys() - set(KINDS))
+    if unknown:
+        raise UserError(
+            f"{path}: data: '{unknown[0]}' is no kind of data set: they are {', '.join(KINDS)}"
+        )
     scales = path.parent / "scales"
     known = sorted(file.stem for file in scales.glob("*.yaml"))
     if config["scale"] not in known:
         raise UserError(f"unknown scale '{config['scale']}': {scales} has {', '.join(known)}")
     scale_file = scales / f"{config['scale']}.yaml"
     settings = _scale(scale_file)
+    if settings.data.kind not in config["data"]:
+        raise UserError(
+            f"{path}: data: scale '{config['scale']}' uses the kind '{settings.data.kind}' and no "
+            "folder is named for it: add one"
+        )
     root, table = path.parent.parent, config["runs"]
     # Whoever names another table wants its rows and no more.
     default = table == DEFAULT_RUNS

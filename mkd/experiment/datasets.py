@@ -7,7 +7,7 @@ loads this module at every start.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import Field
 
@@ -86,3 +86,7 @@ class Coco(Section):
 
 
 Data = Annotated[Badges | Coco, Field(discriminator="kind")]
+KINDS = tuple(
+    get_args(kind.model_fields["kind"].annotation)[0] for kind in get_args(get_args(Data)[0])
+)
+"""Their names, by which ``config/config.yaml`` gives each its folder."""

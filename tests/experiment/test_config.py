@@ -182,6 +182,8 @@ def test_a_table_of_runs_of_another_editor_is_read(folder: Path) -> None:
         ({"results": None}, "None is not of type 'string'"),
         ({"data": None}, "data: None is not of type 'object'"),
         ({"data": {"badges": None, "coco": "c"}}, "data.badges: None is not of type"),
+        ({"data": {"badges": "b", "cocoa": "c"}}, "data: 'cocoa' is no kind of data set: they are"),
+        ({"data": {"coco": "c"}}, "uses the kind 'badges' and no folder is named for it"),
         ({"scale": "../x"}, "scale: '../x' is not a name"),
         ({"scale": None}, "scale: None is not of type"),
         ({"runs": "config"}, "is no file: name a file"),
