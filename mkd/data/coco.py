@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mkd.data import annotations as coco_annotations
-from mkd.data.annotations import encode, flaw, is_number
+from mkd.data.annotations import Item, encode, flaw, is_number
 from mkd.data.fingerprint import list_files
 from mkd.errors import UserError
 
@@ -184,7 +184,7 @@ def table(splits: Mapping[str, DatasetSummary]) -> str:
     return "\n".join(lines)
 
 
-def _load(path: Path) -> dict[str, list[dict[str, Any]]]:
+def _load(path: Path) -> dict[str, list[Item]]:
     """The annotation file, its three lists present, filled and with all their fields."""
     content = coco_annotations.read(path)
     for kind, fields in _FIELDS.items():
@@ -231,7 +231,7 @@ def _check_item(
         )
 
 
-def _unique(records: list[dict[str, Any]], field: str, kind: str, path: Path) -> None:
+def _unique(records: list[Item], field: str, kind: str, path: Path) -> None:
     (common, times), *_ = Counter(record[field] for record in records).most_common(1)
     if times > 1:
         raise UserError(
@@ -244,7 +244,7 @@ def _is_kept(image: Mapping[str, Any], annotated: set[int]) -> bool:
     return image["id"] in annotated and min(image["width"], image["height"]) >= MIN_SIDE
 
 
-def _check_crowding(instances: list[dict[str, Any]], path: Path) -> None:
+def _check_crowding(instances: list[Item], path: Path) -> None:
     counted = Counter((item["image_id"], item["category_id"]) for item in instances)
     ((image, category), count), *_ = counted.most_common(1)
     if count > MOST:
@@ -255,9 +255,7 @@ def _check_crowding(instances: list[dict[str, Any]], path: Path) -> None:
         )
 
 
-def _check_files(
-    records: list[dict[str, Any]], folder: Path, path: Path, decode: int | None
-) -> None:
+def _check_files(records: list[Item], folder: Path, path: Path, decode: int | None) -> None:
     present = list_files(folder)
     missing = [record["file_name"] for record in records if record["file_name"] not in present]
     if missing:

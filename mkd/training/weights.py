@@ -13,7 +13,7 @@ from mkd.files import atomic_path, sha256_file
 from mkd.training import checkpoints
 
 
-def save(model: nn.Module, path: Path, meta: dict[str, Any]) -> None:
+def save(model: nn.Module, path: Path, meta: Mapping[str, Any]) -> None:
     """Write a model's weights and a few plain values about them, whole or not at all.
 
     Args:
@@ -31,7 +31,7 @@ def save(model: nn.Module, path: Path, meta: dict[str, Any]) -> None:
                 f"'{name}' of the trained weights is not finite, and {path} was not written: lower "
                 "the learning rate"
             )
-    content = {"state_dict": state, "meta": meta}
+    content = {"state_dict": state, "meta": dict(meta)}
     checkpoints.seal(content)
     # Given a path, torch would write the temporary name into the file: equal weights, other bytes.
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
