@@ -34,9 +34,9 @@ def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
             is broken or of another architecture.
     """
     began, started = time.monotonic(), datetime.now(UTC)
-    dataset = suite.settings.data
-    if MODELS.get(model) is None:
-        others = ", ".join(name for name, source in MODELS.items() if source is not None)
+    dataset, source = suite.settings.data, MODELS.get(model)
+    if source is None:
+        others = ", ".join(name for name, config in MODELS.items() if config is not None)
         raise UserError(f"no published checkpoint is scored of '{model}', only of {others}")
     if not dataset.published_classes:
         raise UserError(
@@ -48,16 +48,14 @@ def evaluate(suite: Suite, model: str, data: Path, out: Path) -> None:
     if file is None:
         raise UserError(
             f"{suite.config['weights']} holds no checkpoint of {model}: put MMYOLO's release "
-            f"{Path(str(MODELS[model])).name}_….pth there"
+            f"{Path(source).name}_….pth there"
         )
     data_digest = fingerprint.verify_data(suite, data)
     detector = zoo.mmyolo_build(config.model)
     weights.load(detector, file, more=True)
     zoo.deploy(detector)
-    loader, annotations = (
-        config.test_dataloader,
-        suite.data_root / dataset.splits["val"].annotations,
-    )
+    annotations = suite.data_root / dataset.splits["val"].annotations
+    loader = config.test_dataloader
     loader.dataset.data_root = str(suite.data_root)
     found = detection.coco_results(detector.eval(), loader, annotations, scope="mmyolo")
     scored = scoring.score(annotations, found)

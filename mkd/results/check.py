@@ -233,9 +233,8 @@ def _mixed(suite: Suite, records: Records) -> Iterator[Problem]:
         said = record["digests"]
         kinds = {"data sets": said["data"], "versions of the scoring code": said["evaluation_code"]}
         if run in suite.runs and "backbone" in said:
-            kinds[f"start weights of backbone {suite.run(run).architecture.backbone}"] = said[
-                "backbone"
-            ]
+            backbone = suite.run(run).architecture.backbone
+            kinds[f"start weights of backbone {backbone}"] = said["backbone"]
         for words, value in kinds.items():
             found.setdefault(words, {}).setdefault(value, set()).add(run)
     for words, values in found.items():
