@@ -18,7 +18,7 @@ from mkd.paper import audit, claims, deviations, facts
 from mkd.report import audit_view, latency_figure, latency_view, verdict_view
 from mkd.report.gallery import caption, gallery, plotted
 from mkd.report.provenance_view import coverage, entries
-from mkd.results import formats, tables, verdicts
+from mkd.results import formats, tables, tallies, verdicts
 from mkd.results.check import comparable
 from mkd.results.records import Problem, Records, load_records, without_curve
 from mkd.results.tables import Table
@@ -62,6 +62,7 @@ def render(suite: Suite, out: Path) -> None:
             problems=problems,
             coverage=coverage(records, suite),
             tally=verdict_view.tally(judged, suite.scale),
+            corrected=tallies.corrected(judged),
             size_scale=judged[0].claim.size_scale,
             groups=verdict_view.groups(judged),
             headlines=verdict_view.headlines(records, suite.runs, archs),
@@ -108,6 +109,7 @@ def _environment() -> jinja2.Environment:
         slug=slug,
         typeset=typeset,
         chips=verdict_view.chips,
+        said=tallies.said,
     )
     environment.globals.update(caption=caption, absent=formats.absent)
     return environment

@@ -12,8 +12,9 @@ from mkd.edge.records import KINDS
 from mkd.errors import UserError
 from mkd.experiment.config import Suite
 from mkd.files import read_json, write_atomic
+from mkd.paper import claims
 from mkd.provenance import seal
-from mkd.results import formats, tables
+from mkd.results import formats, tables, tallies, verdicts
 from mkd.results.records import Records, load_folder
 from mkd.results.tables import Row, Table
 
@@ -127,7 +128,7 @@ def fewer_samples(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def section(suite: Suite, records: Records) -> str:
-    """The README's tables: AP of the suite's own rows, paper beside measured."""
+    """The README's part: the tallies, and AP of the suite's own rows, paper beside measured."""
     found = [record for seeds in records.by_run.values() for record in seeds.values()]
     commits = dict.fromkeys(str(record["commit"] or "none")[:10] for record in found)
     hosts = dict.fromkeys(f"{r['host']['cpu']}, {r['host']['cores']} cores" for r in found)
@@ -139,7 +140,9 @@ def section(suite: Suite, records: Records) -> str:
         "undistilled detector, paired by seed. The paper’s figures are of its own scale (COCO, "
         "640 px): the figures do not compare, at most their directions do."
     )
-    return "\n\n".join([head, *(_table(table) for table in built(suite, records))])
+    judged = verdicts.judge(claims.load(), records.points, suite.scale)
+    tally = "\n".join(f"- {line}" for line in tallies.lines(judged, suite.scale))
+    return "\n\n".join([head, tally, *(_table(table) for table in built(suite, records))])
 
 
 def _table(table: Table) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mkd import ROOT
 from mkd.experiment.config import Suite
+from mkd.results import tallies
 from mkd.workflow.summary import reason, summary
 
 BLOCK = """[Tue Nov 24 12:29:53 2026]
@@ -39,6 +40,8 @@ def test_failed_jobs_are_named_once_with_their_sentence(
         f"  evaluate: RuntimeError: out of memory ({evaluate})",
     ]
     assert lines[3].startswith("scale desk: 1 of 13 planned runs have a record, 3 of ")
+    assert [line.partition(":")[0] for line in lines[4:7]] == list(tallies.GROUPS.values())
+    assert all("without a test" in line for line in lines[4:7])
     assert "report_partial" in lines[-1]
 
 
