@@ -18,8 +18,9 @@ from mkd.paper import audit, claims, deviations, facts
 from mkd.report import audit_view, latency_figure, latency_view, verdict_view
 from mkd.report.gallery import caption, gallery, plotted
 from mkd.report.provenance_view import coverage, entries
-from mkd.results import formats, tables, tallies, verdicts
+from mkd.results import formats, gates, tables, tallies, verdicts
 from mkd.results.check import comparable
+from mkd.results.gates import Gate
 from mkd.results.records import Problem, Records, load_records, without_curve
 from mkd.results.tables import Table
 from mkd.results.verdicts import Verdict
@@ -44,6 +45,7 @@ def render(suite: Suite, out: Path) -> None:
     records = load_records(suite.results.parent, suite.scale)
     made = {number: tables.build(records, suite.runs, number) for number in tables.TABLES}
     judged = verdicts.judge(claims.load(), records.points, suite.scale)
+    gated = gates.judge(gates.load(), records, suite.runs)
     ours = {run.arch for run in suite.runs.values()}
     archs = list(dict.fromkeys(r.arch for n in (1, 2) for r in made[n].rows if r.arch in ours))
     figures, problems = gallery(records, suite, made, archs)
@@ -66,6 +68,9 @@ def render(suite: Suite, out: Path) -> None:
             size_scale=judged[0].claim.size_scale,
             groups=verdict_view.groups(judged),
             headlines=verdict_view.headlines(records, suite.runs, archs),
+            gates=gated,
+            gates_summary=gates.summary(gated),
+            gate_styles=verdict_view.GATES,
             tables=made.values(),
             figures=figures,
             latency=latency_view.view(records, made[1]),
@@ -87,7 +92,7 @@ def render(suite: Suite, out: Path) -> None:
         )
     )
     formats.write_tables(list(made.values()), summary, out)
-    write_json(out / "data.json", _data(records, problems, made, judged, suite))
+    write_json(out / "data.json", _data(records, problems, made, judged, gated, suite))
     write_atomic(out / "index.html", page)
 
 
@@ -144,6 +149,7 @@ def _data(
     problems: list[Problem],
     made: dict[int, Table],
     judged: list[Verdict],
+    gated: list[Gate],
     suite: Suite,
 ) -> dict[str, Any]:
     """What the page shows, as data; training curves stay in the records."""
@@ -163,6 +169,7 @@ def _data(
             }
             for v in judged
         ],
+        "gates": [vars(gate) for gate in gated],
         "tables": {
             str(number): json.loads(formats.frame(table).to_json(orient="records"))
             for number, table in made.items()

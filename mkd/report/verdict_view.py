@@ -10,7 +10,7 @@ from mkd.detectors.architectures import has_masks
 from mkd.experiment.labels import arch_name
 from mkd.experiment.runs import Run
 from mkd.report.frames import plain
-from mkd.results import statistics, tallies, verdicts
+from mkd.results import gates, statistics, tallies, verdicts
 from mkd.results.formats import half, number, signed
 from mkd.results.records import Records
 from mkd.results.verdicts import Verdict
@@ -25,6 +25,8 @@ STYLES = {
     verdicts.NOT_COMPARABLE: "v-void",
 }
 """Verdict → style class, in the order of the tally."""
+GATES = {gates.PASS: "v-reproduced", gates.FAIL: "v-failed", gates.NOT_RUN: "v-void"}
+"""Word of a gate → style class."""
 OPEN = "Questions the paper leaves open"
 OTHER = "Every other reading tried"
 

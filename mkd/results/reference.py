@@ -15,7 +15,7 @@ from mkd.files import read_json, write_atomic
 from mkd.paper import claims
 from mkd.provenance import seal
 from mkd.results import formats, tables, tallies, verdicts
-from mkd.results.records import Records, load_folder
+from mkd.results.records import MEASURED, Records, load_folder
 from mkd.results.tables import Row, Table
 
 MOST = 20
@@ -76,6 +76,7 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
         for run, seeds in records.by_run.items()
         for seed, record in seeds.items()
     }
+    kept |= {f"{name}.json": content for name, content in records.measured.items()}
     for path in (file for kind in KINDS for file in source.glob(f"{kind}/**/*.json")):
         kept[path.relative_to(source).as_posix()] = fewer_samples(read_json(path))
     for name, record in kept.items():
@@ -83,7 +84,8 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
             record["sha256"] = seal(record)
         write_atomic(out / name, json.dumps(record, separators=(",", ":")) + "\n")
     # Last: until the new ones lie there the old ones stay.
-    for path in (file for part in ("runs", *KINDS) for file in out.glob(f"{part}/**/*")):
+    old = [*(f"{part}/**/*" for part in ("runs", *KINDS)), *(f"{name}.json" for name in MEASURED)]
+    for path in (file for pattern in old for file in out.glob(pattern)):
         if path.is_file() and path.relative_to(out).as_posix() not in kept:
             path.unlink()
     formats.write_tables(built(suite, records), suite.settings["summary"], out / "tables")

@@ -16,9 +16,14 @@ from mkd.experiment.config import Suite, default_config
 from mkd.experiment.paths import run_path, teacher_weights
 from mkd.files import sha256_file
 from mkd.provenance import digest
+from mkd.schemas import read_yaml
 
 PICTURED = ("tiny-baseline", "tiny-cwd", "tiny-mkd")
 """Runs whose detections and attention are shown as pictures, before and after distillation."""
+
+
+RESAMPLED = ("tiny-baseline", "tiny-cwd")
+"""The runs whose AP, and difference in AP, are bootstrapped over the val images."""
 
 
 def restore_data(suite: Suite, jobs: Iterable[Any]) -> None:
@@ -96,6 +101,25 @@ def attended(suite: Suite) -> dict[str, list[str]]:
     } | {after.teacher: teacher_weights(suite, after.id)}
 
 
+def counted(suite: Suite) -> dict[str, str]:
+    """``train.json`` of the first seed of each undistilled student that the gates speak of.
+
+    Nothing where the table lacks one of them: the gate on levels is then not run.
+    """
+    # Not by mkd.results.gates, whose imports would cost every start of Snakemake half a second.
+    students = read_yaml(ROOT / "config/gates.yaml")["students"]
+    if not suite.runs.keys() >= set(students):
+        return {}
+    return {run: run_path(suite, run, suite.seeds(run)[0], "train.json") for run in students}
+
+
+def resampled(suite: Suite) -> dict[str, str]:
+    """Detections of the first seed of each of :data:`RESAMPLED`, or nothing without both."""
+    if not suite.runs.keys() >= set(RESAMPLED):
+        return {}
+    return {run: run_path(suite, run, suite.seeds(run)[0], "detections.json") for run in RESAMPLED}
+
+
 def shown(suite: Suite, table: int | None = None) -> str:
     """Digest of all that decides, besides code and records, what a table or the report shows: the
     scale and the rows of the table of runs."""
@@ -126,7 +150,13 @@ def report_code() -> str:
     return digest(
         [
             code_digest("mkd.report.render", whole=True),
-            _files("config/paper", "config/claims.yaml", "config/deviations.yaml", "report"),
+            _files(
+                "config/paper",
+                "config/claims.yaml",
+                "config/deviations.yaml",
+                "config/gates.yaml",
+                "report",
+            ),
         ]
     )
 

@@ -7,6 +7,8 @@ rule report:
         rules.masks.output,
         rules.pictures.output if pipeline.pictured(suite) else [],
         rules.attention.output if pipeline.attended(suite) else [],
+        rules.levels.output if pipeline.counted(suite) else [],
+        rules.noise.output if pipeline.resampled(suite) else [],
     output:
         page=report(
             f"{RESULTS}/report/index.html",
