@@ -15,10 +15,10 @@ from mkd.experiment.config import Suite
 from mkd.experiment.labels import slug
 from mkd.files import write_atomic, write_json
 from mkd.paper import audit, claims, deviations, facts
-from mkd.report import audit_view, latency_figure, latency_view, verdict_view
+from mkd.report import audit_view, latency_figure, latency_view, noise_view, verdict_view
 from mkd.report.gallery import caption, gallery, plotted
 from mkd.report.provenance_view import coverage, entries
-from mkd.results import formats, gates, tables, tallies, verdicts
+from mkd.results import formats, gates, noise_budget, tables, tallies, verdicts
 from mkd.results.check import comparable
 from mkd.results.gates import Gate
 from mkd.results.records import Problem, Records, load_records, without_curve
@@ -45,6 +45,7 @@ def render(suite: Suite, out: Path) -> None:
     records = load_records(suite.results.parent, suite.scale)
     made = {number: tables.build(records, suite.runs, number) for number in tables.TABLES}
     judged = verdicts.judge(claims.load(), records.points, suite.scale)
+    budget = noise_budget.build(records, suite, judged)
     gated = gates.judge(gates.load(), records, suite.runs)
     ours = {run.arch for run in suite.runs.values()}
     archs = list(dict.fromkeys(r.arch for n in (1, 2) for r in made[n].rows if r.arch in ours))
@@ -72,6 +73,8 @@ def render(suite: Suite, out: Path) -> None:
             gates_summary=gates.summary(gated),
             gate_styles=verdict_view.GATES,
             tables=made.values(),
+            budget=budget,
+            most_seeds=noise_budget.MOST,
             figures=figures,
             latency=latency_view.view(records, made[1]),
             latency_figure=plotted(
@@ -92,6 +95,8 @@ def render(suite: Suite, out: Path) -> None:
         )
     )
     formats.write_tables(list(made.values()), summary, out)
+    for name, content in noise_budget.files(budget).items():
+        write_atomic(out / name, content)
     write_json(out / "data.json", _data(records, problems, made, judged, gated, suite))
     write_atomic(out / "index.html", page)
 
@@ -115,6 +120,8 @@ def _environment() -> jinja2.Environment:
         typeset=typeset,
         chips=verdict_view.chips,
         said=tallies.said,
+        starts=noise_view.starts,
+        val_set=noise_view.val_set,
     )
     environment.globals.update(caption=caption, absent=formats.absent)
     return environment

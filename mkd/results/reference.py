@@ -14,7 +14,7 @@ from mkd.experiment.config import Suite
 from mkd.files import read_json, write_atomic
 from mkd.paper import claims
 from mkd.provenance import seal
-from mkd.results import formats, tables, tallies, verdicts
+from mkd.results import formats, noise_budget, tables, tallies, verdicts
 from mkd.results.records import MEASURED, Records, load_folder
 from mkd.results.tables import Row, Table
 
@@ -89,6 +89,9 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
         if path.is_file() and path.relative_to(out).as_posix() not in kept:
             path.unlink()
     formats.write_tables(built(suite, records), suite.settings["summary"], out / "tables")
+    judged = verdicts.judge(claims.load(), records.points, suite.scale)
+    for name, content in noise_budget.files(noise_budget.build(records, suite, judged)).items():
+        write_atomic(out / "tables" / name, content)
     return records
 
 
