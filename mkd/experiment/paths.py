@@ -13,6 +13,9 @@ IMAGENET = {
 """ImageNet weights by size of backbone: OpenMMLab's of mmdet's RTMDet configs, where m, l and x
 start from scratch, and torchvision's (IMAGENET1K_V1) of its Mask R-CNN configs."""
 
+LONGER = {"desk": "overnight"}
+"""A scale with a short protocol → the scale with the same task and the whole training."""
+
 
 def run_path(suite: Suite, run: str, seed: int | str, name: str) -> str:
     """A file of one run and seed; ``seed`` may be a wildcard."""

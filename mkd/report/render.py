@@ -18,7 +18,7 @@ from mkd.paper import audit, claims, deviations, facts
 from mkd.report import audit_view, latency_figure, latency_view, noise_view, verdict_view
 from mkd.report.gallery import caption, gallery, plotted
 from mkd.report.provenance_view import coverage, entries
-from mkd.results import formats, gates, noise_budget, tables, tallies, verdicts
+from mkd.results import agreement, formats, gates, noise_budget, tables, tallies, verdicts
 from mkd.results.check import comparable
 from mkd.results.gates import Gate
 from mkd.results.records import Problem, Records, load_records, without_curve
@@ -46,11 +46,15 @@ def render(suite: Suite, out: Path) -> None:
     made = {number: tables.build(records, suite.runs, number) for number in tables.TABLES}
     judged = verdicts.judge(claims.load(), records.points, suite.scale)
     budget = noise_budget.build(records, suite, judged)
+    theirs = agreement.other_records(suite)
+    compared = agreement.compare(records, theirs, suite.runs) if theirs else None
     gated = gates.judge(gates.load(), records, suite.runs)
     ours = {run.arch for run in suite.runs.values()}
     archs = list(dict.fromkeys(r.arch for n in (1, 2) for r in made[n].rows if r.arch in ours))
     figures, problems = gallery(records, suite, made, archs)
     problems = [*records.problems, *comparable(suite, records), *problems]
+    if theirs:
+        problems += [Problem(f"{theirs.scale}: {p.where}", p.what) for p in theirs.problems]
     printed = facts.load()
     choices = audit_view.choices(printed)
     summary = suite.settings["summary"]
@@ -74,6 +78,7 @@ def render(suite: Suite, out: Path) -> None:
             gate_styles=verdict_view.GATES,
             tables=made.values(),
             budget=budget,
+            agreement=compared,
             most_seeds=noise_budget.MOST,
             figures=figures,
             latency=latency_view.view(records, made[1]),

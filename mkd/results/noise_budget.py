@@ -23,6 +23,8 @@ COUNTS = (3, 5, 10)
 """Numbers of seeds of which is said what they can find."""
 MOST = 50
 """Seeds beyond which an effect counts as too small to look for."""
+ONE_START = "tiny-one-stem"
+"""The run whose seeds all begin with one network."""
 NOT_A_START = {
     *("config", "code", "data", "backbone", "teacher", "weights", "detections"),
     *("evaluation_code", "evaluation_config"),
@@ -170,10 +172,9 @@ def files(budget: Budget) -> dict[str, str]:
 
 
 def _spreads(records: Records, runs: Mapping[str, Run]) -> Iterator[Spread]:
-    taught = {run.teacher for run in runs.values()}
     for run in runs.values():
-        # What teaches alone trains longer and with one seed: no student's spread.
-        if run.method != "baseline" or (run.id in taught and not run.tables):
+        # Without a table a run teaches alone, or is a known answer of the gates.
+        if run.method != "baseline" or not (run.tables or run.id == ONE_START):
             continue
         metric = _metric(run)
         points = records.points(run.id, metric)
@@ -199,10 +200,10 @@ def _starts(seeds: Iterable[Mapping[str, Any]]) -> int | None:
 
 
 def _pairings(records: Records, runs: Mapping[str, Run]) -> Iterator[tuple[str, Pairing]]:
-    """Architecture and pairing of each distilled run with three pairs or more."""
+    """Architecture and pairing of each distilled run of the tables with three pairs or more."""
     for run in runs.values():
         baseline = baseline_of(run.id, runs)
-        if run.method == "baseline" or baseline is None:
+        if run.method == "baseline" or not run.tables or baseline is None:
             continue
         metric = _metric(run)
         ours, plain = records.points(run.id, metric), records.points(baseline, metric)

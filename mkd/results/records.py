@@ -13,8 +13,9 @@ from mkd.errors import UserError
 from mkd.files import read_json
 from mkd.schemas import read_record, validate
 
-MEASURED = ("levels", "noise")
-"""Measured once a scale, beside the records: ``<name>.json``, of the schema of that name."""
+MEASURED = {"levels": "weights", "noise": "detections"}
+"""Measured once a scale, beside the records: ``<name>.json``, of the schema of that name → what of
+a record it was measured on."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def load_folder(root: Path, scale: str) -> Records:
     beside = edge_records.load(root, scale)
     problems += [Problem(*problem) for problem in beside.problems]
     measured = {}
-    for name in MEASURED:
+    for name, kind in MEASURED.items():
         path = root / f"{name}.json"
         if os.path.lexists(path):
             try:
@@ -118,6 +119,14 @@ def load_folder(root: Path, scale: str) -> Records:
                 validate(content, name, str(path))
                 if content["scale"] != scale:
                     raise UserError(f"speaks of scale {content['scale']}: it does not belong here")
+                for run, said in content["runs"].items():
+                    record = by_run.get(run, {}).get(said["seed"], {"digests": {}})
+                    # An older record names no detections.
+                    if record["digests"].get(kind, said[kind]) != said[kind]:
+                        raise UserError(
+                            f"was measured on other {kind} than the record of {run} seed "
+                            f"{said['seed']} is of: measure it again"
+                        )
                 measured[name] = content
             except UserError as error:
                 problems.append(Problem(*edge_records.left_out(path, root, error)))

@@ -7,8 +7,10 @@ values are roughly normal, which three to five seeds cannot test.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean, stdev
 
 from scipy.optimize import brentq
@@ -135,6 +137,7 @@ def power(effect: float, n: int, level: float = LEVEL) -> float:
     return float(nct.sf(bound, n - 1, shift) + nct.sf(bound, n - 1, -shift))
 
 
+@cache
 def smallest_effect(n: int, chance: float = POWER, level: float = LEVEL) -> float:
     """The smallest effect, in standard deviations of the paired differences, that n pairs find.
 
@@ -170,4 +173,6 @@ def pairs_needed(
         return 2 if delta.mean else None
     # Beyond fifty, which any two pairs find, the distribution cannot be computed.
     effect = min(50.0, abs(delta.mean) / spread)
-    return next((n for n in range(2, most + 1) if power(effect, n, level) >= chance), None)
+    counts = range(2, most + 1)
+    at = bisect_left(counts, chance, key=lambda n: power(effect, n, level))
+    return counts[at] if at < len(counts) else None

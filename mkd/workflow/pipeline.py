@@ -13,7 +13,7 @@ from mkd import ROOT
 from mkd.experiment import runs
 from mkd.experiment.code import code_digest
 from mkd.experiment.config import Suite, default_config
-from mkd.experiment.paths import run_path, teacher_weights
+from mkd.experiment.paths import LONGER, run_path, teacher_weights
 from mkd.files import sha256_file
 from mkd.provenance import digest
 from mkd.schemas import read_yaml
@@ -124,6 +124,20 @@ def shown(suite: Suite, table: int | None = None) -> str:
     """Digest of all that decides, besides code and records, what a table or the report shows: the
     scale and the rows of the table of runs."""
     return digest([suite.settings, [asdict(run) for run in _shown_runs(suite, table)]])
+
+
+def beside(suite: Suite) -> str:
+    """Digest of the records of the longer scale that the report lays beside this one's."""
+    longer = LONGER.get(suite.scale, "")
+    roots = (suite.results.parent / longer, ROOT / "results/reference" / longer) if longer else ()
+    return digest(
+        [
+            sha256_file(path)
+            for root in roots
+            for path in sorted(root.glob("runs/*/seed*/record.json"))
+            if path.is_file()
+        ]
+    )
 
 
 def _shown_runs(suite: Suite, table: int | None) -> list[runs.Run]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mkd import cli
 from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.experiment.config import Suite
@@ -184,6 +185,40 @@ def test_malformed_gates_are_refused(tmp_path: Any, change: Any, message: str) -
     path.write_text(yaml.safe_dump(document))
     with pytest.raises(UserError, match=message):
         gates.load(path)
+
+
+def test_the_verb_prints_every_gate_and_stops_nothing(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["gates", "--config", f"results={tmp_path}"])
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert [line.split()[2].rstrip(":") for line in lines] == [
+        g["id"] for g in gates.load()["gates"]
+    ]
+    assert summary == "0 of 10 gates pass, 0 fail, 10 not run. MKD takes no part in any of them."
+
+
+@pytest.mark.parametrize(("name", "kind"), [("levels", "weights"), ("noise", "detections")])
+def test_what_was_measured_on_other_files_than_the_records_is_left_out(
+    suite: Suite, fill: Any, name: str, kind: str
+) -> None:
+    fill("tiny-baseline", "tiny-cwd")
+    digests = load_folder(suite.results, "desk").by_run["tiny-baseline"][0]["digests"]
+    run = {"seed": 0, "AP": 1.0, "sd": 1.0, "images": 1, "positives": [1], kind: digests[kind]}
+    other = {"seed": 9, "AP": 1.0, "sd": 1.0, "images": 1, "positives": [1], kind: "x"}
+    content = {
+        "scale": "desk", "batches": 1, "images": 1, "resamples": 2, "strides": [8],
+        "runs": {"tiny-baseline": run, "tiny-cwd": other}, "difference": {"AP": 1.0, "sd": 1.0},
+        "commit": None, "dirty": False,
+    }  # fmt: skip
+    path = suite.results / f"{name}.json"
+    path.write_text(json.dumps(content))
+    assert load_folder(suite.results, "desk").measured == {name: content}
+    run[kind] = "y"
+    path.write_text(json.dumps(content))
+    records = load_folder(suite.results, "desk")
+    assert records.measured == {}
+    assert f"other {kind} than the record of tiny-baseline seed 0" in records.problems[0].what
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"scale": "lab"}', '{"scale": NaN}'])

@@ -77,8 +77,16 @@ def test_one_start_and_starts_of_their_own_are_told_apart_by_the_records() -> No
     )
 
 
-def test_a_teacher_is_no_student() -> None:
-    assert [row.run for row in build({"s-teacher": seeds(60.0)}).spreads] == []
+def test_teachers_and_known_answers_are_no_students_of_the_tables() -> None:
+    runs = SUITE.runs
+    checks = {
+        "tiny-shuffled": replace(runs["tiny-baseline"], id="tiny-shuffled", tables=()),
+        "tiny-cwd-random": replace(runs["tiny-cwd"], id="tiny-cwd-random", tables=()),
+    }
+    by_run = {name: seeds(*BASE) for name in ("tiny-baseline", "s-teacher", *checks)}
+    budget = build(by_run, suite=replace(SUITE, runs=runs | checks))
+    assert [row.run for row in budget.spreads] == ["tiny-baseline"]
+    assert budget.pairings == []
 
 
 def test_what_seeds_find_follows_from_the_spread_of_the_paired_differences() -> None:
@@ -96,7 +104,7 @@ def test_what_seeds_find_follows_from_the_spread_of_the_paired_differences() -> 
     assert pairings["tiny-cwd"].correlation == pytest.approx(0.99, abs=0.01)
     (pooled,) = budget.pooled
     assert pooled.pairs == 6
-    assert pooled.sd**2 == pytest.approx((stdev(steps["tiny-cwd"])**2 + stdev(steps["tiny-mkd"])**2) / 2)  # fmt: skip
+    assert pooled.sd**2 == pytest.approx(sum(stdev(values) ** 2 for values in steps.values()) / 2)
 
 
 def test_runs_that_do_not_vary_have_no_correlation() -> None:
@@ -107,9 +115,7 @@ def test_runs_that_do_not_vary_have_no_correlation() -> None:
 
 def test_an_undecided_claim_says_the_seeds_and_minutes_it_still_needs() -> None:
     steps = (1.0, 0.2, 0.9)
-    budget = build(
-        {"tiny-baseline": seeds(*BASE), "tiny-mkd": near(*steps), "tiny-fgd": near(0.1)}
-    )
+    budget = build({"tiny-baseline": seeds(*BASE), "tiny-mkd": near(*steps), "tiny-fgd": near(0.1)})
     needs = {need.claim: need for need in budget.needs}
     one = needs["mkd-over-baseline-tiny"]
     expected = statistics.pairs_needed(statistics.interval(steps), 100)

@@ -24,6 +24,7 @@ rule report:
     params:
         code=pipeline.report_code(),
         shown=pipeline.shown(suite),
+        beside=pipeline.beside(suite),
     shell:
         "python -m mkd report > {log:q} 2>&1"
 
