@@ -81,7 +81,8 @@ def test_without_a_record_nothing_is_run_and_nothing_fails() -> None:
 @pytest.mark.parametrize(
     ("gate", "run", "changed", "said"),
     [
-        ("sizes", "m-baseline", record(44.0), "m-baseline 44.0"),
+        # As good as s is not better.
+        ("sizes", "m-baseline", record(45.0), "m-baseline 45.0"),
         ("sizes", "l-baseline", record(30.0), "l-baseline 30.0"),
         ("teachers", "m-teacher", record(47.0), "m-teacher over s-baseline: +2.0"),
         (
@@ -132,6 +133,16 @@ def test_too_few_seeds_hold_no_zero() -> None:
     judged = judge(sound() | {"tiny-other-order": two})
     assert judged["other-order"].word == "not run"
     assert "2 paired seeds, the rule asks for 3" in judged["other-order"].figure
+
+
+def test_a_teacher_of_a_known_answer_is_no_teacher_of_the_tables() -> None:
+    random = replace(SUITE.runs["tiny-cwd"], id="tiny-cwd-random", teacher="random", tables=())
+    suite = replace(SUITE, runs={**SUITE.runs, random.id: random})
+    judged = judge(sound() | {"random": {0: record(0.1)}}, suite=suite)
+    assert judged["teachers"].word == "pass"
+    inside = replace(suite, runs={**suite.runs, random.id: replace(random, tables=(1,))})
+    judged = judge(sound() | {"random": {0: record(0.1)}}, suite=inside)
+    assert judged["teachers"].word == "fail"
 
 
 def test_a_level_without_positives_fails_and_one_without_a_count_is_not_run() -> None:

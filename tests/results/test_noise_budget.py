@@ -133,6 +133,13 @@ def test_an_undecided_claim_says_the_seeds_and_minutes_it_still_needs() -> None:
     assert decided == [sum(n.tested and n.needed <= c for n in budget.needs) for c in (3, 5, 10)]
 
 
+def test_seeds_that_one_run_has_to_spare_do_not_pay_for_the_other() -> None:
+    budget = build({"tiny-baseline": seeds(*BASE, 40.0, 41.0, 42.0), "tiny-mkd": near(0.1)})
+    need = next(n for n in budget.needs if n.claim == "mkd-over-baseline-tiny")
+    assert (need.pairs, need.needed, need.trainings) == (1, 3, 2)
+    assert need.minutes == pytest.approx(2 * WALL / 60)
+
+
 def test_an_effect_that_is_hardly_there_is_not_priced() -> None:
     budget = build({"tiny-baseline": seeds(*BASE), "tiny-mkd": near(1.0, -1.0, 0.01)})
     need = next(n for n in budget.needs if n.claim == "mkd-over-baseline-tiny")
