@@ -146,6 +146,39 @@ def _masks(options: argparse.Namespace) -> None:
     jobs.masks(options.out)
 
 
+def _levels(options: argparse.Namespace) -> None:
+    from mkd.evaluation import jobs
+    from mkd.workflow import pipeline
+
+    suite = _suite(options)
+    jobs.levels(suite, _there(suite, pipeline.counted(suite)), options.out)
+
+
+def _noise(options: argparse.Namespace) -> None:
+    from mkd.evaluation import jobs
+    from mkd.workflow import pipeline
+
+    suite = _suite(options)
+    jobs.noise(suite, _there(suite, pipeline.resampled(suite)), options.out)
+
+
+def _there(suite: "Suite", runs: dict[str, str]) -> list[str]:
+    if not runs:
+        raise UserError(
+            f"{suite.config['runs']} lacks a run this is measured on: use the suite's own table"
+        )
+    return list(runs)
+
+
+def _gates(options: argparse.Namespace) -> None:
+    from mkd.results import gates
+    from mkd.results.records import load_records
+
+    suite = _suite(options)
+    records = load_records(suite.results.parent, suite.scale)
+    print("\n".join(gates.lines(gates.judge(gates.load(), records, suite.runs))))
+
+
 def _report(options: argparse.Namespace) -> None:
     from mkd import jobs
 
@@ -256,6 +289,15 @@ def _parser() -> argparse.ArgumentParser:
     masks = verb("masks", _masks, "measure what the frequency term's mask does to the loss")
     masks.add_argument("--out", type=Path, required=True)
 
+    text = "count the positives each level of the undistilled students gets"
+    levels = verb("levels", _levels, text)
+    levels.add_argument("--out", type=Path, required=True)
+
+    text = "bootstrap AP over the val images: how much of it their choice decides"
+    noise = verb("noise", _noise, text)
+    noise.add_argument("--out", type=Path, required=True)
+
+    verb("gates", _gates, "say which of the scale's validity gates hold, each with its figure")
     verb("status", _status, "say how far the trainings are: those done, those running, the rest")
     verb("estimate", _estimate, "say what the trainings still to do cost, in GPU hours")
 

@@ -22,6 +22,8 @@ class Claim:
         case: Its name within the entry.
         template: The entry's statement, ``{case}`` and ``{metric}`` not yet filled in.
         stated: ``paper``, or ``open`` for a question the paper leaves open.
+        reading: ``default`` for the paper's method as this suite reads it, ``other`` where another
+            reading of it stands in its place.
         locator: Where the paper says it.
         statement: One sentence.
         kind: ``greater``, ``size`` or ``equal``.
@@ -40,6 +42,7 @@ class Claim:
     case: str
     template: str
     stated: str
+    reading: str
     locator: str
     statement: str
     kind: str
@@ -111,6 +114,7 @@ def _expand(document: Mapping[str, Any], path: Path) -> Iterator[Claim]:
                 case=str(case),
                 template=entry["statement"],
                 stated=entry["stated"],
+                reading=entry.get("reading", "default"),
                 locator=entry["locator"],
                 statement=entry["statement"].format(case=case, metric=metric.rpartition(".")[2]),
                 kind=rule["kind"],

@@ -15,11 +15,12 @@ from mkd.experiment.config import Suite
 from mkd.experiment.labels import slug
 from mkd.files import write_atomic, write_json
 from mkd.paper import audit, claims, deviations, facts
-from mkd.report import audit_view, latency_figure, latency_view, verdict_view
+from mkd.report import audit_view, latency_figure, latency_view, noise_view, verdict_view
 from mkd.report.gallery import caption, gallery, plotted
 from mkd.report.provenance_view import coverage, entries
-from mkd.results import formats, tables, verdicts
+from mkd.results import agreement, formats, gates, noise_budget, tables, tallies, verdicts
 from mkd.results.check import comparable
+from mkd.results.gates import Gate
 from mkd.results.records import Problem, Records, load_records, without_curve
 from mkd.results.tables import Table
 from mkd.results.verdicts import Verdict
@@ -44,10 +45,16 @@ def render(suite: Suite, out: Path) -> None:
     records = load_records(suite.results.parent, suite.scale)
     made = {number: tables.build(records, suite.runs, number) for number in tables.TABLES}
     judged = verdicts.judge(claims.load(), records.points, suite.scale)
+    budget = noise_budget.build(records, suite, judged)
+    theirs = agreement.other_records(suite)
+    compared = agreement.compare(records, theirs, suite.runs) if theirs else None
+    gated = gates.judge(gates.load(), records, suite.runs)
     ours = {run.arch for run in suite.runs.values()}
     archs = list(dict.fromkeys(r.arch for n in (1, 2) for r in made[n].rows if r.arch in ours))
     figures, problems = gallery(records, suite, made, archs)
     problems = [*records.problems, *comparable(suite, records), *problems]
+    if theirs:
+        problems += [Problem(f"{theirs.scale}: {p.where}", p.what) for p in theirs.problems]
     printed = facts.load()
     choices = audit_view.choices(printed)
     summary = suite.settings.summary
@@ -62,10 +69,17 @@ def render(suite: Suite, out: Path) -> None:
             problems=problems,
             coverage=coverage(records, suite),
             tally=verdict_view.tally(judged, suite.scale),
+            corrected=tallies.corrected(judged),
             size_scale=judged[0].claim.size_scale,
             groups=verdict_view.groups(judged),
             headlines=verdict_view.headlines(records, suite.runs, archs),
+            gates=gated,
+            gates_summary=gates.summary(gated),
+            gate_styles=verdict_view.GATES,
             tables=made.values(),
+            budget=budget,
+            agreement=compared,
+            most_seeds=noise_budget.MOST,
             figures=figures,
             latency=latency_view.view(records, made[1]),
             latency_figure=plotted(
@@ -86,7 +100,9 @@ def render(suite: Suite, out: Path) -> None:
         )
     )
     formats.write_tables(list(made.values()), summary, out)
-    write_json(out / "data.json", _data(records, problems, made, judged, suite))
+    for name, content in noise_budget.files(budget).items():
+        write_atomic(out / name, content)
+    write_json(out / "data.json", _data(records, problems, made, judged, gated, suite))
     write_atomic(out / "index.html", page)
 
 
@@ -108,6 +124,9 @@ def _environment() -> jinja2.Environment:
         slug=slug,
         typeset=typeset,
         chips=verdict_view.chips,
+        said=tallies.said,
+        starts=noise_view.starts,
+        val_set=noise_view.val_set,
     )
     environment.globals.update(caption=caption, absent=formats.absent)
     return environment
@@ -142,6 +161,7 @@ def _data(
     problems: list[Problem],
     made: dict[int, Table],
     judged: list[Verdict],
+    gated: list[Gate],
     suite: Suite,
 ) -> dict[str, Any]:
     """What the page shows, as data; training curves stay in the records."""
@@ -161,6 +181,7 @@ def _data(
             }
             for v in judged
         ],
+        "gates": [vars(gate) for gate in gated],
         "tables": {
             str(number): json.loads(formats.frame(table).to_json(orient="records"))
             for number, table in made.items()

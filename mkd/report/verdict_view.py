@@ -1,7 +1,6 @@
 """The verdicts as the page shows them: one line a claim, its cases side by side."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,7 +10,7 @@ from mkd.experiment.architectures import has_masks
 from mkd.experiment.labels import arch_name
 from mkd.experiment.runs import Run
 from mkd.report.frames import plain
-from mkd.results import statistics, verdicts
+from mkd.results import gates, statistics, tallies, verdicts
 from mkd.results.formats import half, number, signed
 from mkd.results.records import Records
 from mkd.results.verdicts import Verdict
@@ -21,11 +20,15 @@ STYLES = {
     verdicts.DIRECTION_ONLY: "v-direction",
     verdicts.NOISE: "v-noise",
     verdicts.NOT_REPRODUCED: "v-failed",
+    verdicts.NOT_TESTED: "v-void",
     verdicts.NOT_RUN: "v-void",
     verdicts.NOT_COMPARABLE: "v-void",
 }
 """Verdict → style class, in the order of the tally."""
+GATES = {gates.PASS: "v-reproduced", gates.FAIL: "v-failed", gates.NOT_RUN: "v-void"}
+"""Word of a gate → style class."""
 OPEN = "Questions the paper leaves open"
+OTHER = "Every other reading tried"
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Family:
         id: The claim's id in ``config/claims.yaml``.
         statement: The claim, its case left out.
         locator: Where the paper says it.
-        group: What its heading is: the table, or the open questions.
+        group: What its heading is: the table, the open questions or the other readings.
         cases: Case → verdict on the direction (or the equality).
         sizes: Case → verdict on the size.
     """
@@ -72,7 +75,11 @@ def _families(judged: Sequence[Verdict]) -> list[Family]:
                 id=name,
                 statement=_general(claim.template, metrics),
                 locator=claim.locator,
-                group=OPEN if claim.stated == "open" else group,
+                group=OTHER
+                if claim.reading == "other"
+                else OPEN
+                if claim.stated == "open"
+                else group,
                 cases=cases,
                 sizes=sizes,
             )
@@ -89,40 +96,34 @@ def _general(statement: str, metrics: set[str]) -> str:
 
 def chips(cases: Mapping[str, Verdict]) -> list[dict[str, Any]]:
     """Word → the cases it was said of, best first: what stands side by side on the page."""
-    return [
-        {"word": word, "style": style, "cases": [c for c, v in cases.items() if v.word == word]}
-        for word, style in STYLES.items()
-        if any(v.word == word for v in cases.values())
-    ]
+    made = []
+    for word, style in STYLES.items():
+        mine = {case: verdict for case, verdict in cases.items() if verdict.word == word}
+        if mine:
+            shown = tallies.said(word, next(iter(mine.values())).claim)
+            made.append({"word": shown, "style": style, "cases": list(mine)})
+    return made
 
 
 def tally(judged: Sequence[Verdict], scale: str) -> list[dict[str, Any]]:
-    """How often each word was said of the paper's own claims; of sizes only where they count.
+    """How often each word was said, by group, what was tested apart from what was not.
 
-    Beside it stands what little some of them say: that a trained detector costs what its untrained
-    architecture costs, and that there are too few seeds to tell.
+    Beside *reproduced* stands how many of them hold little: that a trained detector costs what its
+    untrained architecture costs.
     """
-    counted = [
-        verdict
-        for verdict in judged
-        if verdict.claim.stated == "paper"
-        and (verdict.claim.kind != "size" or verdict.claim.size_scale == scale)
-    ]
-    counts = Counter(verdict.word for verdict in counted)
-    equal = sum(v.word == verdicts.REPRODUCED and v.claim.kind == "equal" for v in counted)
-    few = sum(
-        v.word == verdicts.NOISE and (v.delta is None or len(v.delta.points) < v.claim.min_seeds)
-        for v in counted
-    )
-    details = {
-        verdicts.REPRODUCED: equal and f"{equal} of equal cost, which training cannot change",
-        verdicts.NOISE: few and f"{few} with fewer seeds than the rule asks for",
-    }
-    return [
-        {"word": word, "style": style, "count": counts[word], "detail": details.get(word) or ""}
-        for word, style in STYLES.items()
-        if counts[word]
-    ]
+    made = []
+    for one in tallies.tallies(judged, scale):
+        names = {} if one.group == "paper" else tallies.ANSWERS
+        sides = {
+            side: [
+                {"word": names.get(word, word), "style": STYLES[word], "count": count}
+                for word, count in counts.items()
+            ]
+            for side, counts in (("tested", one.tested), ("untested", one.untested))
+        }
+        detail = f"{one.equal} of equal cost, which training cannot change" if one.equal else ""
+        made.append({"title": tallies.GROUPS[one.group], **sides, "detail": detail})
+    return made
 
 
 def headlines(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -> list[str]:

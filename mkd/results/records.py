@@ -10,7 +10,12 @@ from typing import Any
 
 from mkd.edge import records as edge_records
 from mkd.errors import UserError
-from mkd.schemas import read_record
+from mkd.files import read_json
+from mkd.schemas import read_record, validate
+
+MEASURED = {"levels": "weights", "noise": "detections"}
+"""Measured once a scale, beside the records: ``<name>.json``, of the schema of that name → what of
+a record it was measured on."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,14 @@ class Records:
         by_run: Run id → seed → record.
         problems: What was left out or looks wrong.
         edge: What was counted, exported and timed.
+        measured: Content of those of :data:`MEASURED` that are there.
     """
 
     scale: str
     by_run: dict[str, dict[int, dict[str, Any]]]
     problems: list[Problem]
     edge: edge_records.EdgeRecords = field(default_factory=edge_records.EdgeRecords)
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def points(self, run: str | None, key: str) -> dict[int, Any]:
         """Seed → value of a figure: ``box.AP`` (percent), ``params_m``, ``graph`` (a digest), …"""
@@ -103,7 +110,27 @@ def load_folder(root: Path, scale: str) -> Records:
                 problems.append(Problem(run, f"its seeds differ in their {kind} digest"))
     beside = edge_records.load(root, scale)
     problems += [Problem(*problem) for problem in beside.problems]
-    return Records(scale, by_run, problems, beside)
+    measured = {}
+    for name, kind in MEASURED.items():
+        path = root / f"{name}.json"
+        if os.path.lexists(path):
+            try:
+                content: dict[str, Any] = read_json(path)
+                validate(content, name, str(path))
+                if content["scale"] != scale:
+                    raise UserError(f"speaks of scale {content['scale']}: it does not belong here")
+                for run, said in content["runs"].items():
+                    record = by_run.get(run, {}).get(said["seed"], {"digests": {}})
+                    # An older record names no detections.
+                    if record["digests"].get(kind, said[kind]) != said[kind]:
+                        raise UserError(
+                            f"was measured on other {kind} than the record of {run} seed "
+                            f"{said['seed']} is of: measure it again"
+                        )
+                measured[name] = content
+            except UserError as error:
+                problems.append(Problem(*edge_records.left_out(path, root, error)))
+    return Records(scale, by_run, problems, beside, measured)
 
 
 def without_curve(record: dict[str, Any]) -> dict[str, Any]:

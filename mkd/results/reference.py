@@ -12,9 +12,10 @@ from mkd.edge.records import KINDS
 from mkd.errors import UserError
 from mkd.experiment.config import Suite
 from mkd.files import read_json, write_atomic
+from mkd.paper import claims
 from mkd.provenance import seal
-from mkd.results import formats, tables
-from mkd.results.records import Records, load_folder
+from mkd.results import formats, noise_budget, tables, tallies, verdicts
+from mkd.results.records import MEASURED, Records, load_folder
 from mkd.results.tables import Row, Table
 
 MOST = 20
@@ -75,6 +76,7 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
         for run, seeds in records.by_run.items()
         for seed, record in seeds.items()
     }
+    kept |= {f"{name}.json": content for name, content in records.measured.items()}
     for path in (file for kind in KINDS for file in source.glob(f"{kind}/**/*.json")):
         kept[path.relative_to(source).as_posix()] = fewer_samples(read_json(path))
     for name, record in kept.items():
@@ -82,10 +84,14 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
             record["sha256"] = seal(record)
         write_atomic(out / name, json.dumps(record, separators=(",", ":")) + "\n")
     # Last: until the new ones lie there the old ones stay.
-    for path in (file for part in ("runs", *KINDS) for file in out.glob(f"{part}/**/*")):
+    old = [*(f"{part}/**/*" for part in ("runs", *KINDS)), *(f"{name}.json" for name in MEASURED)]
+    for path in (file for pattern in old for file in out.glob(pattern)):
         if path.is_file() and path.relative_to(out).as_posix() not in kept:
             path.unlink()
     formats.write_tables(built(suite, records), suite.settings.summary, out / "tables")
+    judged = verdicts.judge(claims.load(), records.points, suite.scale)
+    for name, content in noise_budget.files(noise_budget.build(records, suite, judged)).items():
+        write_atomic(out / "tables" / name, content)
     return records
 
 
@@ -127,7 +133,7 @@ def fewer_samples(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def section(suite: Suite, records: Records) -> str:
-    """The README's tables: AP of the suite's own rows, paper beside measured."""
+    """The README's part: the tallies, and AP of the suite's own rows, paper beside measured."""
     found = [record for seeds in records.by_run.values() for record in seeds.values()]
     commits = dict.fromkeys(str(record["commit"] or "none")[:10] for record in found)
     hosts = dict.fromkeys(f"{r['host']['cpu']}, {r['host']['cores']} cores" for r in found)
@@ -139,7 +145,9 @@ def section(suite: Suite, records: Records) -> str:
         "undistilled detector, paired by seed. The paper’s figures are of its own scale (COCO, "
         "640 px): the figures do not compare, at most their directions do."
     )
-    return "\n\n".join([head, *(_table(table) for table in built(suite, records))])
+    judged = verdicts.judge(claims.load(), records.points, suite.scale)
+    tally = "\n".join(f"- {line}" for line in tallies.lines(judged, suite.scale))
+    return "\n\n".join([head, tally, *(_table(table) for table in built(suite, records))])
 
 
 def _table(table: Table) -> str:

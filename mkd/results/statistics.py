@@ -1,18 +1,25 @@
-"""Means over seeds, their intervals, and differences paired by seed. Pure functions.
+"""Means over seeds, their intervals, differences paired by seed, and what so many seeds can find.
+
+Pure functions.
 
 Intervals are Student's t for the mean of a few independent runs; they assume that the runs'
 values are roughly normal, which three to five seeds cannot test.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from functools import cache
+from statistics import fmean, stdev
 
-from scipy.stats import sem
+from scipy.optimize import brentq
+from scipy.stats import nct, sem
 from scipy.stats import t as student_t
 
 LEVEL = 0.95
+POWER = 0.8
+"""Chance of finding an effect that a number of seeds is said to be enough for."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +95,84 @@ def paired_delta(
     """
     seeds = sorted(left.keys() & right.keys())
     return interval((left[seed] - right[seed] for seed in seeds), level) if seeds else None
+
+
+def p_value(interval: Interval) -> float | None:
+    """Two-sided p of Student's t-test that the mean is zero; None for one point.
+
+    Of paired differences it is the paired t-test: below 1 − level where the interval at that
+    level does not hold zero. Points that are all equal give 1 where they are zero, and else 0.
+    """
+    points = interval.points
+    if len(points) < 2:
+        return None
+    error = float(sem(points))
+    if error == 0:
+        return float(interval.mean == 0)
+    return float(2 * student_t.sf(abs(interval.mean) / error, len(points) - 1))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p values corrected for their number, in the order given (Holm 1979, step-down).
+
+    Tests whose corrected p lies below 0.05 are all true with at least 95 %.
+    """
+    corrected, least = [0.0] * len(values), 0.0
+    for rank, at in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        least = max(least, min(1.0, (len(values) - rank) * values[at]))
+        corrected[at] = least
+    return corrected
+
+
+def power(effect: float, n: int, level: float = LEVEL) -> float:
+    """Chance that n paired differences tell an effect from zero (two-sided t-test).
+
+    Args:
+        effect: Mean of the differences over their standard deviation, at least 0.
+        n: Number of pairs, at least 2.
+        level: Coverage of the interval that must not hold zero.
+    """
+    bound, shift = student_t.ppf((1 + level) / 2, n - 1), effect * math.sqrt(n)
+    # Symmetric: the lower tail is the upper one of the opposite effect.
+    return float(nct.sf(bound, n - 1, shift) + nct.sf(bound, n - 1, -shift))
+
+
+@cache
+def smallest_effect(n: int, chance: float = POWER, level: float = LEVEL) -> float:
+    """The smallest effect, in standard deviations of the paired differences, that n pairs find.
+
+    Args:
+        n: Number of pairs, at least 2.
+        chance: Of finding it.
+        level: Coverage of the interval that must not hold zero.
+    """
+    return float(brentq(lambda effect: power(effect, n, level) - chance, 0.0, 50.0))
+
+
+def pairs_needed(
+    delta: Interval, most: int, chance: float = POWER, level: float = LEVEL
+) -> int | None:
+    """Pairs with which a difference would be found if it is as large and as noisy as observed.
+
+    Args:
+        delta: Paired differences, two or more.
+        most: As far as is looked.
+        chance: Of finding it.
+        level: Coverage of the interval that must not hold zero.
+
+    Returns:
+        At least 2; None where even ``most`` are too few.
+
+    Raises:
+        ValueError: There is one difference, which says nothing about spread.
+    """
+    if len(delta.points) < 2:
+        raise ValueError("one difference says nothing about spread")
+    spread = stdev(delta.points)
+    if spread == 0:
+        return 2 if delta.mean else None
+    # Beyond fifty, which any two pairs find, the distribution cannot be computed.
+    effect = min(50.0, abs(delta.mean) / spread)
+    counts = range(2, most + 1)
+    at = bisect_left(counts, chance, key=lambda n: power(effect, n, level))
+    return counts[at] if at < len(counts) else None

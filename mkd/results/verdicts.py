@@ -1,6 +1,6 @@
 """The paper's claims against what was measured; ``config/claims.yaml`` states the rules.
 
-A verdict is one of six words with the sentence of evidence it rests on.
+A verdict is one of seven words with the sentence of evidence it rests on.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,8 +15,12 @@ REPRODUCED = "reproduced"
 DIRECTION_ONLY = "direction holds, size does not"
 NOISE = "not separable from noise"
 NOT_REPRODUCED = "not reproduced"
+NOT_TESTED = "not tested"
 NOT_RUN = "not run"
 NOT_COMPARABLE = "not comparable at this scale"
+
+TESTED = (REPRODUCED, DIRECTION_ONLY, NOISE, NOT_REPRODUCED)
+UNTESTED = (NOT_TESTED, NOT_RUN, NOT_COMPARABLE)
 
 Points = Callable[[str, str], Mapping[int, Any]]
 """``points(run, metric)``: seed → value, empty where there is none, as
@@ -30,7 +34,7 @@ class Verdict:
 
     Attributes:
         claim: The claim.
-        word: One of this module's six verdicts.
+        word: One of :data:`TESTED` or :data:`UNTESTED`.
         evidence: One sentence with the numbers and the scale.
         delta: Left minus right, or None where nothing could be subtracted.
     """
@@ -76,7 +80,9 @@ def _judge(claim: Claim, points: Points, scale: str) -> Verdict:
     delta = statistics.paired_delta(left, right, claim.level)
     if delta is None:
         return Verdict(
-            claim, NOISE, f"No seed in common at {scale} scale: {_seeds(left)} and {_seeds(right)}."
+            claim,
+            NOT_TESTED,
+            f"No seed in common at {scale} scale: {_seeds(left)} and {_seeds(right)}.",
         )
     word, reason = _word(claim, delta)
     evidence = f"{claim.comparison}: {_numbers(delta)} at {scale} scale; {reason}"
@@ -89,7 +95,7 @@ def _word(claim: Claim, delta: Interval) -> tuple[str, str]:
     n = len(delta.points)
     if n < claim.min_seeds:
         seeds = "one seed" if n == 1 else f"{n} seeds"
-        return NOISE, f"{seeds}, the rule asks for {claim.min_seeds}"
+        return NOT_TESTED, f"{seeds}, the rule asks for {claim.min_seeds}"
     interval = f"the {100 * claim.level:g} % interval"
     if delta.sign == 0:
         return NOISE, f"{interval} holds zero"

@@ -14,12 +14,17 @@ from mkd.data import making
 from mkd.experiment import runs
 from mkd.experiment.code import code_digest
 from mkd.experiment.config import Suite, default_config
-from mkd.experiment.paths import run_path, teacher_weights
+from mkd.experiment.paths import LONGER, run_path, teacher_weights
 from mkd.files import sha256_file
 from mkd.provenance import digest
+from mkd.schemas import read_yaml
 
 PICTURED = ("tiny-baseline", "tiny-cwd", "tiny-mkd")
 """Runs whose detections and attention are shown as pictures, before and after distillation."""
+
+
+RESAMPLED = ("tiny-baseline", "tiny-cwd")
+"""The runs whose AP, and difference in AP, are bootstrapped over the val images."""
 
 
 def restore_data(suite: Suite, jobs: Iterable[Any]) -> None:
@@ -97,10 +102,43 @@ def attended(suite: Suite) -> dict[str, list[str]]:
     } | {after.teacher: teacher_weights(suite, after.id)}
 
 
+def counted(suite: Suite) -> dict[str, str]:
+    """``train.json`` of the first seed of each undistilled student that the gates speak of.
+
+    Nothing where the table lacks one of them: the gate on levels is then not run.
+    """
+    # Not by mkd.results.gates, whose imports would cost every start of Snakemake half a second.
+    students = read_yaml(ROOT / "config/gates.yaml")["students"]
+    if not suite.runs.keys() >= set(students):
+        return {}
+    return {run: run_path(suite, run, suite.seeds(run)[0], "train.json") for run in students}
+
+
+def resampled(suite: Suite) -> dict[str, str]:
+    """Detections of the first seed of each of :data:`RESAMPLED`, or nothing without both."""
+    if not suite.runs.keys() >= set(RESAMPLED):
+        return {}
+    return {run: run_path(suite, run, suite.seeds(run)[0], "detections.json") for run in RESAMPLED}
+
+
 def shown(suite: Suite, table: int | None = None) -> str:
     """Digest of all that decides, besides code and records, what a table or the report shows: the
     scale and the rows of the table of runs."""
     return digest([suite.settings.model_dump(), [asdict(run) for run in _shown_runs(suite, table)]])
+
+
+def beside(suite: Suite) -> str:
+    """Digest of the records of the longer scale that the report lays beside this one's."""
+    longer = LONGER.get(suite.scale, "")
+    roots = (suite.results.parent / longer, ROOT / "results/reference" / longer) if longer else ()
+    return digest(
+        [
+            sha256_file(path)
+            for root in roots
+            for path in sorted(root.glob("runs/*/seed*/record.json"))
+            if path.is_file()
+        ]
+    )
 
 
 def _shown_runs(suite: Suite, table: int | None) -> list[runs.Run]:
@@ -127,7 +165,13 @@ def report_code() -> str:
     return digest(
         [
             code_digest("mkd.report.render", whole=True),
-            _files("config/paper", "config/claims.yaml", "config/deviations.yaml", "report"),
+            _files(
+                "config/paper",
+                "config/claims.yaml",
+                "config/deviations.yaml",
+                "config/gates.yaml",
+                "report",
+            ),
         ]
     )
 

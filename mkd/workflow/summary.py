@@ -22,12 +22,18 @@ def summary(suite: Suite, logs: Iterable[str]) -> str:
         logs: Snakemake's logs of this workflow.
     """
     # Its imports would cost every start of Snakemake half a second.
+    from mkd.paper import claims
     from mkd.report.provenance_view import coverage
+    from mkd.results import tallies, verdicts
 
     failed = list(_failed(logs))
     lines = [f"{len(failed)} job{'s' * (len(failed) > 1)} failed:"] if failed else []
     lines += failed
-    lines.append(f"scale {suite.scale}: {coverage(load_folder(suite.results, suite.scale), suite)}")
+    records = load_folder(suite.results, suite.scale)
+    lines.append(f"scale {suite.scale}: {coverage(records, suite)}")
+    if records.by_run:
+        judged = verdicts.judge(claims.load(), records.points, suite.scale)
+        lines += tallies.lines(judged, suite.scale)
     tables = sorted(suite.results.glob("tables/table?.md"))
     if tables:
         numbers = ", ".join(path.stem.removeprefix("table") for path in tables)

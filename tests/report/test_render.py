@@ -15,7 +15,7 @@ from mkd.experiment.config import Suite
 from mkd.experiment.runs import Run
 from mkd.provenance import seal
 from mkd.report.render import render, typeset
-from mkd.results import formats, statistics
+from mkd.results import formats, gates, statistics
 from mkd.results.records import load_records
 
 
@@ -293,3 +293,15 @@ def test_the_page_asks_for_nothing_outside(full_page: Page) -> None:
 )
 def test_typeset(text: str, html: str) -> None:
     assert typeset(text) == html
+
+
+def test_every_gate_stands_on_the_page_with_its_word_and_figure(
+    filled: Suite, full_page: Page
+) -> None:
+    data = json.loads((filled.results / "report/data.json").read_text())
+    assert len(data["gates"]) == len(gates.load()["gates"])
+    for gate in data["gates"]:
+        row = squeezed(full_page.text[f"gate-{gate['id']}"])
+        assert row.startswith(f"{gate['id'].replace('-', ' ')}{gate['word']} desk")
+        assert row.endswith(gate["figure"][-12:].replace("_", "").replace("'", "’"))
+    assert "MKD takes no part" in full_page.text["gates"]

@@ -34,7 +34,8 @@ def test_every_verdict_stands_in_one_group(judged: list[Verdict]) -> None:
         for verdict in cases.values()
     ]
     assert sorted(shown) == sorted(verdict.claim.id for verdict in judged)
-    assert [name for name, _ in groups] == [*(f"Table {n}" for n in range(1, 6)), verdict_view.OPEN]
+    tables = [f"Table {n}" for n in range(1, 6)]
+    assert [name for name, _ in groups] == [*tables, verdict_view.OPEN, verdict_view.OTHER]
     assert all("{" not in family.statement for _, families in groups for family in families)
 
 
@@ -47,36 +48,38 @@ def test_chips_gather_the_cases_of_one_word(judged: list[Verdict]) -> None:
     ]
 
 
-def test_sizes_and_open_questions_are_no_part_of_the_tally_at_desk(judged: list[Verdict]) -> None:
+def total(group: dict[str, Any]) -> int:
+    return sum(item["count"] for side in ("tested", "untested") for item in group[side])
+
+
+def test_sizes_and_open_questions_are_no_part_of_the_papers_tally_at_desk(
+    judged: list[Verdict],
+) -> None:
     counted = [v for v in judged if v.claim.stated == "paper" and v.claim.kind != "size"]
-    tally = verdict_view.tally(judged, "desk")
-    assert sum(item["count"] for item in tally) == len(counted)
+    assert total(verdict_view.tally(judged, "desk")[0]) == len(counted)
     everything = verdict_view.tally(judged, claims.load()[0].size_scale)
-    assert sum(item["count"] for item in everything) > len(counted)
+    assert total(everything[0]) > len(counted)
 
 
 def test_the_tally_says_how_little_some_of_it_holds(
     records: Records, judged: list[Verdict]
 ) -> None:
     many = verdict_view.tally(judged, "desk")[0]
-    assert many["word"] == verdicts.REPRODUCED
-    assert int(many["detail"].partition(" ")[0]) < many["count"]
+    assert many["tested"][0]["word"] == verdicts.REPRODUCED
+    assert int(many["detail"].partition(" ")[0]) < many["tested"][0]["count"]
 
     def one_seed(run: str | None, key: str) -> dict[int, Any]:
         return {seed: value for seed, value in records.points(run, key).items() if seed == 0}
 
     judged = verdicts.judge(claims.load(), one_seed, "desk")
-    items = {item["word"]: item for item in verdict_view.tally(judged, "desk")}
-    few, costs = items[verdicts.NOISE], items[verdicts.REPRODUCED]
-    assert few["detail"] == f"{few['count']} with fewer seeds than the rule asks for"
-    assert costs["detail"] == f"{costs['count']} of equal cost, which training cannot change"
-    assert items[verdicts.NOT_RUN]["detail"] == ""
+    paper = verdict_view.tally(judged, "desk")[0]
+    (costs,) = paper["tested"]
+    assert paper["detail"] == f"{costs['count']} of equal cost, which training cannot change"
+    assert [item["word"] for item in paper["untested"]] == [verdicts.NOT_TESTED, verdicts.NOT_RUN]
 
 
 def test_every_word_of_verdicts_has_a_style() -> None:
-    words = {value for name, value in vars(verdicts).items()
-             if name.isupper() and isinstance(value, str)}  # fmt: skip
-    assert set(verdict_view.STYLES) == words
+    assert set(verdict_view.STYLES) == {*verdicts.TESTED, *verdicts.UNTESTED}
 
 
 def test_the_headline_says_mkd_against_baseline_and_control(suite: Suite, records: Records) -> None:

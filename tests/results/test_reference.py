@@ -51,6 +51,24 @@ def test_keeping_the_kept_changes_nothing(
     assert content() == before
 
 
+def test_what_was_measured_beside_the_records_is_kept_with_them(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    fill("tiny-baseline")
+    figure = {"AP": 1.0, "sd": 0.5}
+    runs = {run: {**figure, "seed": 9, "detections": "x"} for run in ("tiny-baseline", "tiny-cwd")}
+    noise = {"scale": "desk", "images": 1, "resamples": 2, "runs": runs, "difference": figure}
+    noise |= {"commit": None, "dirty": False}
+    (suite.results / "noise.json").write_text(json.dumps(noise))
+    out = tmp_path / "reference/desk"
+    reference.keep(suite, suite.results, out)
+    assert load_folder(out, "desk").measured == {"noise": noise}
+    assert json.loads((out / "tables/noise-budget.json").read_text())["val_set"] == noise
+    (suite.results / "noise.json").unlink()
+    reference.keep(suite, suite.results, out)
+    assert not (out / "noise.json").exists()
+
+
 def test_what_is_no_longer_there_is_not_kept(
     suite: Suite, fill: Callable[..., Path], tmp_path: Path
 ) -> None:

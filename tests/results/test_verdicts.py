@@ -1,4 +1,4 @@
-"""Claims as data, and the six verdicts on planted points."""
+"""Claims as data, the seven verdicts on planted points, and their tallies."""
 
 from decimal import Decimal
 
@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from mkd.errors import UserError
+from mkd.experiment import config
 from mkd.paper import claims, facts
-from mkd.results import verdicts
+from mkd.results import tallies, verdicts
 
 CLAIMS = {claim.id: claim for claim in claims.load()}
 PAPER = facts.load()
@@ -43,8 +44,8 @@ def mkd(*steps):
         ((0.6, 0.7, 0.8), "reproduced", "lies above zero"),
         ((0.9, -0.4, 0.1), "not separable from noise", "holds zero"),
         ((-0.6, -0.7, -0.8), "not reproduced", "lies below zero"),
-        ((0.7,), "not separable from noise", "one seed"),
-        ((0.7, 0.7), "not separable from noise", "2 seeds, the rule asks for 3"),
+        ((0.7,), "not tested", "one seed"),
+        ((0.7, 0.7), "not tested", "2 seeds, the rule asks for 3"),
         ((0.0, 0.0, 0.0), "not separable from noise", "holds zero"),
     ],
 )
@@ -64,7 +65,7 @@ def test_a_direction_is_judged_at_every_scale(scale, steps, word, reason):
         ((0.2, 0.25, 0.3), "direction holds, size does not"),
         ((0.9, -0.4, 1.6), "not separable from noise"),
         ((-0.6, -0.7, -0.8), "not reproduced"),
-        ((0.7,), "not separable from noise"),
+        ((0.7,), "not tested"),
     ],
 )
 def test_a_size_is_judged_at_paper_scale(steps, word):
@@ -113,7 +114,7 @@ def test_runs_are_compared_on_common_seeds_only():
     assert verdict.delta.points == pytest.approx((0.7, 0.6, 0.8))
     measured["tiny-baseline"] = {7: 1.0}
     (verdict,) = verdicts.judge([claim], lambda run, metric: measured[run], "desk")
-    assert verdict.word == "not separable from noise"
+    assert verdict.word == "not tested"
     assert "No seed in common" in verdict.evidence
 
 
@@ -190,6 +191,81 @@ def test_open_questions_claim_no_figure_of_the_paper():
     open_questions = [claim for claim in CLAIMS.values() if claim.stated == "open"]
     assert {"mkd-over-cwd-tiny", "balanced-over-cwd-tiny"} <= {c.id for c in open_questions}
     assert all(claim.delta is None for claim in open_questions)
+
+
+def test_only_claims_of_the_default_reading_have_a_run_of_it() -> None:
+    runs = config.load({"scale": "desk"}).runs
+    default = {run.id for run in runs.values() if run.method == "mkd" and not run.options}
+    for claim in CLAIMS.values():
+        assert bool(default & {*claim.left, *claim.right}) == (claim.reading == "default"), claim.id
+        assert claim.stated == "open" or claim.reading == "default", claim.id
+
+
+def test_every_other_reading_is_asked_whether_it_beats_the_undistilled_model() -> None:
+    runs = config.load({"scale": "desk"}).runs.values()
+    readings = {
+        run.id
+        for run in runs
+        if run.method == "mkd-balanced" or (run.method == "mkd" and "terms" not in run.options)
+        if run.options or run.method != "mkd"
+        if "-ins-" not in run.arch
+    }
+    asked = {
+        claim.left[0]
+        for claim in CLAIMS.values()
+        if claim.reading == "other" and claim.right[0].endswith("-baseline")
+    }
+    assert asked == readings
+
+
+def everything(steps):
+    """Verdicts where every run of every claim has its own step above the baseline, by seed."""
+
+    def points(run, metric):
+        return {seed: 40 + seed + step for seed, step in enumerate(steps.get(run, ()))}
+
+    return verdicts.judge(list(CLAIMS.values()), points, "desk")
+
+
+def test_what_was_tested_is_tallied_apart_from_what_was_not() -> None:
+    judged = everything(
+        {
+            "tiny-baseline": (0, 0, 0),
+            "tiny-mkd": (2.0, 2.1, 1.9),
+            "tiny-cwd": (2.9, 3.0, 3.1),
+            "tiny-fgd": (2.0, 3.1, 1.2),
+            "tiny-mkd-balanced": (3, 3),
+        }
+    )
+    paper, open_, other = tallies.tallies(judged, "desk")
+    assert (paper.group, open_.group, other.group) == ("paper", "open", "other")
+    assert paper.tested["not separable from noise"] == 2  # AP and AP50 over FGD
+    assert paper.untested.keys() == {"not run"}
+    assert open_.tested == {"not reproduced": 1}  # MKD over CWD
+    assert other.untested["not tested"] == 2  # balanced, two seeds
+    assert not other.tested
+    assert sum(map(sum, (paper.tested.values(), paper.untested.values()))) == sum(
+        v.claim.stated == "paper" and v.claim.kind != "size" for v in judged
+    )
+    shown = tallies.lines(judged, "desk")
+    assert "tested 1 (1 answered: no)" in shown[1]
+    assert "without a test" in shown[2]
+    assert "2 not tested" in shown[2]
+
+
+def test_a_correction_for_many_claims_keeps_the_clear_ones_alone() -> None:
+    clear, weak = (2.0, 2.0001, 1.9999), (0.6, 0.7, 0.8)
+    runs = {run for claim in CLAIMS.values() for run in (*claim.left, *claim.right)}
+    steps = dict.fromkeys(sorted(runs), (0.3, 0.7, -0.2)) | {"tiny-baseline": (0, 0, 0)}
+    judged = everything(steps | {"tiny-mkd": clear, "tiny-cwd": weak, "s-mkd": weak, "s-cwd": weak})
+    left = tallies.corrected(judged)
+    tested = [v for v in judged if v.claim.kind == "greater" and v.word in verdicts.TESTED]
+    decided = [v for v in tested if v.delta.sign]
+    assert left.tests == len(tested)
+    assert 0 < left.above + left.below < len(decided)
+    alone = [v for v in judged if v.claim.id == "mkd-over-baseline-tiny"]
+    assert tallies.corrected(alone) == tallies.Corrected(1, 1, 0)
+    assert tallies.corrected([]).tests == 0
 
 
 @pytest.mark.parametrize(

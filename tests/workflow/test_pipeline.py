@@ -293,3 +293,16 @@ def test_a_formula_reruns_the_runs_that_use_it_and_no_other(copy: Path) -> None:
     assert "tiny-mkd" in using
     assert "tiny-cwd" not in using
     assert "tiny-mkd-no-fdmd" not in using
+
+
+def test_what_is_measured_once_a_scale_is_asked_for_where_its_runs_are() -> None:
+    desk, smoke = load({"scale": "desk"}), load({"scale": "smoke"})
+    assert pipeline.counted(desk)["l-baseline"].endswith("desk/runs/l-baseline/seed0/train.json")
+    assert pipeline.counted(smoke) == {}
+    for suite in (desk, smoke):
+        assert [Path(path).name for path in pipeline.resampled(suite).values()] == [
+            "detections.json",
+            "detections.json",
+        ]
+    lone = load({"scale": "desk", "runs": "config/mask-rcnn.tsv"})
+    assert pipeline.resampled(lone) == {}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mkd import ROOT
 from mkd.experiment.config import Suite
+from mkd.results import tallies
 from mkd.workflow.summary import reason, summary
 
 BLOCK = """[Tue Nov 24 12:29:53 2026]
@@ -24,7 +25,7 @@ Error in rule {rule}:
 def test_failed_jobs_are_named_once_with_their_sentence(
     suite: Suite, fill: Callable[..., Path], tmp_path: Path
 ) -> None:
-    fill("tiny-baseline")
+    fill("tiny-baseline", "tiny-mkd", "tiny-cwd")
     train, evaluate = tmp_path / "train/tiny-mkd-seed0.log", tmp_path / "evaluate.log"
     train.parent.mkdir()
     train.write_text("iter 10\nmkd: loss_fad became nan at iteration 7: lower the rate\n\n")
@@ -38,7 +39,12 @@ def test_failed_jobs_are_named_once_with_their_sentence(
         f"  train tiny-mkd-seed0: loss_fad became nan at iteration 7: lower the rate ({train})",
         f"  evaluate: RuntimeError: out of memory ({evaluate})",
     ]
-    assert lines[3].startswith("scale desk: 1 of 13 planned runs have a record, 3 of ")
+    assert lines[3].startswith("scale desk: 3 of 13 planned runs have a record, 9 of ")
+    # Nothing is said of other readings, none of which was run.
+    groups = [tallies.GROUPS["paper"], tallies.GROUPS["open"]]
+    assert [line.partition(":")[0] for line in lines[4:6]] == groups
+    assert all("; without a test " in line for line in lines[4:6])
+    assert "Holm" in lines[6]
     assert "report_partial" in lines[-1]
 
 

@@ -7,6 +7,8 @@ rule report:
         rules.masks.output,
         rules.pictures.output if pipeline.pictured(suite) else [],
         rules.attention.output if pipeline.attended(suite) else [],
+        rules.levels.output if pipeline.counted(suite) else [],
+        rules.noise.output if pipeline.resampled(suite) else [],
     output:
         page=report(
             f"{RESULTS}/report/index.html",
@@ -22,6 +24,7 @@ rule report:
     params:
         code=pipeline.report_code(),
         shown=pipeline.shown(suite),
+        beside=pipeline.beside(suite),
     shell:
         "python -m mkd report > {log:q} 2>&1"
 

@@ -1,0 +1,151 @@
+"""Does a short protocol say what the long one says? Effects of two scales, sign by sign."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from scipy.stats import kendalltau
+
+from mkd.experiment import paths
+from mkd.experiment.architectures import has_masks
+from mkd.experiment.config import Suite
+from mkd.experiment.runs import Run, baseline_of
+from mkd.results import reference, statistics
+from mkd.results.formats import number
+from mkd.results.records import Records, load_folder
+from mkd.results.statistics import Interval
+
+SAME, OPPOSITE, OPEN = "the same sign", "opposite signs", "open"
+WORDS = (SAME, OPPOSITE, OPEN)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A difference that both scales measured.
+
+    Attributes:
+        name: What is subtracted from what.
+        ours: The paired difference at this scale, in percent.
+        theirs: At the other.
+        word: One of :data:`WORDS`; open where an interval holds zero or there is none.
+    """
+
+    name: str
+    ours: Interval
+    theirs: Interval
+    word: str
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two scales side by side.
+
+    Attributes:
+        scale: This scale.
+        other: The other.
+        records: Records the other scale has.
+        gains: Each distilled run minus the undistilled one.
+        order: Each pair of distilled runs of one architecture.
+        rank: Kendall's τ of the mean gains, None below three of them.
+    """
+
+    scale: str
+    other: str
+    records: int
+    gains: list[Effect]
+    order: list[Effect]
+    rank: float | None
+
+    @property
+    def sentence(self) -> str:
+        """The finding, by rule."""
+        if not self.gains:
+            found = (
+                "no record" if not self.records else "no gain that this scale has measured as well"
+            )
+            return f"Not run: {self.other} scale has {found}."
+        both = [*self.gains, *self.order]
+        against = sum(effect.word == OPPOSITE for effect in both)
+        alike = sum(effect.word == SAME for effect in both)
+        if against:
+            start = f"The two protocols disagree on {against} of {len(both)} differences."
+        elif alike:
+            start = f"No difference that both protocols decide, {alike} of {len(both)}, disagrees."
+        else:
+            start = f"None of the {len(both)} differences is decided by both protocols."
+        rank = (
+            ""
+            if self.rank is None
+            else f" Rank correlation of the mean gains: {number(self.rank, 2)}."
+        )
+        return f"{start} Gains: {_counts(self.gains)}. Order: {_counts(self.order)}.{rank}"
+
+
+def other_records(suite: Suite) -> Records | None:
+    """Records of the scale this one is compared with: a run's own, or else those kept as reference.
+
+    None where this scale is compared with no other.
+    """
+    other = paths.LONGER.get(suite.scale)
+    if other is None:
+        return None
+    own = load_folder(suite.results.parent / other, other)
+    return own if own.by_run else load_folder(reference.folder(other), other)
+
+
+def compare(ours: Records, theirs: Records, runs: Mapping[str, Run]) -> Agreement:
+    """Lay every difference that both scales measured side by side.
+
+    Args:
+        ours: Records of this scale.
+        theirs: Of the other.
+        runs: The table of runs, by id.
+    """
+    gains = list(_gains(ours, theirs, runs))
+    means = [[e.ours.mean for e in gains], [e.theirs.mean for e in gains]]
+    rank = float(kendalltau(*means).statistic) if len(gains) > 2 else None
+    return Agreement(
+        ours.scale,
+        theirs.scale,
+        sum(map(len, theirs.by_run.values())),
+        gains,
+        list(_order(ours, theirs, runs)),
+        # It is not defined where all gains of a scale are equal.
+        None if rank != rank else rank,
+    )
+
+
+def _gains(ours: Records, theirs: Records, runs: Mapping[str, Run]) -> Iterator[Effect]:
+    for run in _distilled(runs):
+        baseline = baseline_of(run.id, runs)
+        if baseline is not None:
+            yield from _effect(ours, theirs, run, baseline)
+
+
+def _order(ours: Records, theirs: Records, runs: Mapping[str, Run]) -> Iterator[Effect]:
+    for one, two in combinations(_distilled(runs), 2):
+        if one.arch == two.arch:
+            yield from _effect(ours, theirs, one, two.id)
+
+
+def _distilled(runs: Mapping[str, Run]) -> list[Run]:
+    return [run for run in runs.values() if run.method != "baseline"]
+
+
+def _effect(ours: Records, theirs: Records, run: Run, other: str) -> Iterator[Effect]:
+    """One difference, or none where a scale has not measured it."""
+    metric = "mask.AP" if has_masks(run.arch) else "box.AP"
+    deltas = [
+        statistics.paired_delta(side.points(run.id, metric), side.points(other, metric))
+        for side in (ours, theirs)
+    ]
+    here, there = deltas
+    if here is not None and there is not None:
+        signs = here.sign * there.sign
+        word = {1: SAME, -1: OPPOSITE, 0: OPEN}[signs]
+        yield Effect(f"{run.id} − {other}", here, there, word)
+
+
+def _counts(effects: Sequence[Effect]) -> str:
+    found = [(word, sum(effect.word == word for effect in effects)) for word in WORDS]
+    return ", ".join(f"{word} {count}" for word, count in found if count) or "none"

@@ -1,0 +1,294 @@
+"""What the figures of a scale vary by, what so many seeds can find, and what is still missing.
+
+All of it is computed from records. A difference is paired by seed, a test two-sided at 5 %.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import sqrt
+from statistics import StatisticsError, correlation, fmean, stdev
+from typing import Any
+
+import pandas as pd
+
+from mkd.experiment.architectures import has_masks
+from mkd.experiment.config import Suite
+from mkd.experiment.runs import Run, baseline_of
+from mkd.results import statistics, verdicts
+from mkd.results.records import Records
+from mkd.results.verdicts import Verdict
+
+COUNTS = (3, 5, 10)
+"""Numbers of seeds of which is said what they can find."""
+MOST = 50
+"""Seeds beyond which an effect counts as too small to look for."""
+ONE_START = "tiny-one-stem"
+"""The run whose seeds all begin with one network."""
+NOT_A_START = {
+    *("config", "code", "data", "backbone", "teacher", "weights", "detections"),
+    *("evaluation_code", "evaluation_config"),
+}
+"""Digests of a record that are of no whole network its training began with: beside a pretrained
+backbone, neck and head are drawn by the seed."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """AP of an undistilled run over its seeds.
+
+    Attributes:
+        run: Its id.
+        metric: ``box.AP`` or ``mask.AP``.
+        seeds: Number of seeds.
+        starts: Number of different networks the seeds began from; None where each draws its own.
+        mean: In percent.
+        sd: Standard deviation, None for one seed.
+        range: Best minus worst, None for one seed.
+    """
+
+    run: str
+    metric: str
+    seeds: int
+    starts: int | None
+    mean: float
+    sd: float | None
+    range: float | None
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """A distilled run beside the undistilled one, seed by seed; or all of an architecture.
+
+    Attributes:
+        name: The run's id, or the architecture.
+        pairs: Number of pairs; of an architecture the sum.
+        correlation: Pearson's, of the two runs' AP; of an architecture the mean. None where
+            there are fewer than three pairs, or no spread.
+        sd: Standard deviation of the differences; of an architecture pooled.
+        smallest: Number of seeds → the smallest effect they find with a chance of 80 %.
+    """
+
+    name: str
+    pairs: int
+    correlation: float | None
+    sd: float
+    smallest: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Need:
+    """An undecided claim.
+
+    Attributes:
+        claim: Its id.
+        comparison: What is compared, in words.
+        word: Its verdict.
+        delta: Mean difference so far, None without a pair.
+        pairs: Paired seeds so far.
+        needed: Pairs with which the effect, if it is as observed, is found with a chance of
+            80 %; without a spread those of the rule. None beyond :data:`MOST`.
+        tested: Whether there is a spread to tell it from.
+        trainings: Runs and seeds that are still missing, None where ``needed`` is.
+        minutes: What they take on one machine, one after the other; None where a run has no record.
+    """
+
+    claim: str
+    comparison: str
+    word: str
+    delta: float | None
+    pairs: int
+    needed: int | None
+    tested: bool
+    trainings: int | None
+    minutes: float | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """All runs of the table with so many seeds.
+
+    Attributes:
+        seeds: Of every run.
+        decided: Undecided claims of known effect and spread that so many seeds should decide.
+        trainings: That are still missing for it.
+        minutes: What those take, one after the other.
+        unknown: How many of them are of runs without a record, which are not in the minutes.
+        command: What adds them.
+    """
+
+    seeds: int
+    decided: int
+    trainings: int
+    minutes: float
+    unknown: int
+    command: str
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Everything the page says of noise."""
+
+    scale: str
+    spreads: list[Spread]
+    val_set: dict[str, Any] | None
+    pairings: list[Pairing]
+    pooled: list[Pairing]
+    needs: list[Need]
+    steps: list[Step]
+
+
+def build(records: Records, suite: Suite, judged: Sequence[Verdict]) -> Budget:
+    """Compute the budget of one scale.
+
+    Args:
+        records: Of the scale.
+        suite: The scale and its table of runs.
+        judged: Its verdicts.
+    """
+    pairings = list(_pairings(records, suite.runs))
+    needs = [_need(verdict, records) for verdict in judged if _undecided(verdict)]
+    return Budget(
+        suite.scale,
+        list(_spreads(records, suite.runs)),
+        records.measured.get("noise"),
+        [pairing for _, pairing in pairings],
+        [_pool(arch, [p for a, p in pairings if a == arch]) for arch in dict.fromkeys(
+            arch for arch, _ in pairings
+        )],
+        needs,
+        [_step(count, needs, records, suite) for count in COUNTS],
+    )  # fmt: skip
+
+
+def files(budget: Budget) -> dict[str, str]:
+    """``noise-budget.json``, all of it, and ``noise-budget.csv``, an undecided claim a row."""
+    columns = list(Need.__dataclass_fields__)
+    needs = pd.DataFrame([asdict(need) for need in budget.needs], columns=columns)
+    return {
+        "noise-budget.json": json.dumps(asdict(budget), indent=1) + "\n",
+        "noise-budget.csv": needs.to_csv(index=False),
+    }
+
+
+def _spreads(records: Records, runs: Mapping[str, Run]) -> Iterator[Spread]:
+    for run in runs.values():
+        # Without a table a run teaches alone, or is a known answer of the gates.
+        if run.method != "baseline" or not (run.tables or run.id == ONE_START):
+            continue
+        metric = _metric(run)
+        points = records.points(run.id, metric)
+        if points:
+            values = list(points.values())
+            yield Spread(
+                run.id,
+                metric,
+                len(values),
+                _starts(records.by_run[run.id].values()),
+                fmean(values),
+                stdev(values) if len(values) > 1 else None,
+                max(values) - min(values) if len(values) > 1 else None,
+            )
+
+
+def _starts(seeds: Iterable[Mapping[str, Any]]) -> int | None:
+    begun = [
+        tuple(sorted((k, v) for k, v in record["digests"].items() if k not in NOT_A_START))
+        for record in seeds
+    ]
+    return len(set(begun)) if all(begun) else None
+
+
+def _pairings(records: Records, runs: Mapping[str, Run]) -> Iterator[tuple[str, Pairing]]:
+    """Architecture and pairing of each distilled run of the tables with three pairs or more."""
+    for run in runs.values():
+        baseline = baseline_of(run.id, runs)
+        if run.method == "baseline" or not run.tables or baseline is None:
+            continue
+        metric = _metric(run)
+        ours, plain = records.points(run.id, metric), records.points(baseline, metric)
+        delta = statistics.paired_delta(ours, plain)
+        if delta is None or len(delta.points) < min(COUNTS):
+            continue
+        seeds = sorted(ours.keys() & plain.keys())
+        sides = [[side[seed] for seed in seeds] for side in (ours, plain)]
+        yield run.arch, _pairing(run.id, len(seeds), _correlation(*sides), stdev(delta.points))
+
+
+def _pairing(name: str, pairs: int, together: float | None, sd: float) -> Pairing:
+    return Pairing(
+        name, pairs, together, sd, {n: sd * statistics.smallest_effect(n) for n in COUNTS}
+    )
+
+
+def _pool(arch: str, pairings: Sequence[Pairing]) -> Pairing:
+    freedom = [pairing.pairs - 1 for pairing in pairings]
+    squares = sum(f * p.sd**2 for f, p in zip(freedom, pairings, strict=True))
+    known = [p.correlation for p in pairings if p.correlation is not None]
+    together = fmean(known) if known else None
+    return _pairing(arch, sum(p.pairs for p in pairings), together, sqrt(squares / sum(freedom)))
+
+
+def _correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
+    try:
+        return correlation(one, other)
+    except StatisticsError:
+        # One of them does not vary.
+        return None
+
+
+def _undecided(verdict: Verdict) -> bool:
+    return verdict.claim.kind == "greater" and verdict.word in (
+        verdicts.NOISE,
+        verdicts.NOT_TESTED,
+    )
+
+
+def _need(verdict: Verdict, records: Records) -> Need:
+    claim, delta = verdict.claim, verdict.delta
+    pairs = len(delta.points) if delta else 0
+    tested = delta is not None and pairs > 1
+    needed: int | None = claim.min_seeds
+    if delta is not None and tested:
+        needed = statistics.pairs_needed(delta, MOST, level=claim.level)
+        needed = needed and max(needed, claim.min_seeds)
+    runs = dict.fromkeys([*claim.left, *claim.right])
+    missing = {run: max(0, (needed or 0) - len(records.points(run, claim.metric))) for run in runs}
+    minutes = [count * _minutes(records, run) for run, count in missing.items()]
+    return Need(
+        claim.id,
+        claim.comparison,
+        verdict.word,
+        delta.mean if delta else None,
+        pairs,
+        needed,
+        tested,
+        sum(missing.values()) if needed else None,
+        sum(minutes) if needed else None,
+    )
+
+
+def _step(count: int, needs: Sequence[Need], records: Records, suite: Suite) -> Step:
+    seeds = list(range(count))
+    wanted = replace(suite, config={**suite.config, "seeds": seeds})
+    missing = {
+        run: len(set(wanted.seeds(run)) - records.by_run.get(run, {}).keys()) for run in suite.runs
+    }
+    known = {run: number for run, number in missing.items() if run in records.by_run}
+    return Step(
+        count,
+        sum(need.tested and need.needed is not None and need.needed <= count for need in needs),
+        sum(missing.values()),
+        sum(number * _minutes(records, run) for run, number in known.items()),
+        sum(missing.values()) - sum(known.values()),
+        f"snakemake reproduce --config scale={suite.scale} 'seeds={seeds}'",
+    )
+
+
+def _minutes(records: Records, run: str) -> float:
+    """Mean wall time of a training and its evaluation."""
+    return fmean(record["wall_s"] for record in records.by_run[run].values()) / 60
+
+
+def _metric(run: Run) -> str:
+    return "mask.AP" if has_masks(run.arch) else "box.AP"

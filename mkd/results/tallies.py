@@ -1,0 +1,127 @@
+"""How often each verdict was given, what was tested apart from what was not."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mkd.paper.claims import Claim
+from mkd.results import statistics, verdicts
+from mkd.results.verdicts import Verdict
+
+GROUPS = {
+    "paper": "The paper’s claims, its method as this suite reads it",
+    "open": "Questions the paper leaves open, the same reading",
+    "other": "Every other reading tried (balanced terms, weights α, masks)",
+}
+"""What is never added up, with its title."""
+ANSWERS = {verdicts.REPRODUCED: "answered: yes", verdicts.NOT_REPRODUCED: "answered: no"}
+"""Words of a question that the paper leaves open: it claims nothing that could be reproduced."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The verdicts of one of :data:`GROUPS`.
+
+    Attributes:
+        group: Its key.
+        tested: Word → how often, of what was tested.
+        untested: The same of what was not: too few seeds, no record, not comparable.
+        equal: How many of the reproduced say that costs are equal, which training cannot change.
+    """
+
+    group: str
+    tested: dict[str, int]
+    untested: dict[str, int]
+    equal: int
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What is left of the tested directions after Holm's correction.
+
+    Attributes:
+        tests: How many directions were tested, of all groups.
+        above: Of them the claimed direction is significant.
+        below: The opposite one is.
+    """
+
+    tests: int
+    above: int
+    below: int
+
+    @property
+    def sentence(self) -> str:
+        """The tally in one sentence."""
+        if not self.tests:
+            return "No direction was tested, so there is nothing to correct."
+        return (
+            f"After Holm’s correction for {self.tests} tested directions (p of the paired "
+            f"t-test): {self.above} as claimed, {self.below} the opposite, "
+            f"{self.tests - self.above - self.below} not separable from noise."
+        )
+
+
+def tallies(judged: Sequence[Verdict], scale: str) -> list[Tally]:
+    """A tally of each group that has claims; sizes count only where they are judged."""
+    made = []
+    for group in GROUPS:
+        mine = [v for v in judged if _group(v.claim) == group and _counts(v.claim, scale)]
+        counts = Counter(verdict.word for verdict in mine)
+        if mine:
+            made.append(
+                Tally(
+                    group,
+                    {word: counts[word] for word in verdicts.TESTED if counts[word]},
+                    {word: counts[word] for word in verdicts.UNTESTED if counts[word]},
+                    sum(v.word == verdicts.REPRODUCED and v.claim.kind == "equal" for v in mine),
+                )
+            )
+    return made
+
+
+def corrected(judged: Sequence[Verdict]) -> Corrected:
+    """Holm's correction over every direction that was tested, whoever asked."""
+    tested = [
+        verdict
+        for verdict in judged
+        if verdict.claim.kind == "greater" and verdict.word in verdicts.TESTED and verdict.delta
+    ]
+    values = [statistics.p_value(v.delta) for v in tested if v.delta]
+    adjusted = statistics.holm([1.0 if p is None else p for p in values])
+    signs = [
+        v.delta.sign
+        for v, p in zip(tested, adjusted, strict=True)
+        if v.delta and p < 1 - v.claim.level
+    ]
+    return Corrected(len(tested), signs.count(1), signs.count(-1))
+
+
+def lines(judged: Sequence[Verdict], scale: str) -> list[str]:
+    """The tallies and what Holm's correction leaves, a line each, for a screen or a README; what
+    was not run at all is left out."""
+    run = [t for t in tallies(judged, scale) if {*t.tested, *t.untested} != {verdicts.NOT_RUN}]
+    left = corrected(judged)
+    return [*map(_line, run), *([left.sentence] if left.tests else [])]
+
+
+def said(word: str, claim: Claim) -> str:
+    """A verdict's word as it is shown of that claim."""
+    return ANSWERS.get(word, word) if claim.stated == "open" else word
+
+
+def _line(tally: Tally) -> str:
+    names = {} if tally.group == "paper" else ANSWERS
+    parts = [
+        f"{title} {sum(counts.values())}"
+        + (f" ({', '.join(f'{n} {names.get(w, w)}' for w, n in counts.items())})" if counts else "")
+        for title, counts in (("tested", tally.tested), ("without a test", tally.untested))
+    ]
+    return f"{GROUPS[tally.group]}: {'; '.join(parts)}."
+
+
+def _group(claim: Claim) -> str:
+    return "other" if claim.reading == "other" else claim.stated
+
+
+def _counts(claim: Claim, scale: str) -> bool:
+    return claim.kind != "size" or claim.size_scale == scale
