@@ -26,11 +26,12 @@ test: $(VENV)/.installed-dev ## run all tests, the slow ones too
 test-quick: $(VENV)/.installed-dev ## run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
 
-lint: $(VENV)/.installed-dev ## ruff, mypy, import-linter, snakefmt and snakemake --lint
+lint: $(VENV)/.installed-dev ## ruff, mypy, import-linter, codespell, snakefmt and snakemake --lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 

@@ -58,6 +58,7 @@ wildcard_constraints:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/starts.smk"
 include: "workflow/rules/validity.smk"
 include: "workflow/rules/latency.smk"
 include: "workflow/rules/tables.smk"

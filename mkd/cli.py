@@ -107,7 +107,20 @@ def _train(options: argparse.Namespace) -> None:
         options.data,
         options.backbone,
         options.teacher,
+        options.start,
     )
+
+
+def _keep(options: argparse.Namespace) -> None:
+    from mkd import jobs
+
+    jobs.keep(_suite(options), options.run, options.seed, options.out)
+
+
+def _take(options: argparse.Namespace) -> None:
+    from mkd import jobs
+
+    jobs.take(_suite(options), options.run, options.seed)
 
 
 def _on_gpus(options: argparse.Namespace) -> None:
@@ -265,6 +278,16 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", type=Path, required=True, help="what `mkd data` wrote")
     train.add_argument("--backbone", type=Path, help="weights the backbone starts from")
     train.add_argument("--teacher", type=Path, help="the teacher's weights.pth")
+    train.add_argument("--start", type=Path, help="weights the whole detector starts from")
+
+    keep = verb("keep", _keep, "write a trained run's weights in half precision, with their card")
+    keep.add_argument("--run", required=True)
+    keep.add_argument("--seed", type=int, required=True)
+    keep.add_argument("--out", type=Path, required=True)
+
+    take = verb("take", _take, "put weights that are kept in the place of a training")
+    take.add_argument("--run", required=True)
+    take.add_argument("--seed", type=int, required=True)
 
     on_gpus = verb("on-gpus", _on_gpus, "run a command on GPUs that no other job holds")
     on_gpus.add_argument("count", type=int)

@@ -126,6 +126,7 @@ def train(
     data: Path,
     backbone_weights: Path | None,
     teacher_weights: Path | None,
+    start_weights: Path | None,
 ) -> None:
     """Train one run with one seed; write ``weights.pth`` and ``train.json``.
 
@@ -136,6 +137,7 @@ def train(
         data: What :func:`prepare_data` wrote.
         backbone_weights: Weights the backbone starts from, where the scale makes its own.
         teacher_weights: The teacher's weights file, where the run has a teacher.
+        start_weights: Weights the whole detector starts from, where another scale trained some.
     """
     _hide_gpus(suite)
     from mkd.detectors import models
@@ -148,7 +150,7 @@ def train(
     loss_check.rehearse(rehearsed(suite, resolved))
     backbone_weights = backbone_weights or paths.imagenet_weights(suite, run)
     digests = run_digests.training_digests(resolved)
-    start = {"backbone": backbone_weights, "teacher": teacher_weights}
+    start = {"backbone": backbone_weights, "teacher": teacher_weights, "start": start_weights}
     for path in filter(None, start.values()):
         if not path.is_file():
             raise UserError(f"the weights file {path} does not exist: make or fetch it first")
@@ -175,6 +177,7 @@ def train(
             work_dir,
             backbone_weights,
             teacher_weights,
+            start_weights,
             launcher,
             key,
         )
@@ -199,9 +202,26 @@ def train(
         shutil.rmtree(work_dir)
 
 
+def take(suite: Suite, run: str, seed: int) -> None:
+    """Put weights that are kept in the place of a training."""
+    from mkd.training import kept
+
+    kept.take(suite, run, seed)
+
+
+def keep(suite: Suite, run: str, seed: int, out: Path) -> None:
+    """Write a trained run's weights in half precision, with their card."""
+    from mkd.training import kept
+
+    kept.keep(suite, run, seed, out)
+
+
 def rehearsed(suite: Suite, resolved: ResolvedRun) -> list[ResolvedRun]:
-    """The runs whose losses are tried before one is trained: its own, and for a run without a
-    teacher, as the first to be trained always are, those of the whole table."""
+    """The runs whose losses are tried before one is trained.
+
+    A run with a teacher tries its own. Runs without one are trained first, and try those of the
+    whole table.
+    """
     if resolved.teacher is not None:
         return [resolved]
     return [suite.resolve(run, suite.seeds(run)[0]) for run in suite.runs]
@@ -237,6 +257,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "scale": suite.scale,
         "arch": row.arch,
         "teacher": said.teacher,
+        "taken": said.taken,
         "method": row.method,
         "options": row.options,
         **scoring.score(annotations, found),
@@ -273,7 +294,7 @@ def _check_fits(suite: Suite, run: str, seed: int, said: outputs.Trained, data_d
     other = []
     if said.digests["config"] != run_digests.config_digest(suite, run, seed):
         other.append("with another configuration than config/ has now")
-    if said.inputs["data"] != data_digest:
+    if said.taken is None and said.inputs["data"] != data_digest:
         other.append(f"on other data than {suite.data_root} holds now")
     if other:
         raise UserError(f"{run}, seed {seed}, was trained {' and '.join(other)}: train it again")

@@ -22,8 +22,9 @@ FARTHEST = 1e5
 
 
 def read(path: Path) -> Any:
-    """The content of an annotation file: JSON in UTF-8, -16 or -32, with or without a byte order
-    mark.
+    """The content of an annotation file.
+
+    It is JSON in UTF-8, -16 or -32, with or without a byte order mark.
 
     Raises:
         UserError: The file is missing, is not JSON, or names a key twice.

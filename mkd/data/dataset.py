@@ -14,6 +14,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import DATASETS, METRICS
+from numpy.random import RandomState
 
 from mkd.data import annotations
 from mkd.errors import UserError
@@ -51,13 +52,27 @@ class NamedCocoDataset(CocoDataset):
 
     Args:
         masks: Whether objects whose mask has no pixel are left out.
+        shuffled_labels: Share of the images, the first ones, whose labels are shuffled among them.
     """
 
     COCOAPI = NamedCOCO
 
-    def __init__(self, *args: Any, masks: bool = False, **kwargs: Any) -> None:
-        self._masks = masks
+    def __init__(
+        self, *args: Any, masks: bool = False, shuffled_labels: float | None = None, **kwargs: Any
+    ) -> None:
+        self._masks, self._shuffled_labels = masks, shuffled_labels
         super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """mmdet's records of all images."""
+        images: list[dict[str, Any]] = super().load_data_list()
+        if self._shuffled_labels:
+            touched = images[: round(self._shuffled_labels * len(images))]
+            objects = [item for image in touched for item in image["instances"]]
+            labels = [item["bbox_label"] for item in objects]
+            for item, place in zip(objects, RandomState(0).permutation(len(labels)), strict=True):
+                item["bbox_label"] = labels[place]
+        return images
 
     def parse_data_info(self, raw_data_info: dict[str, Any]) -> dict[str, Any]:
         """mmdet's record of an image, with the objects that have no flaw."""

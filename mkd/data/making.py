@@ -23,5 +23,5 @@ def make(data: Data, root: Path) -> bool:
     if maker is None:
         return False
     module = import_module(f"mkd.data.{maker.module}")
-    module.generate(root, maker.train_images, maker.val_images)
+    module.generate(root, maker.train_images, maker.val_images, maker.seed)
     return True

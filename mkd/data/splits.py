@@ -67,4 +67,5 @@ def dataset_config(
         config["filter_cfg"] = {"filter_empty_gt": True, "min_size": 32}
         if data.first_images is not None:
             config["indices"] = data.first_images
+        config["shuffled_labels"] = data.shuffled_labels
     return config

@@ -27,9 +27,10 @@ _MASK_ROLES = ("cls", "bbox", "kernel", "mask")
 
 
 class RawOutputs(nn.Module):
-    """A detector's head outputs as one flat tuple: class maps of every level, then boxes, …
+    """A detector's head outputs as one flat tuple.
 
-    RTMDet-Ins has its mask features in one map for all levels.
+    Class maps of every level come first, then boxes, and so on. RTMDet-Ins has its mask features in
+    one map for all levels.
     """
 
     def __init__(self, detector: BaseModel) -> None:
@@ -37,6 +38,7 @@ class RawOutputs(nn.Module):
         self.detector = detector
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The outputs for images (B, 3, H, W), normalized."""
         return tuple(level for role in self.detector(images) for level in _levels(role))
 
 

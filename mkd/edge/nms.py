@@ -46,6 +46,7 @@ class Candidates(nn.Module):
         self.decodes_strides = type(self.coder).__module__.startswith("mmyolo")
 
     def forward(self, *raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes, scores and labels from the head's raw outputs."""
         cls, bbox, *obj = (
             raw[start : start + self.levels] for start in range(0, len(raw), self.levels)
         )

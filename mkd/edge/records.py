@@ -50,8 +50,11 @@ class EdgeRecords:
         return tried - {record["model"] for record in self.column()}
 
     def costs(self) -> dict[str, dict[str, float]]:
-        """Model of Table 1 → ``params_m``, ``macs_g``; where it was timed ``latency_ms``, where its
-        published checkpoint was scored ``box.AP`` and ``box.AP50``."""
+        """What is known of each model of Table 1.
+
+        ``params_m`` and ``macs_g``; where it was timed ``latency_ms``; where its published
+        checkpoint was scored ``box.AP`` and ``box.AP50``.
+        """
         costs = {
             model: {key: float(record[key]) for key in ("params_m", "macs_g")}
             for model, record in self.complexity.items()

@@ -69,8 +69,9 @@ def _read() -> dict[str, EdgeSettings]:
 
 
 def settings(suite: Suite) -> EdgeSettings:
-    """The section of ``config/latency.yaml`` for the suite's scale; a scale without one takes
-    desk's.
+    """The section of ``config/latency.yaml`` for a scale.
+
+    A scale without one takes desk's.
 
     Raises:
         UserError: The file does not fit ``workflow/schemas/latency-settings.schema.yaml``, or names
@@ -136,8 +137,10 @@ def onnx_files(suite: Suite, name: str, chosen: list[str]) -> list[str]:
 
 
 def latency_records(suite: Suite, names: list[str], on: list[str] | None = None) -> list[str]:
-    """Latency records of models or runs, for every precision of the providers ``on``, by default
-    those of :func:`providers`."""
+    """Latency records of models or runs, for every precision of each provider.
+
+    The providers are ``on``, by default those of :func:`providers`.
+    """
     return [
         f"{suite.results.as_posix()}/latency/{name}-{precision}-{provider}.json"
         for name in names

@@ -157,8 +157,10 @@ def iqr_ratio(samples: list[float]) -> float:
 
 
 def sample(call: Callable[[], object], count: int, seconds: float = 0.0) -> list[float]:
-    """Times of single calls in milliseconds, one after the other: ``count`` at least, for
-    ``seconds`` at least."""
+    """Times of single calls in milliseconds, one after the other.
+
+    There are ``count`` of them at least, and they take ``seconds`` at least.
+    """
     clock = time.perf_counter_ns
     samples: list[int] = []
     end = clock() + int(seconds * 1e9)
@@ -200,8 +202,10 @@ def series(call: Callable[[], object], settings: Settings) -> dict[str, Any]:
 
 
 def run(path: Path, settings: Settings) -> dict[str, Any]:
-    """Everything one process measures: the graph alone, then end to end where the detector lies
-    beside it."""
+    """Everything one process measures.
+
+    First the graph alone, then end to end where the detector lies beside it.
+    """
     gc.disable()
     before = _peak_mb()
     frame = np.random.default_rng(0).integers(0, 256, (*FRAME, 3), np.uint8)

@@ -5,6 +5,7 @@ Torch is not imported here: the Snakefile loads this module at every start.
 
 import re
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from mkd.schemas import read_yaml, validate
 
 DEFAULT_RUNS = "config/runs.tsv"
 """The suite's own table of runs, which a scale may replace or add to."""
+READINGS = "config/readings.tsv"
+"""More readings of the method, beyond the paper's tables: trained when they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,14 @@ class Suite:
         settings: The scale's file.
         runs: Runs by id, in the order of the table.
         config: ``config/config.yaml`` with what the command line replaced.
+        starts: The scale that trained the weights this one starts from, where it names one.
     """
 
     scale: str
     settings: Scale
     runs: dict[str, Run]
     config: dict[str, Any]
+    starts: "Suite | None" = None
 
     @property
     def results(self) -> Path:
@@ -50,6 +55,11 @@ class Suite:
         """The folder of the scale's data set, in COCO's layout."""
         data = self.settings.data
         return data.root(Path(self.config["data"][data.kind]))
+
+    @property
+    def planned(self) -> list[str]:
+        """Ids of the runs that are made unasked: all but the readings beyond the tables."""
+        return [name for name, run in self.runs.items() if not run.reading]
 
     def run(self, run: str) -> Run:
         """The run of that id.
@@ -66,29 +76,64 @@ class Suite:
     def seeds(self, run: str) -> list[int]:
         """Seeds of a run, from the scale or from ``seeds`` of the configuration.
 
-        A run that is there to teach alone has one, which is all that its students see.
+        A run that is there to teach alone has one, which is all that its students see; one that
+        is taken from another scale has those of that scale.
         """
         row, seeds = self.run(run), self.config["seeds"]
+        if self.starts is not None and self.taken(run):
+            return self.starts.seeds(run)
         if seeds is None:
             seeds = _per_run(self.settings.seeds, row)
         return list(seeds[:1] if not row.tables and run in teachers(self.runs) else seeds)
 
-    def teacher_seed(self, run: str) -> int:
-        """The one seed of a teacher that all its students learn from: its first."""
-        return self.seeds(run)[0]
+    def taken(self, run: str) -> bool:
+        """Whether a run's weights are another scale's, and not trained."""
+        return self.starts is not None and run in self.starts.runs
+
+    def start(self, run: str, seed: int) -> tuple[str, int] | None:
+        """The run of :attr:`starts`, and its seed, whose weights a training starts from.
+
+        More seeds than there are stems begin with the first stem again.
+        """
+        row = self.run(run)
+        if self.starts is None or self.settings.starts is None or self.taken(run):
+            return None
+        stem = (self.settings.starts.stems or {}).get(row.arch)
+        if stem is None:
+            return None
+        seeds = self.starts.seeds(stem)
+        wanted = seed if row.start is None else row.start
+        return stem, wanted if wanted in seeds else seeds[seed % len(seeds)]
+
+    def teacher_seed(self, run: str, seed: int) -> int:
+        """The seed of the teacher that one seed of a student learns from.
+
+        It is the teacher's first. A teacher that is the student's own start has that start's seed.
+        """
+        teacher, start = self.run(run).teacher, self.start(run, seed)
+        if teacher is None:
+            raise ValueError(f"run '{run}' has no teacher")
+        return start[1] if start and start[0] == teacher else self.seeds(teacher)[0]
 
     def train(self, run: str) -> TrainSettings:
-        """How a run is trained: the scale's recipe with its own length, for Mask R-CNN with what
-        the scale replaces in it."""
+        """How a run is trained: the scale's recipe, with what the run has of its own.
+
+        For Mask R-CNN it has what the scale replaces.
+        """
+        if self.starts is not None and self.taken(run):
+            return self.starts.train(run)
         row, own = self.run(run), self.settings.train
-        values, length = own.model_dump(exclude={"teacher_epochs"}), own.epochs
+        values, length = own.model_dump(exclude={"by_run", "teacher_epochs"}), own.epochs
         if row.architecture.two_stage and self.settings.mask_rcnn is not None:
             other = self.settings.mask_rcnn.train
             values |= other.model_dump(exclude_none=True)
             length = other.epochs or length
         if own.teacher_epochs is not None and run in teachers(self.runs):
             length = own.teacher_epochs
-        return TrainSettings.model_validate({**values, "epochs": _per_run(length, row)})
+        values["epochs"] = _per_run(length, row)
+        if own.by_run and run in own.by_run:
+            values |= own.by_run[run].model_dump(exclude_none=True)
+        return TrainSettings.model_validate(values)
 
     def epochs(self, run: str) -> int:
         """Length of a run in epochs of the train set."""
@@ -105,8 +150,12 @@ class Suite:
 
     def resolve(self, run: str, seed: int) -> ResolvedRun:
         """A run in full: its row, its seed, the scale, its teacher's same."""
-        row = self.run(run)
-        teacher = row.teacher and self.resolve(row.teacher, self.teacher_seed(row.teacher))
+        if self.starts is not None and self.taken(run):
+            return self.starts.resolve(run, seed)
+        row, start, data = self.run(run), self.start(run, seed), self.settings.data
+        if row.shuffled_labels is not None:
+            data = data.model_copy(update={"shuffled_labels": row.shuffled_labels})
+        teacher = row.teacher and self.resolve(row.teacher, self.teacher_seed(run, seed))
         return ResolvedRun(
             run=row.id,
             architecture=row.architecture,
@@ -120,13 +169,15 @@ class Suite:
                 self.settings.input_px,
             ),
             seed=seed,
+            order=row.order,
             scale=self.scale,
-            data=self.settings.data,
+            data=data,
             width=self.width(run),
             input_px=self.settings.input_px,
             train=self.train(run),
             pretrain=self.settings.pretrain,
             evaluate=self.evaluate(run),
+            start=self.starts.resolve(*start) if self.starts and start else None,
             teacher=teacher or None,
         )
 
@@ -147,7 +198,8 @@ def default_config(path: Path = ROOT / "config/config.yaml") -> dict[str, Any]:
     settings = read_yaml(path)
     if not isinstance(settings, dict):
         raise UserError(
-            f"{path} has no settings: it names scale, seeds, runs, results, data and weights"
+            f"{path} has no settings: it names scale, seeds, runs, results, data, starts and "
+            "weights"
         )
     return settings
 
@@ -190,11 +242,24 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     # Whoever names another table wants its rows and no more.
     default = table == DEFAULT_RUNS
     runs = read_runs(root / (settings.runs or table if default else table))
+    if default and settings.runs is None and (root / READINGS).is_file():
+        more = read_runs(root / READINGS, runs)
+        runs |= {name: replace_fields(run, reading=True) for name, run in more.items()}
     if default and settings.mask_rcnn is not None:
         runs |= read_runs(root / settings.mask_rcnn.runs)
-    if settings.train.teacher_epochs is not None:
+    starts = None
+    if settings.starts is not None:
+        starts = load({**(replace or {}), "scale": settings.starts.scale, "seeds": None,
+                       "runs": DEFAULT_RUNS}, path)  # fmt: skip
+    if settings.starts is not None or settings.train.teacher_epochs is not None:
         runs = with_own_teachers(runs)
-    suite = Suite(config["scale"], settings, runs, config)
+    if default and settings.checks is not None:
+        taken = starts.runs if starts else {}
+        others = {name: run for name, run in taken.items() if name not in runs}
+        runs |= read_runs(root / settings.checks, runs | others)
+        runs |= {name: run for name, run in others.items() if name in teachers(runs)}
+    suite = Suite(config["scale"], settings, runs, config, starts)
+    _check_starts(suite, scale_file)
     for run in runs.values():
         train = suite.train(run.id)
         for name, least in (("second_stage_epochs", train.second_stage_epochs),
@@ -211,6 +276,29 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
                 f"it has {train.epochs} epochs: choose an earlier one, or another table of runs"
             )
     return suite
+
+
+def _check_starts(suite: Suite, scale_file: Path) -> None:
+    wanted = suite.settings.starts
+    if wanted is None or suite.starts is None:
+        return
+    for arch, stem in (wanted.stems or {}).items():
+        known = suite.starts.runs
+        if stem not in known or known[stem].arch != arch:
+            raise UserError(
+                f"{scale_file}: starts.stems.{arch}: scale '{wanted.scale}' has no run '{stem}' of "
+                "that architecture"
+            )
+    for run in suite.runs:
+        other = suite.starts.runs.get(run)
+        if other and (other.arch, suite.starts.width(run)) != (
+            suite.run(run).arch,
+            suite.width(run),
+        ):
+            raise UserError(
+                f"{scale_file}: run '{run}' is taken from scale '{wanted.scale}', where it has "
+                "another architecture or width: make them the same"
+            )
 
 
 def _scale(path: Path) -> Scale:

@@ -11,7 +11,11 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import Field
 
-from mkd.experiment.section import Positive, Section
+from mkd.experiment.section import Positive, Section, Seed, Share
+
+ShuffledLabels = Annotated[
+    Share, Field(description="Share of the train images whose labels are shuffled among them.")
+]
 
 
 class Split(NamedTuple):
@@ -27,6 +31,7 @@ class Maker(NamedTuple):
     module: str
     train_images: int
     val_images: int
+    seed: int
 
 
 class Badges(Section):
@@ -42,10 +47,13 @@ class Badges(Section):
     kind: Literal["badges"]
     train_images: Positive
     val_images: Positive
+    seed: Annotated[Seed, Field(description="Of all that is drawn.")] = 0
+    shuffled_labels: ShuffledLabels | None = None
 
     def root(self, folder: Path) -> Path:
-        """The data set's folder: each size has its own below the configured one."""
-        return folder / f"{self.train_images}-{self.val_images}"
+        """The data set's folder: each size and seed has its own below the configured one."""
+        other = f"-{self.seed}" if self.seed else ""
+        return folder / f"{self.train_images}-{self.val_images}{other}"
 
     @property
     def first_images(self) -> int | None:
@@ -55,7 +63,7 @@ class Badges(Section):
     @property
     def maker(self) -> Maker | None:
         """What makes the data set, where the suite does."""
-        return Maker("badges", self.train_images, self.val_images)
+        return Maker("badges", self.train_images, self.val_images, self.seed)
 
 
 class Coco(Section):
@@ -69,6 +77,7 @@ class Coco(Section):
 
     kind: Literal["coco"]
     train_images: Positive | None = None
+    shuffled_labels: ShuffledLabels | None = None
 
     def root(self, folder: Path) -> Path:
         """The data set's folder: the configured one."""

@@ -13,12 +13,31 @@ def run_path(suite: Suite, run: str, seed: int | str, name: str) -> str:
     return f"{suite.results.as_posix()}/runs/{run}/seed{seed}/{name}"
 
 
-def teacher_weights(suite: Suite, run: str) -> list[str]:
+def teacher_weights(suite: Suite, run: str, seed: int) -> list[str]:
     """The teacher's weights, or nothing for a baseline: a student's input beside the data."""
     teacher = suite.run(run).teacher
     if teacher is None:
         return []
-    return [run_path(suite, teacher, suite.teacher_seed(teacher), "weights.pth")]
+    return [run_path(suite, teacher, suite.teacher_seed(run, seed), "weights.pth")]
+
+
+def start_weights(suite: Suite, run: str, seed: int) -> list[str]:
+    """The weights a whole detector starts from, where another scale trained some: an input."""
+    start = suite.start(run, seed)
+    return [] if start is None else [kept_weights(suite, *start)]
+
+
+def kept_weights(suite: Suite, run: str, seed: int | str) -> str:
+    """Where weights lie that a scale keeps for others; their card is beside them.
+
+    They are those that came with the suite, unless the configuration says ``starts=train`` or there
+    are none: then those this machine trains.
+    """
+    name = f"{run}-seed{seed}.pth"
+    shipped = Path(suite.config["starts"]) / name
+    if suite.starts is not None and suite.config["starts"] != "train" and shipped.is_file():
+        return shipped.as_posix()
+    return ((suite.starts or suite).results / "weights" / name).as_posix()
 
 
 def backbone_weights(suite: Suite, run: str) -> list[str]:

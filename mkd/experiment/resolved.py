@@ -34,6 +34,8 @@ class ResolvedRun(Section):
         distillation: What is distilled.
         width: Factor on the channels mmdet gives the architecture.
         input_px: Side of the square input in pixels.
+        order: Added to the seed for all that a training draws.
+        start: The run whose weights it starts from.
     """
 
     run: str
@@ -41,6 +43,7 @@ class ResolvedRun(Section):
     method: str
     distillation: Plan
     seed: Seed
+    order: int = 0
     scale: str
     data: Data
     width: float
@@ -48,7 +51,13 @@ class ResolvedRun(Section):
     train: TrainSettings
     pretrain: Pretrain | None
     evaluate: Evaluate
+    start: "ResolvedRun | None" = None
     teacher: "ResolvedRun | None"
+
+    @property
+    def draws(self) -> int:
+        """The seed of all that a training draws."""
+        return self.seed + self.order
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, from which :meth:`from_json` makes the run again."""
@@ -72,9 +81,13 @@ class ResolvedRun(Section):
 
         What is None counts as left out, so that a setting that is new and optional reruns nothing.
         """
-        taught = {"teacher": NOT_DECISIVE} if self.teacher is not None else {}
-        exclude = {**NOT_DECISIVE, **taught}
-        return digest(self.model_dump(mode="json", exclude=exclude, exclude_none=True))
+        return digest(self.model_dump(mode="json", exclude=self._not_decisive(), exclude_none=True))
+
+    def _not_decisive(self) -> dict[str, Any]:
+        others = {"start": self.start, "teacher": self.teacher}
+        return NOT_DECISIVE | {
+            name: other._not_decisive() for name, other in others.items() if other is not None
+        }
 
 
 def first_error(error: ValidationError) -> str:

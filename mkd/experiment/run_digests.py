@@ -25,8 +25,10 @@ def training_digests(run: ResolvedRun) -> dict[str, str]:
 
 
 def config_digest(suite: Suite, run: str, seed: int) -> str:
-    """Digest of what of a resolved run decides its weights: not how it is scored, nor how often it
-    is kept on the way."""
+    """Digest of what of a run decides its weights.
+
+    How it is scored, and how often it is saved on the way, does not.
+    """
     return suite.resolve(run, seed).decisive_digest()
 
 

@@ -14,6 +14,8 @@ from mkd.experiment.architectures import ARCHITECTURES
 from mkd.schemas import parse_yaml, read_text, validate
 
 COLUMNS = ("run", "arch", "teacher", "method", "options", "tables")
+OWN_OPTIONS = {"start", "order", "shuffled_labels"}
+"""Options of a run itself and not of its method, for runs whose answer is known before."""
 LARGEST = 1e15
 """Of an option: whole numbers up to here are floats without loss."""
 
@@ -29,6 +31,10 @@ class Run:
         method: A key of :data:`mkd.experiment.methods.METHODS`.
         options: The method's options (:func:`mkd.experiment.methods.plan`).
         tables: Numbers of the paper's tables the run appears in.
+        start: Seed of the stem that every seed of it starts from; None: the stem of its own seed.
+        order: Added to its seed for all that a training draws.
+        shuffled_labels: Share of the train images whose labels are shuffled.
+        reading: Whether it is beyond the paper's tables, and only run when asked for.
     """
 
     id: str
@@ -37,6 +43,10 @@ class Run:
     method: str
     options: dict[str, Any] = field(hash=False)
     tables: tuple[int, ...]
+    start: int | None = None
+    order: int = 0
+    shuffled_labels: float | None = None
+    reading: bool = False
 
     @property
     def architecture(self) -> Architecture:
@@ -50,8 +60,10 @@ def teachers(runs: dict[str, Run]) -> set[str]:
 
 
 def baseline_of(run: str | None, runs: Mapping[str, Run]) -> str | None:
-    """Id of the undistilled run of the same architecture, one that stands in a table where there
-    is one; None without any."""
+    """Id of the undistilled run of the same architecture; None without any.
+
+    One that stands in a table goes before one that does not.
+    """
     if run is None or run not in runs:
         return None
     found = [r for r in runs.values() if r.arch == runs[run].arch and r.method == "baseline"]
@@ -59,8 +71,11 @@ def baseline_of(run: str | None, runs: Mapping[str, Run]) -> str | None:
 
 
 def rows_of(number: int, runs: Mapping[str, Run]) -> list[Run]:
-    """The runs that one table of the paper is made of: its own, and of each of their
-    architectures the undistilled detector and the CWD control."""
+    """The runs that one table of the paper is made of.
+
+    They are its own, and of each of their architectures the undistilled detector and the CWD
+    control.
+    """
     archs = {run.arch for run in runs.values() if number in run.tables}
     return [
         run
@@ -76,7 +91,8 @@ def rows_of(number: int, runs: Mapping[str, Run]) -> list[Run]:
 def with_own_teachers(runs: dict[str, Run]) -> dict[str, Run]:
     """The runs, with one more for each teacher that is also a table's baseline.
 
-    A scale whose teachers train longer than their students cannot have one run for both roles.
+    Where teachers train longer than their students, or come from another scale, one run cannot have
+    both roles.
 
     Raises:
         UserError: The name of such a run is taken.
@@ -99,8 +115,12 @@ def with_own_teachers(runs: dict[str, Run]) -> dict[str, Run]:
     return students | {new: replace(runs[name], id=new, tables=()) for name, new in names.items()}
 
 
-def read_runs(path: Path) -> dict[str, Run]:
-    """Read the table of runs.
+def read_runs(path: Path, beside: Mapping[str, Run] | None = None) -> dict[str, Run]:
+    """Read a table of runs.
+
+    Args:
+        path: The table.
+        beside: Runs of other tables, which may teach those of this one.
 
     Raises:
         UserError: It cannot be read, or the first row that is malformed or names an unknown thing.
@@ -110,21 +130,28 @@ def read_runs(path: Path) -> dict[str, Run]:
         name = row["run"]
         if name in runs:
             raise UserError(f"{path}: run '{name}' stands there twice: remove one row")
+        if beside and name in beside:
+            raise UserError(f"{path}: run '{name}' stands in another table too: remove one row")
         if row["arch"] not in ARCHITECTURES:
             raise UserError(
                 f"{path}: run '{name}' has the unknown arch '{row['arch']}'; "
                 f"there are {', '.join(ARCHITECTURES)}"
             )
+        options = _options(path, name, row["options"])
+        own = {key: options.pop(key) for key in OWN_OPTIONS & options.keys()}
+        _check_own(path, name, own)
         runs[name] = Run(
             id=name,
             arch=row["arch"],
             teacher=None if row["teacher"] == "-" else row["teacher"],
             method=row["method"],
-            options=_options(path, name, row["options"]),
+            options=options,
             tables=()
             if row["tables"] == "-"
             else tuple(int(table) for table in row["tables"].split(",")),
+            **own,
         )
+    known = {**(beside or {}), **runs}
     for run in runs.values():
         methods.plan(run.id, run.method, run.options)
         if (run.teacher is None) != (run.method == "baseline"):
@@ -132,13 +159,13 @@ def read_runs(path: Path) -> dict[str, Run]:
                 f"{path}: run '{run.id}': a baseline has no teacher and every other method has one"
             )
         if run.teacher is not None and (
-            run.teacher not in runs or runs[run.teacher].method != "baseline"
+            run.teacher not in known or known[run.teacher].method != "baseline"
         ):
             raise UserError(
                 f"{path}: the teacher '{run.teacher}' of run '{run.id}' is not a baseline run "
                 "of the table: add its row"
             )
-        teacher = run.teacher and runs[run.teacher].architecture
+        teacher = run.teacher and known[run.teacher].architecture
         if teacher and teacher.family != run.architecture.family:
             raise UserError(
                 f"{path}: run '{run.id}' is {run.arch} and its teacher {teacher.name}: both must "
@@ -192,6 +219,15 @@ def _options(path: Path, run: str, text: str) -> dict[str, Any]:
                 "finite number"
             ) from error
     return options
+
+
+def _check_own(path: Path, run: str, own: dict[str, Any]) -> None:
+    for key, value in own.items():
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        share = key == "shuffled_labels"
+        if not (isinstance(value, (int, float)) and 0 <= value <= 1 if share else whole):
+            wanted = "a share from 0 to 1" if share else "a whole number of at least 0"
+            raise UserError(f"{path}: run '{run}': {key} is {value}: write {wanted}")
 
 
 def _value(text: str) -> Any:

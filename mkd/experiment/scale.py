@@ -90,6 +90,14 @@ class Recipe(Section):
     pretrained: Literal["none", "crops", "imagenet"]
 
 
+class OwnRecipe(Section):
+    """What of the recipe one run has of its own."""
+
+    epochs: Positive | None = None
+    lr: LearningRate | None = None
+    final_lr: Share | None = None
+
+
 Epochs = Annotated[
     Positive | ByRun[Positive],
     Field(description="a whole number of at least 1, or these by architecture and run"),
@@ -103,6 +111,10 @@ class Train(Recipe):
     teacher_epochs: Annotated[
         Positive | None, Field(description="Length of the runs that teach, where it is another.")
     ] = None
+    by_run: Annotated[
+        dict[str, OwnRecipe] | None,
+        Field(description="What single runs of the table have in the place of it."),
+    ] = None
 
 
 class TrainSettings(Recipe):
@@ -115,6 +127,16 @@ class TrainSettings(Recipe):
     def last_milestone(self) -> int:
         """The last epoch at which SGD's rate falls; 0 without one."""
         return max([0, *(self.sgd.milestones if self.sgd else ())])
+
+
+class Starts(Section):
+    """Weights that another scale trained: a run whose name is in its table is taken from there."""
+
+    scale: str
+    stems: Annotated[
+        dict[str, str] | None,
+        Field(description="The run of that scale that students start from, by architecture."),
+    ] = None
 
 
 class Pretrain(Section):
@@ -188,6 +210,10 @@ class Scale(Section):
     evaluate: Evaluate
     estimate: Estimate | None = None
     mask_rcnn: MaskRcnn | None = None
+    starts: Starts | None = None
+    checks: Annotated[
+        str | None, Field(description="A table of runs whose answers are known before.")
+    ] = None
 
     @model_validator(mode="after")
     def _whole(self) -> "Scale":

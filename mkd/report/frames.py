@@ -96,8 +96,10 @@ def differences(table: Table, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def readings(found: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:
-    """ΔAP of MKD at its defaults, then under each reading that stands in none of the paper's
-    tables, as :func:`differences`; architectures without such a reading are left out."""
+    """ΔAP of MKD at its defaults, then under each reading beyond the paper's tables.
+
+    As :func:`differences`. Architectures without such a reading are left out.
+    """
     deltas = found[found["metric"] == "box.AP"].dropna(subset="delta")
     parts = []
     for arch in dict.fromkeys(run.arch for run in runs.values()):
@@ -127,8 +129,9 @@ def readings(found: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:
 
 
 def weights(table: Table, found: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:
-    """ΔAP of MKD by its weight α alone, and of the CWD control, of each architecture that was run
-    with two weights or more.
+    """ΔAP of MKD by its weight α alone, and of the CWD control.
+
+    Of each architecture that was run with two weights or more.
 
     Returns:
         As :func:`differences`, with ``alpha``: NaN for the control, whose weight is not varied.

@@ -91,8 +91,11 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _exported(edge: EdgeRecords) -> list[dict[str, Any]]:
-    """Each student and precision: AP of the file, its distance to torch's, its latency on each
-    provider beside the FP32 file's on the same."""
+    """A row for each student and precision.
+
+    It has the file's AP, its distance to torch's, and its latency on each provider beside that of
+    the FP32 file.
+    """
     timed = _timed(edge)
     rows = []
     for run, record in edge.exported.items():

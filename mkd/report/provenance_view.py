@@ -39,7 +39,7 @@ def entries(records: Records, suite: Suite) -> list[dict[str, Any]]:
 
 def coverage(records: Records, suite: Suite) -> str:
     """How much of the plan has a record, in one sentence."""
-    planned = {run: suite.seeds(run) for run in suite.runs}
+    planned = {run: suite.seeds(run) for run in suite.planned}
     begun = sum(run in records.by_run for run in planned)
     done = sum(s in records.by_run.get(run, {}) for run, seeds in planned.items() for s in seeds)
     return (

@@ -29,8 +29,10 @@ FOLDER = ROOT / "report"
 
 
 def render(suite: Suite, out: Path) -> None:
-    """Write the report of one scale: ``index.html``, ``data.json`` and each table's files, and
-    each plot's files into the scale's ``figures/``.
+    """Write the report of one scale.
+
+    It is ``index.html``, ``data.json`` and each table's files, and each plot's files in the scale's
+    ``figures/``.
 
     Only records, and the pictures' data the pipeline left, are read. What is missing is shown as
     *not run*, what is broken is named.

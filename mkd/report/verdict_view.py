@@ -127,8 +127,10 @@ def tally(judged: Sequence[Verdict], scale: str) -> list[dict[str, Any]]:
 
 
 def headlines(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -> list[str]:
-    """For each size with MKD and its baseline: AP of both and of the control, in one sentence;
-    mask AP where there are masks, as in Table 2."""
+    """AP of MKD, its baseline and the control in one sentence, for each size with both.
+
+    It is mask AP where there are masks, as in Table 2.
+    """
     said = []
     for arch in archs:
         kind = "mask" if has_masks(arch) else "box"

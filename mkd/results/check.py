@@ -65,7 +65,7 @@ def _plan(suite: Suite, records: Records) -> Iterator[Problem]:
     for run in suite.runs:
         planned, there = suite.seeds(run), records.by_run.get(run, {})
         missing = [seed for seed in planned if seed not in there]
-        if missing:
+        if missing and (there or not suite.run(run).reading):
             yield Problem(run, f"no sound record of seed {_list(missing)}")
         more = [seed for seed in there if seed not in planned]
         if more:
@@ -96,13 +96,13 @@ def _other(suite: Suite, records: Records) -> Iterator[Problem]:
         if run in suite.runs:
             if said["config"] != run_digests.config_digest(suite, run, seed):
                 yield Problem(where, "was trained with another configuration than config/ has now")
-            if said["code"] != run_digests.train_code(suite, run):
+            if not record.get("taken") and said["code"] != run_digests.train_code(suite, run):
                 yield Problem(where, "was trained by other code than this checkout's")
             if said.get("evaluation_config") != run_digests.evaluation_config(suite, run):
                 yield Problem(where, "was scored with other settings than config/ has now")
             teacher = suite.run(run).teacher
             teachers = records.by_run.get(teacher or "", {})
-            taught_by = teachers.get(suite.teacher_seed(teacher)) if teacher else None
+            taught_by = teachers.get(suite.teacher_seed(run, seed)) if teacher else None
             if taught_by and said.get("teacher") != taught_by["digests"]["weights"]:
                 yield Problem(where, f"was taught by other weights than the record of {teacher}")
         if said["evaluation_code"] != evaluation:
@@ -147,8 +147,8 @@ def _trained(where: str, record: dict[str, Any], path: Path) -> Iterator[Problem
     digests = {**trained["digests"], **trained["inputs"]}
     if "weights" in trained:
         digests["weights"] = trained["weights"]
-    whose = [record[key] for key in ("run", "seed", "scale")]
-    if whose != [config.get(key) for key in ("run", "seed", "scale")]:
+    keys = ("run", "seed") if record.get("taken") else ("run", "seed", "scale")
+    if [record[key] for key in keys] != [config.get(key) for key in keys]:
         yield Problem(where, "train.json beside the record is of another run, seed or scale")
     other = sorted(key for key, digest in digests.items() if said.get(key) != digest)
     if other:

@@ -155,8 +155,7 @@ def markdown(table: Table, summary: str) -> str:
 
 
 def pipe(grid: pd.DataFrame) -> str:
-    """A frame of words as a Markdown table, its first column to the left and figures to the
-    right."""
+    """A frame of words as a Markdown table, figures to the right."""
     align = ["left", *["right"] * (grid.shape[1] - 1)]
     escaped = grid.map(lambda cell: cell.replace("|", "\\|"))
     return str(

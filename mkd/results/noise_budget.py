@@ -272,7 +272,8 @@ def _step(count: int, needs: Sequence[Need], records: Records, suite: Suite) -> 
     seeds = list(range(count))
     wanted = replace(suite, config={**suite.config, "seeds": seeds})
     missing = {
-        run: len(set(wanted.seeds(run)) - records.by_run.get(run, {}).keys()) for run in suite.runs
+        run: len(set(wanted.seeds(run)) - records.by_run.get(run, {}).keys())
+        for run in suite.planned
     }
     known = {run: number for run, number in missing.items() if run in records.by_run}
     return Step(

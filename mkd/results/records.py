@@ -50,7 +50,10 @@ class Records:
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def points(self, run: str | None, key: str) -> dict[int, Any]:
-        """Seed → value of a figure: ``box.AP`` (percent), ``params_m``, ``graph`` (a digest), …"""
+        """Seed → value of a figure.
+
+        A figure is ``box.AP`` (percent), ``params_m``, ``graph`` (a digest) and so on.
+        """
         if key == "graph":
             exported = self.edge.exported.get(run or "")
             return {exported["seed"]: exported["graph"]} if exported else {}

@@ -242,8 +242,11 @@ def _begins_group(before: str, now: str) -> bool:
 
 
 def _order(number: int, runs: Mapping[str, Run]) -> list[_Draft]:
-    """The paper's rows; before each architecture's the baseline, after them the control and
-    other runs, where the paper's table has none."""
+    """The paper's rows with the runs beside them.
+
+    Before those of an architecture stands its baseline, behind them the control and other runs,
+    where the paper's table has none.
+    """
     printed = [
         _Draft(row.label, row.arch, row.method, row.run or None, "paper", row.cells)
         for row in _paper().table(number)

@@ -97,8 +97,10 @@ def corrected(judged: Sequence[Verdict]) -> Corrected:
 
 
 def lines(judged: Sequence[Verdict], scale: str) -> list[str]:
-    """The tallies and what Holm's correction leaves, a line each, for a screen or a README; what
-    was not run at all is left out."""
+    """The tallies and what Holm's correction leaves, a line each.
+
+    What was not run at all is left out.
+    """
     run = [t for t in tallies(judged, scale) if {*t.tested, *t.untested} != {verdicts.NOT_RUN}]
     left = corrected(judged)
     return [*map(_line, run), *([left.sentence] if left.tests else [])]

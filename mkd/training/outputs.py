@@ -37,6 +37,7 @@ class Trained:
         dirty: Whether tracked files differed from it.
         versions: Of the libraries.
         host: The machine.
+        taken: The file the weights were taken from, where this scale did not train them.
     """
 
     config: ResolvedRun
@@ -50,10 +51,15 @@ class Trained:
     dirty: bool
     versions: dict[str, str]
     host: Host
+    taken: str | None = None
 
     def write(self, folder: Path) -> None:
         """Write ``train.json``."""
-        write_json(folder / "train.json", {**vars(self), "config": self.config.as_json()})
+        write_json(folder / "train.json", self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, from which :func:`parse` makes it again."""
+        return {**vars(self), "config": self.config.as_json()}
 
 
 def read(folder: Path) -> Trained:
@@ -69,26 +75,34 @@ def read(folder: Path) -> Trained:
     if not path.exists():
         raise UserError(f"{path} does not exist: train the run first")
     try:
-        content = read_json(path)
-        validate(content, "trained", str(path))
+        said = parse(path)
     except UserError as error:
         raise UserError(f"{error}: train the run again") from error
-    try:
-        config = ResolvedRun.from_json(content["config"])
-    except UserError as error:
-        raise UserError(f"{path}: {error}: train the run again") from error
-    known = {field.name: content[field.name] for field in fields(Trained)}
-    said = Trained(**{**known, "config": config})
-    if config.decisive_digest() != said.digests["config"]:
-        raise UserError(
-            f"{path} was changed, its configuration has another digest than it says: train the run "
-            "again"
-        )
+    config = said.config
     if (config.run, f"seed{config.seed}") != (folder.parent.name, folder.name):
         raise UserError(
             f"{path} is of {config.run}, seed {config.seed}, and does not belong in this folder: "
             "train the run again"
         )
+    return said
+
+
+def parse(path: Path) -> Trained:
+    """What a file says of weights: a ``train.json``, or the card of weights that are kept.
+
+    Raises:
+        UserError: It is missing or broken.
+    """
+    content = read_json(path)
+    validate(content, "trained", str(path))
+    try:
+        config = ResolvedRun.from_json(content["config"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    known = {field.name: content.get(field.name) for field in fields(Trained)}
+    said = Trained(**{**known, "config": config})
+    if config.decisive_digest() != said.digests["config"]:
+        raise UserError(f"{path} was changed, its configuration has another digest than it says")
     return said
 
 
@@ -99,7 +113,8 @@ def read_trained(suite: Suite, run: str, seed: int) -> Trained:
         UserError: The run is not trained, or the file is broken or another's.
     """
     said = read(Path(paths.run_path(suite, run, seed, "")))
-    if said.config.scale != suite.scale:
+    trained_by = suite.starts if suite.starts is not None and suite.taken(run) else suite
+    if said.config.scale != trained_by.scale:
         raise UserError(
             f"{suite.results} holds {run}, seed {seed}, of scale {said.config.scale}: train the "
             "run again"

@@ -77,6 +77,7 @@ def train(
     work_dir: Path,
     backbone_weights: Path | None = None,
     teacher_weights: Path | None = None,
+    start_weights: Path | None = None,
     launcher: str = "none",
     key: str = "",
 ) -> tuple[BaseModel, history.Summary]:
@@ -89,6 +90,7 @@ def train(
         backbone_weights: Weights the backbone starts from, as :mod:`mkd.training.weights` writes
             them.
         teacher_weights: The teacher's weights file, where the run has a teacher.
+        start_weights: Weights the whole detector starts from, where another run trained some.
         launcher: mmengine's launcher, ``none`` or ``pytorch`` (torchrun).
         key: Of all that the run depends on beside its id and seed; checkpoints carry it.
 
@@ -110,7 +112,7 @@ def train(
     if settings.device == "cpu":
         torch.set_num_threads(1)
     classes = splits.classes(data_root, resolved.data)
-    model = _model(resolved, len(classes), backbone_weights, teacher_weights)
+    model = _model(resolved, len(classes), backbone_weights, teacher_weights, start_weights)
     # oneDNN's and cuDNN's convolutions run this layout without reordering. Before the Runner wraps
     # the model: DistributedDataParallel lays its gradients out as it finds the weights.
     model.to(memory_format=torch.channels_last)
@@ -156,7 +158,7 @@ def runner_config(
         bitmap_masks=masks and splits.bitmap_masks(data_root, resolved.data),
     )
     hooks: list[dict[str, Any]] = [
-        {"type": "EpochSeedHook", "seed": resolved.seed},
+        {"type": "EpochSeedHook", "seed": resolved.draws},
         {"type": "FiniteLossHook"},
         {
             "type": "StudentEMAHook",
@@ -191,7 +193,7 @@ def runner_config(
         log_level="INFO",
         log_processor={"window_size": 20},
         # One CPU thread adds in one order; torch's deterministic mode would only fill buffers.
-        randomness={"seed": resolved.seed},
+        randomness={"seed": resolved.draws},
         env_cfg=official.env_cfg,
         train_dataloader={
             "batch_size": settings.batch_size,
@@ -248,13 +250,14 @@ def _model(
     num_classes: int,
     backbone_weights: Path | None,
     teacher_weights: Path | None,
+    start_weights: Path | None,
 ) -> BaseModel:
     device = resolved.train.device
     config = models.model_config(resolved.architecture, num_classes, resolved.width)
     # Seeded here, not by the Runner: the student starts alike with and without a teacher.
-    torch.manual_seed(resolved.seed)
-    random.seed(resolved.seed)
-    np.random.seed(resolved.seed)
+    torch.manual_seed(resolved.draws)
+    random.seed(resolved.draws)
+    np.random.seed(resolved.draws)
     student = models.build(config, device)
     models.init_weights(student)
     if backbone_weights is not None:
@@ -264,6 +267,14 @@ def _model(
             raise UserError(
                 f"{backbone_weights} is a backbone of size {found}, and run '{resolved.run}' "
                 f"wants {size}: name the right file"
+            )
+    if start_weights is not None:
+        said = weights.load(student, start_weights)
+        if resolved.start is not None and "run" in said:
+            weights.expect(
+                said,
+                start_weights,
+                {"run": resolved.start.run, "seed": resolved.start.seed},
             )
     student._is_init = True
     plan, above = resolved.distillation, resolved.teacher

@@ -25,6 +25,28 @@ def save(model: nn.Module, path: Path, meta: Mapping[str, Any]) -> None:
         UserError: A tensor is not finite, or the disk is full.
     """
     state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    _write(state, path, meta)
+
+
+def halve(path: Path, out: Path) -> None:
+    """Write a file of :func:`save` again with numbers of half precision, whole or not at all.
+
+    Args:
+        path: The file.
+        out: The file of half the size.
+
+    Raises:
+        UserError: It is missing or broken, or a number is too large for half precision.
+    """
+    content = checkpoints.read(path)
+    state = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in _tensors(content, path).items()
+    }
+    _write(state, out, _meta(content))
+
+
+def _write(state: dict[str, Tensor], path: Path, meta: Mapping[str, Any]) -> None:
     for name, value in state.items():
         if not _finite(value):
             raise UserError(

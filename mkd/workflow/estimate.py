@@ -82,7 +82,7 @@ def text(suite: Suite) -> str:
     Raises:
         UserError: The scale has no ``estimate``.
     """
-    planned = [(run, seed) for run in suite.runs for seed in suite.seeds(run)]
+    planned = [(run, seed) for run in suite.planned for seed in suite.seeds(run)]
     todo = [training for training in planned if not progress.is_done(suite, *training)]
     found = estimate(suite, todo)
     assumed, devices = _assumed(suite), suite.settings.train.devices

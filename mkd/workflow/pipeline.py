@@ -11,7 +11,7 @@ from typing import Any
 
 from mkd import ROOT
 from mkd.data import making
-from mkd.experiment import runs
+from mkd.experiment import paths, runs
 from mkd.experiment.code import code_digest
 from mkd.experiment.config import Suite, default_config
 from mkd.experiment.paths import LONGER, run_path, teacher_weights
@@ -53,9 +53,15 @@ def data_code(suite: Suite) -> str:
     return code_digest(f"mkd.data.{maker.module}") if maker is not None else ""
 
 
-def config_arguments(suite: Suite) -> str:
-    """What the command line replaced, as a user types it; nothing where nothing was."""
-    changed = [f"{key}={json.dumps(value)}" for key, value in replaced(suite).items()]
+def config_arguments(suite: Suite, **other: Any) -> str:
+    """What the command line replaced, as a user types it; nothing where nothing was.
+
+    Args:
+        suite: The scale.
+        other: What is to be replaced beside it.
+    """
+    values = {**replaced(suite), **other}
+    changed = [f"{key}={json.dumps(value)}" for key, value in values.items()]
     return shlex.join(["--config", *changed]) if changed else ""
 
 
@@ -70,11 +76,40 @@ def replaced(suite: Suite) -> dict[str, Any]:
 
 
 def records(suite: Suite, table: int | None = None) -> list[str]:
-    """Record files of the runs one table shows, and of their teachers, or of all runs."""
-    shown = _shown_runs(suite, table)
+    """Record files of the runs one table shows, or of all runs, and of their teachers.
+
+    Readings have a list of their own.
+    """
+    return _records(suite, [run for run in _shown_runs(suite, table) if not run.reading])
+
+
+def readings(suite: Suite) -> list[str]:
+    """Record files of the readings beyond the paper's tables."""
+    return _records(suite, [run for run in suite.runs.values() if run.reading])
+
+
+def _records(suite: Suite, shown: Iterable[runs.Run]) -> list[str]:
     wanted = dict.fromkeys([*(run.id for run in shown), *(r.teacher for r in shown if r.teacher)])
     return [
         run_path(suite, run, seed, "record.json") for run in wanted for seed in suite.seeds(run)
+    ]
+
+
+def own_starts(suite: Suite) -> list[str]:
+    """Weights and cards that a scale starts from and this machine has to train."""
+    if suite.starts is None:
+        return []
+    wanted = [
+        paths.kept_weights(suite, run, seed)
+        for run in suite.starts.runs
+        for seed in suite.starts.seeds(run)
+    ]
+    folder = suite.starts.results.as_posix()
+    return [
+        name
+        for path in wanted
+        if path.startswith(f"{folder}/")
+        for name in (path, path.removesuffix(".pth") + ".json")
     ]
 
 
@@ -99,7 +134,7 @@ def attended(suite: Suite) -> dict[str, list[str]]:
     return {
         run: [run_path(suite, run, seed, "weights.pth") for seed in suite.seeds(run)]
         for run in students
-    } | {after.teacher: teacher_weights(suite, after.id)}
+    } | {after.teacher: teacher_weights(suite, after.id, suite.seeds(after.id)[0])}
 
 
 def counted(suite: Suite) -> dict[str, str]:
@@ -122,8 +157,10 @@ def resampled(suite: Suite) -> dict[str, str]:
 
 
 def shown(suite: Suite, table: int | None = None) -> str:
-    """Digest of all that decides, besides code and records, what a table or the report shows: the
-    scale and the rows of the table of runs."""
+    """Digest of what a table or the report shows, besides what code and records decide.
+
+    That is the scale and the rows of the table of runs.
+    """
     return digest([suite.settings.model_dump(), [asdict(run) for run in _shown_runs(suite, table)]])
 
 
@@ -200,8 +237,10 @@ def gpus(suite: Suite) -> int:
 
 
 def threads(suite: Suite, at_most: int | None = None) -> int:
-    """CPU threads of a training, or of a job of ``at_most`` so many GPUs: one on the CPU, else one
-    a GPU and one for each of its data loading processes."""
+    """CPU threads of a training, or of a job of ``at_most`` so many GPUs.
+
+    One on the CPU, else one for each GPU and for each of its data loading processes.
+    """
     count = gpus(suite) if at_most is None else min(at_most, gpus(suite))
     return max(1, count * (1 + suite.settings.train.workers))
 

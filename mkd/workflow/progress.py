@@ -67,7 +67,7 @@ class Training:
 
 
 def look(suite: Suite, since: float = 0.0) -> list[Training]:
-    """Every training of the table, in its order, as it stands now.
+    """Every planned training, in the table's order, as it stands now, and what else has begun.
 
     Args:
         suite: The scale and its table of runs.
@@ -75,9 +75,13 @@ def look(suite: Suite, since: float = 0.0) -> list[Training]:
     """
     trainings = []
     for run in suite.runs.values():
+        if suite.taken(run.id):
+            continue
         for seed in suite.seeds(run.id):
             log = suite.results / "logs" / "train" / f"{run.id}-seed{seed}.log"
             logged = read_log(log)
+            if run.reading and logged is None:
+                continue
             if is_done(suite, run.id, seed):
                 state = "done"
             else:

@@ -23,6 +23,7 @@ BASE = "a\trtmdet-tiny\t-\tbaseline\t-\t1\nb\trtmdet-s\t-\tbaseline\t-\t1\n"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config/readings.tsv").unlink()
     (tmp_path / "config/runs.tsv").write_text(HEAD + BASE + "c\trtmdet-tiny\tb\tmkd\t-\t1\n")
     return tmp_path / "config"
 
@@ -39,7 +40,7 @@ def test_every_scale_loads_and_resolves_every_run(scale: str) -> None:
 
 
 def test_unknown_scale(folder: Path) -> None:
-    with pytest.raises(UserError, match="unknown scale 'dekc'.*desk, lab, paper, smoke"):
+    with pytest.raises(UserError, match="unknown scale 'dekc'.*desk, .*lab, .*paper, smoke"):
         load(folder, scale="dekc")
 
 
@@ -361,8 +362,9 @@ def test_a_backbone_is_the_same_for_every_table_of_runs(folder: Path) -> None:
 
 
 def test_seeds_of_the_command_line_replace_the_scales(folder: Path) -> None:
-    assert load(folder, scale="desk", seeds=[7, 8]).seeds("a") == [7, 8]
-    assert load(folder, scale="desk", seeds=[7, 8]).teacher_seed("b") == 7
+    suite = load(folder, scale="lab", seeds=[7, 8])
+    assert suite.seeds("a") == [7, 8]
+    assert suite.teacher_seed("c", 8) == 7
 
 
 def test_the_table_has_every_claims_runs() -> None:
@@ -386,3 +388,87 @@ def test_a_scales_own_table_gives_way_to_one_that_is_named(folder: Path) -> None
     assert set(load(folder, scale="smoke", runs="config/mask-rcnn.tsv").runs) == set(
         read_runs(folder / "mask-rcnn.tsv")
     )
+
+
+@pytest.fixture
+def taking(folder: Path) -> Path:
+    """A configuration whose scale smoke starts from another scale's weights, with known answers."""
+    (folder / "starts.tsv").write_text(
+        HEAD + "tiny-stem\trtmdet-tiny\t-\tbaseline\t-\t-\nb-teacher\trtmdet-s\t-\tbaseline\t-\t-\n"
+    )
+    (folder / "checks.tsv").write_text(
+        HEAD
+        + "one-stem\trtmdet-tiny\t-\tbaseline\tstart=0\t-\n"
+        + "other-order\trtmdet-tiny\t-\tbaseline\torder=100\t-\n"
+        + "shuffled\trtmdet-tiny\t-\tbaseline\tshuffled_labels=0.1\t-\n"
+        + "own-stem\trtmdet-tiny\ttiny-stem\tcwd\t-\t-\n"
+    )
+    settings = yaml.safe_load((folder / "scales/smoke.yaml").read_text())
+    seeds = {"default": [0], "tiny-stem": [0, 1, 2]}
+    made = {
+        "made": {**settings, "runs": "config/starts.tsv", "seeds": seeds},
+        "taking": {
+            **settings,
+            "runs": "config/runs.tsv",
+            "starts": {"scale": "made", "stems": {"rtmdet-tiny": "tiny-stem"}},
+            "checks": "config/checks.tsv",
+        },
+    }
+    for name, content in made.items():
+        (folder / f"scales/{name}.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+def test_more_seeds_than_stems_begin_with_the_first_stem_again(taking: Path) -> None:
+    suite = load(taking, scale="taking")
+    found = [suite.start("c", seed) for seed in range(5)]
+    assert found == [("tiny-stem", seed) for seed in (0, 1, 2, 0, 1)]
+    assert {suite.start("one-stem", seed) for seed in range(3)} == {("tiny-stem", 0)}
+    assert suite.start("b", 0) is None
+
+
+def test_a_teacher_comes_from_the_scale_that_trains_it(taking: Path) -> None:
+    suite = load(taking, scale="taking")
+    assert suite.starts is not None
+    assert (suite.run("c").teacher, suite.taken("b-teacher"), suite.taken("b")) == (
+        "b-teacher",
+        True,
+        False,
+    )
+    assert suite.resolve("b-teacher", 0) == suite.starts.resolve("b-teacher", 0)
+    # One that is the student's own start has that start's seed.
+    assert [suite.teacher_seed("own-stem", seed) for seed in range(3)] == [0, 1, 2]
+    assert [suite.teacher_seed("c", seed) for seed in range(3)] == [0, 0, 0]
+
+
+def test_a_runs_own_options_are_in_its_digest_and_not_in_its_method(taking: Path) -> None:
+    suite = load(taking, scale="taking")
+    runs = ("a", "one-stem", "other-order", "shuffled")
+    # Seed 1, as the first seed's start is the same.
+    resolved = [suite.resolve(run, 1).model_copy(update={"run": "x"}) for run in runs]
+    assert len({run.decisive_digest() for run in resolved}) == len(runs)
+    assert len({repr(run.distillation) for run in resolved}) == 1
+    same = [suite.resolve(run, 0).model_copy(update={"run": "x"}) for run in runs[:2]]
+    assert same[0] == same[1]
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("start=-1", "start is -1.0: write a whole number"),
+        ("order=0.5", "order is 0.5: write a whole number"),
+        ("shuffled_labels=2", "shuffled_labels is 2: write a share from 0 to 1"),
+        ("start=true", "start is True: write a whole number"),
+    ],
+)
+def test_a_runs_own_option_that_is_no_such_number(folder: Path, option: str, words: str) -> None:
+    (folder / "runs.tsv").write_text(HEAD + f"a\trtmdet-tiny\t-\tbaseline\t{option}\t1\n")
+    with pytest.raises(UserError, match=words):
+        load(folder, scale="lab")
+
+
+def test_a_stem_of_another_architecture_is_named(taking: Path) -> None:
+    path = taking / "scales/taking.yaml"
+    path.write_text(path.read_text().replace("tiny-stem", "b-teacher"))
+    with pytest.raises(UserError, match=r"starts\.stems\.rtmdet-tiny: scale 'made' has no run"):
+        load(taking, scale="taking")

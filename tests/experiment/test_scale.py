@@ -35,7 +35,7 @@ def test_a_scale_keeps_all_its_file_says_and_never_changes(name: str) -> None:
 @pytest.mark.parametrize(
     ("section", "key"),
     [(None, "pretrain"), (None, "estimate"), (None, "mask_rcnn"), (None, "runs"),
-     ("data", "train_images"), ("train", "teacher_epochs")],
+     ("data", "train_images"), ("train", "teacher_epochs"), ("train", "by_run")],
 )  # fmt: skip
 def test_what_may_be_left_out_is_not_written_as_null(section: str | None, key: str) -> None:
     made = settings("lab")

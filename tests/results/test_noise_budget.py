@@ -153,12 +153,12 @@ def test_a_decided_claim_needs_nothing() -> None:
 
 def test_the_command_adds_the_seeds_it_is_priced_by() -> None:
     whole = {
-        run: {seed: record(40.0 + seed) for seed in SUITE.seeds(run)[:1]} for run in SUITE.runs
+        run: {seed: record(40.0 + seed) for seed in SUITE.seeds(run)[:1]} for run in SUITE.planned
     }
     for step in build(whole).steps:
         settings = step.command.partition("'seeds=")[2].removesuffix("'")
         wanted = config.load({"scale": "desk", "seeds": json.loads(settings)})
-        missing = sum(len(wanted.seeds(run)) - 1 for run in wanted.runs)
+        missing = sum(len(wanted.seeds(run)) - 1 for run in wanted.planned)
         assert (step.trainings, step.unknown) == (missing, 0)
         assert step.minutes == pytest.approx(missing * WALL / 60)
 

@@ -40,6 +40,8 @@ def test_a_table_waits_for_every_run_it_shows(scale: str) -> None:
         rows = tables.build(Records(scale, {}, []), suite.runs, number).rows
         waits = set(pipeline.records(suite, number))
         shown = {row.run for row in rows} & suite.runs.keys()
+        # What is beyond the paper's tables is shown where it was asked for.
+        shown -= {run.id for run in suite.runs.values() if run.reading}
         for run in shown | {suite.run(run).teacher for run in shown} - {None}:
             for seed in suite.seeds(run):
                 assert paths.run_path(suite, run, seed, "record.json") in waits, (number, run)

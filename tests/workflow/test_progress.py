@@ -150,6 +150,6 @@ def test_the_verb(few: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     cli.main(["status", "--config", f"results={tmp_path / 'results'}"])
     said = capsys.readouterr().out.splitlines()
     loaded = config.load()
-    count = sum(len(loaded.seeds(run)) for run in loaded.runs)
+    count = sum(len(loaded.seeds(run)) for run in loaded.planned)
     assert said[0].startswith(f"scale desk: 0 of {count} trainings done, 1 running, ~")
     assert said[1:] == ["  tiny-cwd seed 0: epoch 2 of 4, iteration 245 of 900, loss 4.3432"]

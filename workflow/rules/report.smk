@@ -29,6 +29,19 @@ rule report:
         "python -m mkd report > {log:q} 2>&1"
 
 
+rule readings:
+    """More readings of the method, beyond the paper's tables, and the page with them."""
+    input:
+        pipeline.readings(suite),
+    log:
+        f"{RESULTS}/logs/readings.log",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    shell:
+        "python -m mkd report > {log:q} 2>&1"
+
+
 rule report_partial:
     """The same page from whatever has been run; the rest reads not run."""
     log:

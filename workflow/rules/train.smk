@@ -24,7 +24,12 @@ rule train:
     input:
         data=rules.data.output,
         backbone=lambda wildcards: paths.backbone_weights(suite, wildcards.run),
-        teacher=lambda wildcards: paths.teacher_weights(suite, wildcards.run),
+        teacher=lambda wildcards: paths.teacher_weights(
+            suite, wildcards.run, int(wildcards.seed)
+        ),
+        start=lambda wildcards: paths.start_weights(
+            suite, wildcards.run, int(wildcards.seed)
+        ),
     output:
         weights=paths.run_path(suite, "{run}", "{seed}", "weights.pth"),
         record=paths.run_path(suite, "{run}", "{seed}", "train.json"),
@@ -45,7 +50,7 @@ rule train:
         code=lambda wildcards: run_digests.train_code(suite, wildcards.run),
         start=lambda wildcards, input: [
             word
-            for name in ("backbone", "teacher")
+            for name in ("backbone", "teacher", "start")
             if input[name]
             for word in (f"--{name}", str(input[name]))
         ],

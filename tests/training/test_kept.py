@@ -1,0 +1,183 @@
+"""Weights that one scale keeps and another takes: the same numbers, and nobody else's."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from mkd.detectors import models  # before mmdet
+from mkd.training import trainer
+
+# isort: split
+import pytest
+import torch
+import yaml
+
+from mkd import ROOT, host, jobs
+from mkd.errors import UserError
+from mkd.experiment import config, paths
+from mkd.experiment.config import Suite
+from mkd.files import sha256_file
+from mkd.training import checkpoints, kept, outputs, weights
+
+HEAD = "run\tarch\tteacher\tmethod\toptions\ttables\n"
+
+
+@pytest.fixture
+def scales(tmp_path: Path, smoke_data: Path, checked: Callable[[Suite, Path], None]) -> Suite:
+    """A scale whose students branch from stems of another, which also trains its teacher."""
+    folder = tmp_path / "config"
+    shutil.copytree(ROOT / "config", folder)
+    (folder / "starts.tsv").write_text(
+        HEAD + "tiny-stem\trtmdet-tiny\t-\tbaseline\t-\t-\ns-teacher\trtmdet-s\t-\tbaseline\t-\t-\n"
+    )
+    (folder / "small.tsv").write_text(
+        HEAD
+        + "s-baseline\trtmdet-s\t-\tbaseline\t-\t-\ntiny-baseline\trtmdet-tiny\t-\tbaseline\t-\t1\n"
+        + "tiny-cwd\trtmdet-tiny\ts-baseline\tcwd\t-\t1\n"
+    )
+    settings = yaml.safe_load((folder / "scales/smoke.yaml").read_text())
+    settings["train"] |= {"epochs": 1, "pretrained": "none"}
+    del settings["pretrain"]
+    starts = {"scale": "small-starts", "stems": {"rtmdet-tiny": "tiny-stem"}}
+    for name, more in (
+        ("small-starts", {"runs": "config/starts.tsv"}),
+        ("small", {"runs": "config/small.tsv", "starts": starts}),
+    ):
+        (folder / f"scales/{name}.yaml").write_text(yaml.safe_dump(settings | more))
+    (tmp_path / "48-24").symlink_to(smoke_data)
+    suite = config.load(
+        {
+            "scale": "small",
+            "results": str(tmp_path / "results"),
+            "starts": "train",
+            "data": {"badges": str(tmp_path), "coco": str(tmp_path)},
+        },
+        folder / "config.yaml",
+    )
+    assert suite.starts is not None
+    for loaded in (suite, suite.starts):
+        checked(loaded, loaded.results / "data.json")
+    return suite
+
+
+def train(suite: Suite, run: str, seed: int) -> Path:
+    """Train, score, and return the run's folder."""
+    data, folder = suite.results / "data.json", Path(paths.run_path(suite, run, seed, ""))
+    teacher, start = (
+        Path(found[0]) if found else None
+        for found in (
+            paths.teacher_weights(suite, run, seed),
+            paths.start_weights(suite, run, seed),
+        )
+    )
+    jobs.train(suite, run, seed, data, None, teacher, start)
+    jobs.evaluate(suite, run, seed, data, "")
+    return folder
+
+
+@pytest.fixture
+def starts(scales: Suite, trained_as: Callable[..., Path]) -> Suite:
+    """The scale that trains: one seed of each run, kept."""
+    own = scales.starts
+    assert own is not None
+    for run in own.runs:
+        resolved = own.resolve(run, 0)
+        torch.manual_seed(0)
+        model = models.build(models.model_config(resolved.architecture, 6, resolved.width))
+        models.init_weights(model)
+        folder = Path(paths.run_path(own, run, 0, ""))
+        trained_as(folder, resolved, model)
+        said = json.loads((folder / "train.json").read_text())
+        said["inputs"]["data"] = json.loads((own.results / "data.json").read_text())["digest"]
+        said["host"] = host.describe([])
+        (folder / "train.json").write_text(json.dumps(said))
+        jobs.evaluate(own, run, 0, own.results / "data.json", "")
+        jobs.keep(own, run, 0, Path(paths.kept_weights(own, run, 0)))
+    return own
+
+
+def test_kept_weights_have_half_the_size_and_the_same_numbers(starts: Suite) -> None:
+    own = Path(paths.run_path(starts, "tiny-stem", 0, "weights.pth"))
+    path = Path(paths.kept_weights(starts, "tiny-stem", 0))
+    assert path.stat().st_size < 0.6 * own.stat().st_size
+    whole, half = (checkpoints.read(file)["state_dict"] for file in (own, path))
+    for name, value in whole.items():
+        assert torch.equal(half[name], value.half() if value.is_floating_point() else value)
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["weights"] == sha256_file(path)
+    assert card["metrics"]["box"].keys() >= {"AP", "AP_S"}
+
+
+@pytest.mark.slow
+def test_a_student_branches_from_its_stem_and_learns_from_the_teacher_that_was_taken(
+    scales: Suite, starts: Suite
+) -> None:
+    jobs.take(scales, "s-teacher", 0)
+    jobs.evaluate(scales, "s-teacher", 0, scales.results / "data.json", "")
+    teacher = json.loads(Path(paths.run_path(scales, "s-teacher", 0, "record.json")).read_text())
+    assert (teacher["scale"], teacher["taken"]) == ("small", "s-teacher-seed0.pth")
+    folder = train(scales, "tiny-cwd", 0)
+    record = json.loads((folder / "record.json").read_text())
+    assert record["taken"] is None
+    assert record["digests"]["teacher"] == teacher["digests"]["weights"]
+    stem = Path(paths.kept_weights(starts, "tiny-stem", 0))
+    assert record["digests"]["start"] == sha256_file(stem)
+    # With hardly a step made, the student still is its stem.
+    resolved = scales.resolve("tiny-baseline", 0)
+    still = resolved.train.model_copy(update={"lr": 1e-9})
+    student, _ = trainer.train(
+        resolved.model_copy(update={"train": still}),
+        scales.data_root,
+        scales.results / "still",
+        start_weights=stem,
+    )
+    own = checkpoints.read(stem)["state_dict"]
+    for name, value in student.state_dict().items():
+        if name.endswith("weight"):
+            assert torch.allclose(value, own[name].float(), atol=1e-6), name
+
+
+def test_only_the_right_weights_are_taken(scales: Suite, starts: Suite) -> None:
+    path = Path(paths.kept_weights(scales, "s-teacher", 0))
+    folder = Path(paths.run_path(scales, "s-teacher", 0, ""))
+
+    def refused(words: str) -> None:
+        with pytest.raises(UserError, match=words) as caught:
+            kept.take(scales, "s-teacher", 0)
+        assert "snakemake starts --config scale=small-starts" in str(caught.value)
+        assert not folder.exists() or not list(folder.iterdir())
+
+    content, card = path.read_bytes(), path.with_suffix(".json").read_text()
+    path.write_bytes(Path(paths.kept_weights(starts, "tiny-stem", 0)).read_bytes())
+    refused("is not the one its card is of")
+    path.unlink()
+    refused("does not exist")
+    path.write_bytes(content)
+    other = scales.starts
+    assert other is not None
+    train = other.settings.train.model_copy(update={"lr": 0.001})
+    object.__setattr__(other, "settings", other.settings.model_copy(update={"train": train}))
+    refused("with another configuration than scale 'small-starts' has now")
+    assert path.with_suffix(".json").read_text() == card
+
+
+def test_a_start_of_another_seed_is_refused(scales: Suite, starts: Suite) -> None:
+    start = Path(paths.kept_weights(starts, "tiny-stem", 0))
+    resolved = scales.resolve("tiny-baseline", 1)
+    with pytest.raises(UserError, match="is of tiny-stem, seed 0, not of tiny-stem, seed 1"):
+        trainer.train(resolved, scales.data_root, scales.results / "x", start_weights=start)
+
+
+def test_half_precision_that_overflows_is_said(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 2)
+    torch.nn.init.constant_(model.weight, 1e6)
+    weights.save(model, tmp_path / "a.pth", {"run": "a"})
+    with pytest.raises(UserError, match="'weight' of the trained weights is not finite"):
+        weights.halve(tmp_path / "a.pth", tmp_path / "b.pth")
+    assert not (tmp_path / "b.pth").exists()
+
+
+def test_a_card_is_read_as_a_training_is(starts: Suite) -> None:
+    path = Path(paths.kept_weights(starts, "tiny-stem", 0)).with_suffix(".json")
+    assert outputs.parse(path).config == starts.resolve("tiny-stem", 0)

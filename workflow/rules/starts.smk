@@ -1,0 +1,82 @@
+if suite.starts is None:
+
+    rule keep:
+        """Trained weights in half precision with their card, for scales that start from them."""
+        input:
+            record=paths.run_path(suite, "{run}", "{seed}", "record.json"),
+            weights=rules.train.output.weights,
+        output:
+            weights=paths.kept_weights(suite, "{run}", "{seed}"),
+            card=paths.kept_weights(suite, "{run}", "{seed}").replace(".pth", ".json"),
+        log:
+            f"{RESULTS}/logs/keep/{{run}}-seed{{seed}}.log",
+        localrule: True
+        conda:
+            "../../envs/environment.yaml"
+        shell:
+            "python -m mkd keep --run {wildcards.run} --seed {wildcards.seed}"
+            " --out {output.weights:q} > {log:q} 2>&1"
+
+    rule starts:
+        """Everything this scale trains, as other scales take it."""
+        input:
+            [
+                paths.kept_weights(suite, run, seed)
+                for run in suite.runs
+                for seed in suite.seeds(run)
+            ],
+        localrule: True
+
+else:
+
+    rule take:
+        """Weights that another scale trained, in the place of a training."""
+        input:
+            weights=lambda wildcards: paths.kept_weights(
+                suite, wildcards.run, wildcards.seed
+            ),
+        output:
+            weights=paths.run_path(suite, "{run}", "{seed}", "weights.pth"),
+            record=paths.run_path(suite, "{run}", "{seed}", "train.json"),
+        log:
+            f"{RESULTS}/logs/take/{{run}}-seed{{seed}}.log",
+        wildcard_constraints:
+            run="|".join(filter(suite.taken, suite.runs)),
+        priority: 3
+        localrule: True
+        conda:
+            "../../envs/environment.yaml"
+        params:
+            config=lambda wildcards: run_digests.config_digest(
+                suite, wildcards.run, int(wildcards.seed)
+            ),
+        shell:
+            "python -m mkd take --run {wildcards.run} --seed {wildcards.seed} > {log:q} 2>&1"
+
+    ruleorder: take > train_teacher
+    ruleorder: take > train
+
+    if pipeline.own_starts(suite):
+
+        rule train_starts:
+            """What this scale starts from and did not come with the suite, or is not wanted."""
+            output:
+                pipeline.own_starts(suite),
+            log:
+                f"{RESULTS}/logs/starts.log",
+            priority: 4
+            localrule: True
+            threads: workflow.cores
+            params:
+                arguments=pipeline.config_arguments(suite, scale=suite.starts.scale),
+            shell:
+                "snakemake --nolock --cores {threads} {output:q} {params.arguments} > {log:q} 2>&1"
+
+    rule starts:
+        """Train from nothing all that this scale starts from; `--config starts=train` takes it."""
+        localrule: True
+        params:
+            cores=workflow.cores,
+            arguments=pipeline.config_arguments(suite, scale=suite.starts.scale),
+        shell:
+            "snakemake --nolock --cores {params.cores} starts {params.arguments}"
