@@ -139,7 +139,7 @@ def _grid(table: Table) -> pd.DataFrame:
 
 
 def markdown(table: Table, summary: str) -> str:
-    """The table for a README, its scale said above it and in every measured heading."""
+    """The table as Markdown, its scale said above it and in every measured heading."""
     grid = _grid(table)
     said = {"Paper": "paper ", "Published": "published ", "": ""}
     groups, names = (grid.columns.get_level_values(level) for level in (0, 1))

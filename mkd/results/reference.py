@@ -1,4 +1,4 @@
-"""The committed reference: records and tables of a full run, and the README that shows them."""
+"""The committed reference: records and tables of a full run, and the page that shows them."""
 
 import json
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ from mkd.results import formats, noise_budget, tables, tallies, verdicts
 from mkd.results.records import MEASURED, Records, load_folder
 from mkd.results.tables import Row, Table
 
+PAGE = "docs/results.md"
+"""Where a checkout shows its references."""
 MOST = 20
 """Points of a training curve that are kept."""
 MOST_SAMPLES = 50
@@ -30,7 +32,7 @@ def folder(scale: str, root: Path = ROOT) -> Path:
 
 
 def update(suite: Suite, source: Path, root: Path = ROOT) -> None:
-    """Keep a results folder as the reference of its scale, and show it in the README.
+    """Keep a results folder as the reference of its scale, and show it in :data:`PAGE`.
 
     Args:
         suite: The scale and its table of runs.
@@ -40,11 +42,11 @@ def update(suite: Suite, source: Path, root: Path = ROOT) -> None:
     Raises:
         UserError: As :func:`keep` and :func:`insert`; then nothing is written.
     """
-    readme = root / "README.md"
-    insert(readme.read_text(encoding="utf-8"), suite.scale, "")
+    page = root / PAGE
+    insert(page.read_text(encoding="utf-8"), suite.scale, "")
     records = keep(suite, source, folder(suite.scale, root))
-    text = readme.read_text(encoding="utf-8")
-    write_atomic(readme, insert(text, suite.scale, section(suite, records)))
+    text = page.read_text(encoding="utf-8")
+    write_atomic(page, insert(text, suite.scale, section(suite, records)))
 
 
 def keep(suite: Suite, source: Path, out: Path) -> Records:
@@ -133,7 +135,7 @@ def fewer_samples(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def section(suite: Suite, records: Records) -> str:
-    """The README's part: the tallies, and AP of the suite's own rows, paper beside measured."""
+    """The page's part: the tallies, and AP of the suite's own rows, paper beside measured."""
     found = [record for seeds in records.by_run.values() for record in seeds.values()]
     commits = dict.fromkeys(str(record["commit"] or "none")[:10] for record in found)
     hosts = dict.fromkeys(f"{r['host']['cpu']}, {r['host']['cores']} cores" for r in found)
@@ -153,7 +155,7 @@ def section(suite: Suite, records: Records) -> str:
 def _table(table: Table) -> str:
     kind = "mask AP" if table.number == 2 else "AP"
     heads = ["Model", f"paper {kind}", "paper Δ", f"{table.scale} {kind}", f"{table.scale} Δ"]
-    full = f"results/reference/{table.scale}/tables/table{table.number}.md"
+    full = f"../results/reference/{table.scale}/tables/table{table.number}.md"
     rows = [_cells(row) for row in table.rows if row.method]
     title = f"**Table {table.number}. {table.title}**, {table.scale} scale ([all columns]({full}))"
     return f"{title}\n\n{formats.pipe(pd.DataFrame(rows, columns=heads))}"
@@ -183,6 +185,6 @@ def insert(text: str, scale: str, content: str) -> str:
     """
     begin, end = f"<!-- reference {scale} -->", f"<!-- end of reference {scale} -->"
     if (text.count(begin), text.count(end)) != (1, 1) or text.index(end) < text.index(begin):
-        raise UserError(f"README.md needs the lines '{begin}' and '{end}', once each, in order")
+        raise UserError(f"{PAGE} needs the lines '{begin}' and '{end}', once each, in order")
     before, _, rest = text.partition(begin)
     return f"{before}{begin}\n{content}\n{end}{rest.partition(end)[2]}"

@@ -1,4 +1,4 @@
-"""The reference: what is kept, what the README shows of it, and that the two agree."""
+"""The reference: what is kept, what docs/results.md shows of it, and that the two agree."""
 
 import json
 from collections.abc import Callable
@@ -134,29 +134,30 @@ def test_update_keeps_and_shows_or_writes_nothing(
     suite: Suite, fill: Callable[..., Path], tmp_path: Path
 ) -> None:
     fill("tiny-baseline", "tiny-mkd")
-    readme = tmp_path / "README.md"
-    readme.write_text("no marker")
+    page = tmp_path / reference.PAGE
+    page.parent.mkdir()
+    page.write_text("no marker")
     with pytest.raises(UserError, match="needs the lines"):
         reference.update(suite, suite.results, tmp_path)
     assert not reference.folder("desk", tmp_path).exists()
-    readme.write_text("<!-- reference desk -->\n<!-- end of reference desk -->\n")
+    page.write_text("<!-- reference desk -->\n<!-- end of reference desk -->\n")
     reference.update(suite, suite.results, tmp_path)
     records = load_folder(reference.folder("desk", tmp_path), "desk")
-    assert reference.section(suite, records) in readme.read_text()
+    assert reference.section(suite, records) in page.read_text()
 
 
 KEPT = sorted(path.name for path in (ROOT / "results/reference").glob("*"))
 
 
 @pytest.mark.parametrize("scale", KEPT or ["desk"])
-def test_readme_tables_and_reference_agree(scale: str) -> None:
+def test_page_tables_and_reference_agree(scale: str) -> None:
     root = reference.folder(scale)
     if not root.is_dir():
         pytest.skip(f"no reference of {scale} scale is kept yet: python -m mkd reference")
     suite = config.load({"scale": scale})
     records = load_folder(root, scale)
     assert records.problems == []
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / reference.PAGE).read_text()
     assert reference.insert(text, scale, reference.section(suite, records)) == text
     for table in reference.built(suite, records):
         stem = root / f"tables/table{table.number}"

@@ -101,6 +101,6 @@ def test_a_dry_run_says_jobs_and_hours(tmp_path: Path) -> None:
     whole = config.load({"scale": "paper", "seeds": [0, 1, 2], "results": f"{tmp_path}/results"})
     said = estimate.text(whole)
     assert done.stderr.rstrip().endswith(said)
-    count = sum(len(whole.seeds(run)) for run in whole.runs)
+    count = sum(len(whole.seeds(run)) for run in whole.planned)
     assert f"scale paper: {count} of {count} trainings to do, about " in said
     assert "trainings with mask-rcnn-r101, mask-rcnn-r50, whose MACs" in said

@@ -1,0 +1,67 @@
+"""Every example of docs/extending.md, as it stands there, in a copy of the checkout."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mkd import ROOT
+
+PAGE = ROOT / "docs/extending.md"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+NAMED = re.compile(r"# (file|append): (\S+)\n")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("extending") / "checkout"
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    for name in filter(None, tracked):
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
+    return copy
+
+
+def run(command: str, checkout: Path) -> str:
+    """A command as a user types it, with the environment's own Python first."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-e", "-c", command],
+        cwd=checkout,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_every_block_of_the_page_works(checkout: Path) -> None:
+    said = []
+    for language, text in BLOCK.findall(PAGE.read_text()):
+        named = NAMED.match(text)
+        if language == "sh":
+            said.append(run(text, checkout))
+            continue
+        assert named, f"no file is named: {text[:60]}"
+        path, content = checkout / named[2], text[named.end() :]
+        assert path.exists() == (named[1] == "append"), path
+        path.write_text((path.read_text() if named[1] == "append" else "") + content)
+    planned, trained, detector, own, started, judged = said
+    assert "tiny-mkd-weak" in planned
+    table = (checkout / "results/smoke/tables/table1.csv").read_text()
+    assert "cosine" in table
+    assert "ins-m-baseline" in detector
+    assert "results/mine/" in own
+    assert "results/teachers/weights/tiny-stem-seed0.pth" in started
+    page = (checkout / "results/smoke/report/index.html").read_text()
+    assert 'id="claim-cosine-over-baseline-tiny"><strong>tiny: not tested' in page
+    assert trained and judged
