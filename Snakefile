@@ -69,6 +69,7 @@ include: "workflow/rules/report.smk"
 rule reproduce:
     default_target: True
     input:
+        rules.first_page.output,
         rules.report.output,
         rules.tables.input,
     localrule: True

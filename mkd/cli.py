@@ -153,10 +153,10 @@ def _attention(options: argparse.Namespace) -> None:
     jobs.attention(_suite(options), options.out)
 
 
-def _masks(options: argparse.Namespace) -> None:
+def _spectrum(options: argparse.Namespace) -> None:
     from mkd import jobs
 
-    jobs.masks(options.out)
+    jobs.spectrum(options.out)
 
 
 def _levels(options: argparse.Namespace) -> None:
@@ -309,8 +309,10 @@ def _parser() -> argparse.ArgumentParser:
     attention = verb("attention", _attention, text)
     attention.add_argument("--out", type=Path, required=True)
 
-    masks = verb("masks", _masks, "measure what the frequency term's mask does to the loss")
-    masks.add_argument("--out", type=Path, required=True)
+    spectrum = verb(
+        "spectrum", _spectrum, "measure what the frequency term's mask does to the loss"
+    )
+    spectrum.add_argument("--out", type=Path, required=True)
 
     text = "count the positives each level of the undistilled students gets"
     levels = verb("levels", _levels, text)

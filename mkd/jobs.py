@@ -349,7 +349,7 @@ def attention(suite: Suite, out: Path) -> None:
         maps.make(suite.data_root / images, suite.data_root / annotations, runs, out)
 
 
-def masks(out: Path) -> None:
+def spectrum(out: Path) -> None:
     """Measure what the frequency term's mask does to the loss, for the report."""
     from mkd.losses import analysis
 

@@ -68,7 +68,7 @@ def gallery(
         (None, "val images"),
         problems,
     )
-    masks = _drawn(suite.results, "masks", spectrum.tidy, pd.DataFrame(), problems)
+    measured_masks = _drawn(suite.results, "spectrum", spectrum.tidy, pd.DataFrame(), problems)
     found, losses = frames.metrics(records, runs), frames.losses(records, runs)
 
     def forest(name: str, title: str, number: int) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def gallery(
             figures.forest,
             scale,
         ),
-        plot("spectrum", "The frequency term’s mask", masks, spectrum.masks),
+        plot("spectrum", "The frequency term’s mask", measured_masks, spectrum.draw),
         plot("curves", "Training curves", losses, curves.curves) | {"runs": losses["run"].unique()},
         plot(
             "pr",

@@ -32,7 +32,7 @@ def tidy(measured: Sequence[dict[str, Any]]) -> pd.DataFrame:
     )
 
 
-def masks(frame: pd.DataFrame) -> Figure:
+def draw(frame: pd.DataFrame) -> Figure:
     """The residual at S = T and the minimizer's scale against ζ, marks on their closed forms.
 
     Args:

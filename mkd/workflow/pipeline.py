@@ -19,6 +19,8 @@ from mkd.files import sha256_file
 from mkd.provenance import digest
 from mkd.schemas import read_yaml
 
+FIRST = ("tiny-baseline", "tiny-cwd", "tiny-mkd", "tiny-mkd-balanced")
+"""Rows around the open question, which are made before all others."""
 PICTURED = ("tiny-baseline", "tiny-cwd", "tiny-mkd")
 """Runs whose detections and attention are shown as pictures, before and after distillation."""
 
@@ -81,6 +83,12 @@ def records(suite: Suite, table: int | None = None) -> list[str]:
     Readings have a list of their own.
     """
     return _records(suite, [run for run in _shown_runs(suite, table) if not run.reading])
+
+
+def first(suite: Suite) -> list[str]:
+    """The runs of :data:`FIRST` that the table has, and their teachers."""
+    rows = [suite.runs[run] for run in FIRST if run in suite.runs]
+    return sorted({run.id for run in rows} | {run.teacher for run in rows if run.teacher})
 
 
 def readings(suite: Suite) -> list[str]:

@@ -18,7 +18,7 @@ CHATTER = ("job_info", "job_started", "job_finished")
 SELECTING = "Select jobs to execute..."
 """The same, of a text that is no event."""
 
-TRAININGS = ("train", "train_teacher")
+TRAININGS = ("train", "train_teacher", "train_first")
 """Rules whose jobs speak for themselves; on a cluster some of them are still queued."""
 
 

@@ -75,7 +75,7 @@ def url(filled: Suite) -> str:
             }
         )
     )
-    (suite.results / "figures/masks.json").write_text(
+    (suite.results / "figures/spectrum.json").write_text(
         json.dumps(
             [
                 {"mask": mask, "mask_ratio": ratio, "residual": ratio, "residual_expected": ratio,

@@ -285,7 +285,7 @@ def test_the_masks_marks_lie_on_their_closed_forms() -> None:
             ("hermitian", 0.5, 0.5),
         )
     ]  # fmt: skip
-    left, right = spectrum.masks(spectrum.tidy(measured)).axes
+    left, right = spectrum.draw(spectrum.tidy(measured)).axes
     for mask, (_, words) in spectrum.MASKS.items():
         (form,) = (line for line in left.lines if line.get_label() == f"{words}, closed form")
         assert marks(left, f"{words}, ζ = 0.5: ") == [tuple(form.get_xydata()[-1])], mask

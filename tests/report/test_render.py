@@ -215,10 +215,10 @@ def test_broken_figures_are_named(suite: Suite, fill: Callable[..., Path]) -> No
     fill("tiny-baseline")
     (suite.results / "figures").mkdir()
     (suite.results / "figures/qualitative.json").write_text('{"images": [{}], "rule": "x"}')
-    (suite.results / "figures/masks.json").write_text('[{"mask": "literal"}]')
+    (suite.results / "figures/spectrum.json").write_text('[{"mask": "literal"}]')
     (suite.results / "figures/attention.json").write_text('{"images": [], "detectors": []}')
     made = page(suite)
-    shown = {"qualitative": "detections", "masks": "spectrum", "attention": "attention"}
+    shown = {"qualitative": "detections", "spectrum": "spectrum", "attention": "attention"}
     for name, figure in shown.items():
         assert f"figures/{name}.json" in made.text["problems"]
         assert "Not run" in made.text[figure]

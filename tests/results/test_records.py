@@ -310,9 +310,9 @@ def test_data_of_figures_that_are_none_leave_the_page(full: Suite) -> None:
     chance = random.Random(0)
     folder = full.results / "figures"
     folder.mkdir()
-    for name in ("qualitative", "attention", "masks"):
+    for name in ("qualitative", "attention", "spectrum"):
         (folder / f"{name}.json").write_text(json.dumps(chance.choice(NASTY[:12])))
-    (folder / "masks.json").write_text("[NaN]")
+    (folder / "spectrum.json").write_text("[NaN]")
     render(full, full.results / "report")
     page = (full.results / "report/index.html").read_text(encoding="utf-8")
     assert page.count("not the figure&#39;s data") == 3

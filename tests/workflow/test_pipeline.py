@@ -215,7 +215,7 @@ def test_paper_scale_builds_the_whole_graph() -> None:
         for line in done.stdout.splitlines()
         if line.startswith(("train", "evaluate")) and len(line.split()) == 2
     )
-    trainings = int(jobs["train"]) + int(jobs["train_teacher"])
+    trainings = sum(int(jobs[rule]) for rule in ("train", "train_teacher", "train_first"))
     seeds = sum(len(suite.seeds(run)) for run, row in suite.runs.items() if not row.reading)
     assert trainings == int(jobs["evaluate"]) == seeds
     for run in read_runs(ROOT / "config/mask-rcnn.tsv"):

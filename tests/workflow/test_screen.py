@@ -22,7 +22,7 @@ def record(event: LogEvent | None, **said: Any) -> logging.LogRecord:
 
 def test_jobs_are_counted_and_those_that_run_are_named(suite: Suite) -> None:
     live = screen.Watch(suite)
-    for jobid, rule in enumerate(["train", "evaluate", "evaluate", "masks", "table"]):
+    for jobid, rule in enumerate(["train", "evaluate", "evaluate", "spectrum", "table"]):
         assert not live.note(record(LogEvent.JOB_INFO, jobid=jobid, rule_name=rule))
     assert not live.note(record(LogEvent.JOB_FINISHED, job_id=3))
     assert live.note(record(LogEvent.JOB_ERROR, jobid=4))

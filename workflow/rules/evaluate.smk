@@ -9,7 +9,8 @@ rule evaluate:
         detections=paths.run_path(suite, "{run}", "{seed}", "detections.json"),
     log:
         f"{RESULTS}/logs/evaluate/{{run}}-seed{{seed}}.log",
-    priority: 1
+    # No training goes before what it has left to score.
+    priority: 3
     conda:
         "../../envs/environment.yaml"
     threads: pipeline.threads(suite, at_most=1)

@@ -34,16 +34,16 @@ rule attention:
         "python -m mkd attention --out {output:q} > {log:q} 2>&1"
 
 
-rule masks:
+rule spectrum:
     """What the random mask of the frequency term does to the loss, by experiment."""
     output:
-        f"{RESULTS}/figures/masks.json",
+        f"{RESULTS}/figures/spectrum.json",
     log:
-        f"{RESULTS}/logs/masks.log",
+        f"{RESULTS}/logs/spectrum.log",
     localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
         code=code_digest("mkd.losses.analysis"),
     shell:
-        "python -m mkd masks --out {output:q} > {log:q} 2>&1"
+        "python -m mkd spectrum --out {output:q} > {log:q} 2>&1"

@@ -4,7 +4,7 @@ rule report:
         pipeline.records(suite),
         edge.table_records(suite),
         edge.student_records(suite),
-        rules.masks.output,
+        rules.spectrum.output,
         rules.pictures.output if pipeline.pictured(suite) else [],
         rules.attention.output if pipeline.attended(suite) else [],
         rules.levels.output if pipeline.counted(suite) else [],
@@ -25,6 +25,26 @@ rule report:
         code=pipeline.report_code(),
         shown=pipeline.shown(suite),
         beside=pipeline.beside(suite),
+    shell:
+        "python -m mkd report > {log:q} 2>&1"
+
+
+rule first_page:
+    """The page as soon as the rows around the open question are there; the rest reads not run."""
+    input:
+        [
+            paths.run_path(suite, run, seed, "record.json")
+            for run in pipeline.first(suite)
+            for seed in suite.seeds(run)
+        ],
+    output:
+        touch(f"{RESULTS}/report/.begun"),
+    log:
+        f"{RESULTS}/logs/first_page.log",
+    priority: 3
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
     shell:
         "python -m mkd report > {log:q} 2>&1"
 

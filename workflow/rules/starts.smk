@@ -53,6 +53,7 @@ else:
         shell:
             "python -m mkd take --run {wildcards.run} --seed {wildcards.seed} > {log:q} 2>&1"
 
+    ruleorder: take > train_first
     ruleorder: take > train_teacher
     ruleorder: take > train
 

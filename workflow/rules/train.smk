@@ -7,7 +7,7 @@ rule pretrain:
     log:
         f"{RESULTS}/logs/pretrain/{{size}}.log",
     # Everything else waits for these.
-    priority: 3
+    priority: 4
     conda:
         "../../envs/environment.yaml"
     threads: 1
@@ -66,4 +66,11 @@ use rule train as train_teacher with:
     priority: 2
 
 
-ruleorder: train_teacher > train
+use rule train as train_first with:
+    wildcard_constraints:
+        run="|".join(pipeline.first(suite)) or "none",
+    # The page begins with them.
+    priority: 3
+
+
+ruleorder: train_first > train_teacher > train
