@@ -9,10 +9,11 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import mkd
 from mkd.edge import verbs as edge_verbs
-from mkd.errors import UserError
+from mkd.errors import UserError, meant
 from mkd.files import parse_json
 
 if TYPE_CHECKING:
@@ -248,8 +249,19 @@ def _reference(options: argparse.Namespace) -> None:
         print(f"kept as it is: {line}", file=sys.stderr)
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse's parser, which says of a misspelt verb which one was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the usage, what is wrong, and exit code 2."""
+        named = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        hint = meant(named[1], re.findall("[a-z-]+", named[2])) if named else ""
+        super().error(message + hint)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mkd", description=__doc__)
+    parser = _Parser(prog="mkd", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {mkd.__version__}")
     verbs = parser.add_subparsers(required=True, metavar="verb")
 
     def verb(name: str, call: Any, text: str) -> argparse.ArgumentParser:

@@ -1,4 +1,7 @@
-"""The one exception that stands for a user's mistake."""
+"""The one exception that stands for a user's mistake, and what was meant by a misspelt name."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class UserError(Exception):
@@ -6,3 +9,9 @@ class UserError(Exception):
 
     The command line prints the sentence and exits with 2; no traceback is shown.
     """
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: the one that was meant, where one is close."""
+    found = get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{found[0]}'?" if found else ""

@@ -11,7 +11,7 @@ import jsonschema
 import yaml
 
 from mkd import ROOT
-from mkd.errors import UserError
+from mkd.errors import UserError, meant
 from mkd.files import MOST_DEPTH, read_json, write_json
 from mkd.provenance import seal
 
@@ -190,6 +190,15 @@ def _schema(name: str) -> Any:
     return _Validator(read_yaml(schema_path(name)))
 
 
+def _meant(error: Any) -> str:
+    """Of a key that a mapping may not have, the one that may have been meant."""
+    if error.validator != "additionalProperties" or not isinstance(error.instance, dict):
+        return ""
+    known = error.schema.get("properties", {})
+    extra = [key for key in error.instance if key not in known]
+    return meant(extra[0], known) if extra else ""
+
+
 def validate(value: Any, schema: str, where: str) -> None:
     """Check a value against ``workflow/schemas/<schema>.schema.yaml``.
 
@@ -201,7 +210,7 @@ def validate(value: Any, schema: str, where: str) -> None:
     error = jsonschema.exceptions.best_match(_schema(schema).iter_errors(value))
     if error is not None:
         at = ".".join(str(part) for part in error.absolute_path)
-        words = error.message
+        words = error.message + _meant(error)
         if len(words) > 2 * MOST_SHOWN:
             words = f"{words[:MOST_SHOWN]} … {words[-MOST_SHOWN:]}"
         raise UserError(f"{where}: {at + ': ' if at else ''}{words}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import mkd
 from mkd import ROOT, cli
 from mkd.data import fingerprint
 from mkd.detectors import models
@@ -58,6 +59,7 @@ def test_unknown_scale_run_and_method(
     options = training(here[0], *here[1])
     assert "unknown scale 'dekc'" in said(capsys, "report", "--config", "scale=dekc")
     assert "unknown run 'huge'" in said(capsys, "train", "--run", "huge", *options)
+    assert "did you mean 'tiny-mkd'?" in said(capsys, "train", "--run", "tiny-mdk", *options)
     assert "seeds=[0: the value is not valid" in said(capsys, "report", "--config", "seeds=[0")
     assert "takes key=value" in said(capsys, "report", "--config", "scale")
     assert "takes a command" in said(capsys, "on-gpus", "1")
@@ -237,3 +239,26 @@ def test_no_space_left(
     monkeypatch.setattr(cli, "_report", save)
     assert "no space left on the disk" in said(capsys, "report")
     assert list(full_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("repot", "report"), ("tabel", "table")])
+def test_a_misspelt_verb_is_told_which_one_was_meant(
+    capsys: pytest.CaptureFixture[str], wrong: str, right: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([wrong])
+    assert ended.value.code == 2
+    assert f"did you mean '{right}'?" in capsys.readouterr().err
+
+
+def test_a_word_that_is_like_no_verb_gets_no_guess(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["xyz"])
+    assert "did you mean" not in capsys.readouterr().err
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"mkd {mkd.__version__}\n"

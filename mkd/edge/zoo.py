@@ -20,7 +20,7 @@ from mkd.detectors import models
 from mkd.edge.metadata import Card
 from mkd.edge.models import MODELS, mmyolo_installed
 from mkd.edge.preprocessing import prepare
-from mkd.errors import UserError
+from mkd.errors import UserError, meant
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.paper import facts
 
@@ -42,7 +42,9 @@ def build(model: str) -> tuple[BaseModel, Card]:
         UserError: There is no such model, or MMYOLO is not installed and the model is one of its.
     """
     if model not in MODELS:
-        raise UserError(f"unknown model '{model}': Table 1 has {', '.join(MODELS)}")
+        raise UserError(
+            f"unknown model '{model}': Table 1 has {', '.join(MODELS)}{meant(model, MODELS)}"
+        )
     if model in ARCHITECTURES:
         config = models.model_config(ARCHITECTURES[model], CLASSES)
         detector = models.build(config)

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mkd import ROOT
-from mkd.errors import UserError
+from mkd.errors import UserError, meant
 from mkd.experiment import methods
 from mkd.experiment.datasets import KINDS
 from mkd.experiment.resolved import ResolvedRun, first_error
@@ -70,6 +70,7 @@ class Suite:
         if run not in self.runs:
             raise UserError(
                 f"unknown run '{run}': {self.config['runs']} has {', '.join(self.runs)}"
+                f"{meant(run, self.runs)}"
             )
         return self.runs[run]
 
@@ -230,7 +231,10 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     scales = path.parent / "scales"
     known = sorted(file.stem for file in scales.glob("*.yaml"))
     if config["scale"] not in known:
-        raise UserError(f"unknown scale '{config['scale']}': {scales} has {', '.join(known)}")
+        raise UserError(
+            f"unknown scale '{config['scale']}': {scales} has {', '.join(known)}"
+            f"{meant(config['scale'], known)}"
+        )
     scale_file = scales / f"{config['scale']}.yaml"
     settings = _scale(scale_file)
     if settings.data.kind not in config["data"]:

@@ -10,7 +10,7 @@ from functools import cache
 from inspect import Parameter
 from typing import Any
 
-from mkd.errors import UserError
+from mkd.errors import UserError, meant
 from mkd.experiment.code import tree
 
 UNKNOWN = Parameter.empty
@@ -37,7 +37,7 @@ def check_kind(run: str, module: str, name: str, option: str, value: Any) -> Non
     if known is not None and argument not in known:
         raise UserError(
             f"run '{run}': option '{option}' is no argument of {name}, which has "
-            f"{', '.join(known) or 'none'}"
+            f"{', '.join(known) or 'none'}{meant(argument, known)}"
         )
     default = UNKNOWN if known is None else known[argument]
     if argument.endswith("weight"):

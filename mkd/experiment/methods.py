@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints
 
-from mkd.errors import UserError
+from mkd.errors import UserError, meant
 from mkd.experiment import loss_arguments
 from mkd.experiment.plan import Plan
 
@@ -184,11 +184,12 @@ def plan(
         UserError: Unknown method, term or option, an option's value of the wrong kind, or an entry
             of :data:`METHODS` that names what does not exist. Whether
             a loss takes a value of the right kind is for the loss to say
-            (:mod:`mkd.rehearsal`).
+            (:mod:`mkd.training.loss_check`).
     """
     if method not in METHODS:
         raise UserError(
             f"run '{run}': unknown method '{method}'; the methods are {', '.join(METHODS)}"
+            f"{meant(method, METHODS)}"
         )
     entry = METHODS[method]
     _check_entry(method, entry)
@@ -222,7 +223,7 @@ def plan(
             raise UserError(
                 f"run '{run}': option '{key}' is not 'alpha', 'terms', 'layers', 'adapter', "
                 "'stop_epoch' or '<term>.<argument>' of a term that is on "
-                f"({', '.join(losses) or 'none'})"
+                f"({', '.join(losses) or 'none'}){meant(key, _options(entry, losses))}"
             )
         term = entry.terms[name]
         loss_arguments.check_kind(run, term.module, term.type, key, value)
@@ -255,14 +256,14 @@ def _check_entry(method: str, entry: Method) -> None:
         value, choices = getattr(entry, key), get_args(get_type_hints(Method)[key])
         if value not in choices:
             raise UserError(
-                f"mkd/methods.py: {key} of method '{method}' is {value!r} and not one of "
+                f"mkd/experiment/methods.py: {key} of method '{method}' is {value!r} and not one of "
                 f"{', '.join(choices)}"
             )
     for name in entry.terms:
         if not re.fullmatch("[a-z][a-z0-9]*", name) or name in DETECTORS_OWN:
             raise UserError(
-                f"mkd/methods.py: a term of method '{method}' is called '{name}': take small "
-                f"letters and digits, and none of {', '.join(DETECTORS_OWN)}, which are logged"
+                f"mkd/experiment/methods.py: a term of method '{method}' is called '{name}': take "
+                f"small letters and digits, and none of {', '.join(DETECTORS_OWN)}, which are logged"
             )
 
 
@@ -275,7 +276,7 @@ def _terms(run: str, method: str, names: Any, two_stage: bool) -> dict[str, dict
         if name not in entry.terms:
             raise UserError(
                 f"run '{run}': method '{method}' has no term '{name}'; "
-                f"its terms are {', '.join(entry.terms) or 'none'}"
+                f"its terms are {', '.join(entry.terms) or 'none'}{meant(name, entry.terms)}"
             )
         if name in losses:
             raise UserError(f"run '{run}': terms={names} names '{name}' twice: once is enough")
@@ -283,6 +284,17 @@ def _terms(run: str, method: str, names: Any, two_stage: bool) -> dict[str, dict
         loss_arguments.defaults(term.module, term.type)
         losses[name] = {"type": term.type, **(term.two_stage if two_stage else {})}
     return losses
+
+
+def _options(entry: Method, losses: dict[str, dict[str, Any]]) -> list[str]:
+    """Every option that a run of a method may have."""
+    own = [
+        f"{name}.{argument}"
+        for name in losses
+        for argument in loss_arguments.defaults(entry.terms[name].module, losses[name]["type"])
+        or {}
+    ]
+    return ["alpha", "terms", "stop_epoch", *CHOICES, *own]
 
 
 def _sized(term: Term, given: dict[str, Any], width: float, input_px: int) -> dict[str, float]:
@@ -294,8 +306,8 @@ def _sized(term: Term, given: dict[str, Any], width: float, input_px: int) -> di
             known = {**(loss_arguments.defaults(term.module, term.type) or {}), **given}
             if not loss_arguments.is_number(known.get(argument)):
                 raise UserError(
-                    f"mkd/methods.py: growth names '{argument}', for which {term.type} has no "
-                    "default that is a plain number: give it one in its __init__"
+                    f"mkd/experiment/methods.py: growth names '{argument}', for which {term.type} "
+                    "has no default that is a plain number: give it one in its __init__"
                 )
             weights[argument] = factor * known[argument]
     return weights

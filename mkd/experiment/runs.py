@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mkd.detectors.architectures import Architecture
-from mkd.errors import UserError
+from mkd.errors import UserError, meant
 from mkd.experiment import methods
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.schemas import parse_yaml, read_text, validate
@@ -135,7 +135,7 @@ def read_runs(path: Path, beside: Mapping[str, Run] | None = None) -> dict[str, 
         if row["arch"] not in ARCHITECTURES:
             raise UserError(
                 f"{path}: run '{name}' has the unknown arch '{row['arch']}'; "
-                f"there are {', '.join(ARCHITECTURES)}"
+                f"there are {', '.join(ARCHITECTURES)}{meant(row['arch'], ARCHITECTURES)}"
             )
         options = _options(path, name, row["options"])
         own = {key: options.pop(key) for key in OWN_OPTIONS & options.keys()}

@@ -40,12 +40,12 @@ def test_every_scale_loads_and_resolves_every_run(scale: str) -> None:
 
 
 def test_unknown_scale(folder: Path) -> None:
-    with pytest.raises(UserError, match="unknown scale 'dekc'.*desk, .*lab, .*paper, smoke"):
+    with pytest.raises(UserError, match="unknown scale 'dekc'.*desk, .*smoke; did you mean 'desk'"):
         load(folder, scale="dekc")
 
 
 def test_unknown_key_of_the_configuration(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"config\.yaml: .*'sede' was unexpected"):
+    with pytest.raises(UserError, match=r"config\.yaml: .*'sede' was unexpected.*mean 'seeds'"):
         load(folder, sede=[1])
 
 
@@ -68,6 +68,10 @@ def test_unknown_run(folder: Path) -> None:
     [
         ("d\trtmdet-xs\t-\tbaseline\t-\t1", "unknown arch 'rtmdet-xs'"),
         ("d\trtmdet-tiny\tb\tkd\t-\t1", "unknown method 'kd'"),
+        ("d\trtmdet-tniy\t-\tbaseline\t-\t1", "did you mean 'rtmdet-tiny'"),
+        ("d\trtmdet-tiny\tb\tmdk\t-\t1", "did you mean 'mkd'"),
+        ("d\trtmdet-tiny\tb\tmkd\tterms=fdam\t1", r"no term 'fdam'.*did you mean 'f(dmd|ad)'"),
+        ("d\trtmdet-tiny\tb\tmkd\tfdmd.mask_raito=0\t1", "did you mean 'mask_ratio'"),
         ("d\trtmdet-tiny\tb\tmkd\talpha\t1", "option 'alpha' is not written key=value"),
         ("d\trtmdet-tiny\tb\tmkd\talpha=much\t1", "alpha=much is not a number"),
         ("d\trtmdet-tiny\tb\tmkd\tfad.a=[1,2\t1", r"value of option 'fad.a=\[1,2' is not valid"),
