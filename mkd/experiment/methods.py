@@ -256,14 +256,15 @@ def _check_entry(method: str, entry: Method) -> None:
         value, choices = getattr(entry, key), get_args(get_type_hints(Method)[key])
         if value not in choices:
             raise UserError(
-                f"mkd/experiment/methods.py: {key} of method '{method}' is {value!r} and not one of "
-                f"{', '.join(choices)}"
+                f"mkd/experiment/methods.py: {key} of method '{method}' is {value!r} and not one "
+                f"of {', '.join(choices)}"
             )
     for name in entry.terms:
         if not re.fullmatch("[a-z][a-z0-9]*", name) or name in DETECTORS_OWN:
             raise UserError(
-                f"mkd/experiment/methods.py: a term of method '{method}' is called '{name}': take "
-                f"small letters and digits, and none of {', '.join(DETECTORS_OWN)}, which are logged"
+                f"mkd/experiment/methods.py: a term of method '{method}' is called '{name}': "
+                f"take small letters and digits, and none of {', '.join(DETECTORS_OWN)}, which are "
+                "logged"
             )
 
 
