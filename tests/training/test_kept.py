@@ -33,7 +33,7 @@ def scales(tmp_path: Path, smoke_data: Path, checked: Callable[[Suite, Path], No
     )
     (folder / "small.tsv").write_text(
         HEAD
-        + "s-baseline\trtmdet-s\t-\tbaseline\t-\t-\ntiny-baseline\trtmdet-tiny\t-\tbaseline\t-\t1\n"
+        + "s-baseline\trtmdet-s\t-\tbaseline\t-\t1\ntiny-baseline\trtmdet-tiny\t-\tbaseline\t-\t1\n"
         + "tiny-cwd\trtmdet-tiny\ts-baseline\tcwd\t-\t1\n"
     )
     settings = yaml.safe_load((folder / "scales/smoke.yaml").read_text())

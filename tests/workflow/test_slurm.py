@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mkd import ROOT
+from mkd.workflow import screen
+
+TRAIN = ROOT / "workflow/rules/train.smk"
 
 STUB = """#!/bin/sh
 echo "$(basename "$0") $*" >> {calls}
@@ -65,3 +69,11 @@ def test_a_training_is_one_task_with_all_its_gpus(
     assert "--mem 256000" in call
     assert "lab" in call
     assert "--ntasks-per-gpu" not in call
+
+
+def test_every_rule_that_trains_has_the_settings_of_one_task() -> None:
+    rules = set(re.findall(r"^(?:rule|use rule train as) (train\w*)", TRAIN.read_text(), re.M))
+    assert rules == set(screen.TRAININGS)
+    settings = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())
+    said = [settings["set-resources"][rule] for rule in sorted(rules)]
+    assert all(one == said[0] for one in said)
