@@ -259,7 +259,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "teacher": said.teacher,
         "taken": said.taken,
         "method": row.method,
-        "options": row.options,
+        "options": row.said,
         **scoring.score(annotations, found),
         **complexity,
         "input_px": resolved.input_px,
