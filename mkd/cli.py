@@ -113,15 +113,15 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _keep(options: argparse.Namespace) -> None:
-    from mkd import jobs
+    from mkd.training import kept
 
-    jobs.keep(_suite(options), options.run, options.seed, options.out)
+    kept.keep(_suite(options), options.run, options.seed, options.out)
 
 
 def _take(options: argparse.Namespace) -> None:
-    from mkd import jobs
+    from mkd.training import kept
 
-    jobs.take(_suite(options), options.run, options.seed)
+    kept.take(_suite(options), options.run, options.seed)
 
 
 def _on_gpus(options: argparse.Namespace) -> None:

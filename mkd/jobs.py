@@ -202,20 +202,6 @@ def train(
         shutil.rmtree(work_dir)
 
 
-def take(suite: Suite, run: str, seed: int) -> None:
-    """Put weights that are kept in the place of a training."""
-    from mkd.training import kept
-
-    kept.take(suite, run, seed)
-
-
-def keep(suite: Suite, run: str, seed: int, out: Path) -> None:
-    """Write a trained run's weights in half precision, with their card."""
-    from mkd.training import kept
-
-    kept.keep(suite, run, seed, out)
-
-
 def rehearsed(suite: Suite, resolved: ResolvedRun) -> list[ResolvedRun]:
     """The runs whose losses are tried before one is trained.
 
@@ -259,7 +245,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "teacher": said.teacher,
         "taken": said.taken,
         "method": row.method,
-        "options": row.options,
+        "options": row.said,
         **scoring.score(annotations, found),
         **complexity,
         "input_px": resolved.input_px,

@@ -16,26 +16,16 @@ _IMAGENET = {
 scratch, and torchvision's (IMAGENET1K_V1) of its Mask R-CNN configurations."""
 
 
-def _rtmdet(size: str) -> Architecture:
+def _rtmdet(size: str, masks: bool = False) -> Architecture:
+    family, label = ("rtmdet-ins", "RTMDet-Ins") if masks else ("rtmdet", "RTMDet")
     return Architecture(
-        name=f"rtmdet-{size}",
-        family="rtmdet",
-        label=f"RTMDet-{size}",
-        config=f"rtmdet/rtmdet_{size}_8xb32-300e_coco.py",
+        name=f"{family}-{size}",
+        family=family,
+        label=f"{label}-{size}",
+        config=f"rtmdet/{family}_{size}_8xb32-300e_coco.py",
         backbone=size,
         imagenet=_IMAGENET.get(size),
-    )
-
-
-def _rtmdet_ins(size: str) -> Architecture:
-    return Architecture(
-        name=f"rtmdet-ins-{size}",
-        family="rtmdet-ins",
-        label=f"RTMDet-Ins-{size}",
-        config=f"rtmdet/rtmdet-ins_{size}_8xb32-300e_coco.py",
-        backbone=size,
-        imagenet=_IMAGENET.get(size),
-        has_masks=True,
+        has_masks=masks,
     )
 
 
@@ -56,7 +46,7 @@ ARCHITECTURES = {
     entry.name: entry
     for entry in (
         *map(_rtmdet, ("tiny", "s", "m", "l", "x")),
-        *map(_rtmdet_ins, ("tiny", "s")),
+        *(_rtmdet(size, masks=True) for size in ("tiny", "s")),
         *map(_mask_rcnn, ("r50", "r101")),
     )
 }

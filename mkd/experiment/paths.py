@@ -4,9 +4,6 @@ from pathlib import Path
 
 from mkd.experiment.config import Suite
 
-LONGER = {"desk": "overnight"}
-"""A scale with a short protocol → the scale with the same task and the whole training."""
-
 
 def run_path(suite: Suite, run: str, seed: int | str, name: str) -> str:
     """A file of one run and seed; ``seed`` may be a wildcard."""

@@ -49,6 +49,16 @@ class Run:
     reading: bool = False
 
     @property
+    def said(self) -> dict[str, Any]:
+        """The options as the row gives them: its method's, and its own."""
+        own: dict[str, Any] = {
+            "start": self.start,
+            "order": self.order or None,
+            "shuffled_labels": self.shuffled_labels,
+        }
+        return self.options | {key: value for key, value in own.items() if value is not None}
+
+    @property
     def architecture(self) -> Architecture:
         """The entry of the table of architectures."""
         return ARCHITECTURES[self.arch]

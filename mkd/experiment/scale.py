@@ -211,6 +211,10 @@ class Scale(Section):
     estimate: Estimate | None = None
     mask_rcnn: MaskRcnn | None = None
     starts: Starts | None = None
+    longer: Annotated[
+        str | None,
+        Field(description="The scale with the same task and the whole training, to compare with."),
+    ] = None
     checks: Annotated[
         str | None, Field(description="A table of runs whose answers are known before.")
     ] = None

@@ -15,7 +15,14 @@ from mkd.experiment.config import Suite
 from mkd.experiment.labels import slug
 from mkd.files import write_atomic, write_json
 from mkd.paper import audit, claims, deviations, facts
-from mkd.report import audit_view, latency_figure, latency_view, noise_view, verdict_view
+from mkd.report import (
+    audit_view,
+    conclusion,
+    latency_figure,
+    latency_view,
+    noise_view,
+    verdict_view,
+)
 from mkd.report.gallery import caption, gallery, plotted
 from mkd.report.provenance_view import coverage, entries
 from mkd.results import agreement, formats, gates, noise_budget, tables, tallies, verdicts
@@ -58,6 +65,7 @@ def render(suite: Suite, out: Path) -> None:
     if theirs:
         problems += [Problem(f"{theirs.scale}: {p.where}", p.what) for p in theirs.problems]
     printed = facts.load()
+    min_seeds = max(verdict.claim.min_seeds for verdict in judged)
     choices = audit_view.choices(printed)
     summary = suite.settings.summary
     page = (
@@ -74,6 +82,7 @@ def render(suite: Suite, out: Path) -> None:
             corrected=tallies.corrected(judged),
             size_scale=judged[0].claim.size_scale,
             groups=verdict_view.groups(judged),
+            conclusion=conclusion.sentences(records, suite.runs, archs, min_seeds),
             headlines=verdict_view.headlines(records, suite.runs, archs),
             gates=gated,
             gates_summary=gates.summary(gated),

@@ -6,7 +6,6 @@ from itertools import combinations
 
 from scipy.stats import kendalltau
 
-from mkd.experiment import paths
 from mkd.experiment.architectures import has_masks
 from mkd.experiment.config import Suite
 from mkd.experiment.runs import Run, baseline_of
@@ -86,7 +85,7 @@ def other_records(suite: Suite) -> Records | None:
 
     None where this scale is compared with no other.
     """
-    other = paths.LONGER.get(suite.scale)
+    other = suite.settings.longer
     if other is None:
         return None
     own = load_folder(suite.results.parent / other, other)

@@ -14,7 +14,7 @@ from functools import cache
 from statistics import fmean, stdev
 
 from scipy.optimize import brentq
-from scipy.stats import nct, sem
+from scipy.stats import nct, sem, ttest_1samp
 from scipy.stats import t as student_t
 
 LEVEL = 0.95
@@ -106,10 +106,9 @@ def p_value(interval: Interval) -> float | None:
     points = interval.points
     if len(points) < 2:
         return None
-    error = float(sem(points))
-    if error == 0:
+    if sem(points) == 0:
         return float(interval.mean == 0)
-    return float(2 * student_t.sf(abs(interval.mean) / error, len(points) - 1))
+    return float(ttest_1samp(points, 0).pvalue)
 
 
 def holm(values: Sequence[float]) -> list[float]:

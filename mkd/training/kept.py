@@ -13,7 +13,7 @@ from typing import Any
 from mkd.errors import UserError
 from mkd.experiment import paths
 from mkd.experiment.config import Suite
-from mkd.files import copy_file, read_json, sha256_file, write_json
+from mkd.files import copy_file, sha256_file, write_json
 from mkd.schemas import read_record
 from mkd.training import outputs
 
@@ -57,20 +57,15 @@ def take(suite: Suite, run: str, seed: int) -> None:
             trains them has now.
     """
     path = Path(paths.kept_weights(suite, run, seed))
-    said = read_card(suite, run, seed)
+    said = _checked(suite, run, seed, path)
     folder = Path(paths.run_path(suite, run, seed, ""))
     (folder / "train.json").unlink(missing_ok=True)
     copy_file(path, folder / "weights.pth")
     replace(said, taken=path.name).write(folder)
 
 
-def read_card(suite: Suite, run: str, seed: int) -> outputs.Trained:
-    """The card of kept weights, when they are those that ``starts`` of the scale wants.
-
-    Raises:
-        UserError: As for :func:`take`.
-    """
-    path = Path(paths.kept_weights(suite, run, seed))
+def _checked(suite: Suite, run: str, seed: int, path: Path) -> outputs.Trained:
+    """The card of kept weights, where both are those that the scale wants."""
     scale = suite.starts.scale if suite.starts else suite.scale
     remedy = f"make them with `snakemake starts --config scale={scale}`"
     if not path.is_file():
@@ -89,12 +84,6 @@ def read_card(suite: Suite, run: str, seed: int) -> outputs.Trained:
 def card(weights: Path) -> Path:
     """Where the card of kept weights lies."""
     return weights.with_suffix(".json")
-
-
-def metrics(path: Path) -> Mapping[str, Any]:
-    """The figures on a card."""
-    found: Mapping[str, Any] = read_json(path)["metrics"]
-    return found
 
 
 def _without_curve(train: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from mkd.data import making
 from mkd.experiment import paths, runs
 from mkd.experiment.code import code_digest
 from mkd.experiment.config import Suite, default_config
-from mkd.experiment.paths import LONGER, run_path, teacher_weights
+from mkd.experiment.paths import run_path, teacher_weights
 from mkd.files import sha256_file
 from mkd.provenance import digest
 from mkd.schemas import read_yaml
@@ -174,7 +174,7 @@ def shown(suite: Suite, table: int | None = None) -> str:
 
 def beside(suite: Suite) -> str:
     """Digest of the records of the longer scale that the report lays beside this one's."""
-    longer = LONGER.get(suite.scale, "")
+    longer = suite.settings.longer or ""
     roots = (suite.results.parent / longer, ROOT / "results/reference" / longer) if longer else ()
     return digest(
         [

@@ -452,6 +452,12 @@ def test_a_runs_own_options_are_in_its_digest_and_not_in_its_method(taking: Path
     resolved = [suite.resolve(run, 1).model_copy(update={"run": "x"}) for run in runs]
     assert len({run.decisive_digest() for run in resolved}) == len(runs)
     assert len({repr(run.distillation) for run in resolved}) == 1
+    assert [suite.run(run).said for run in runs] == [
+        {},
+        {"start": 0},
+        {"order": 100},
+        {"shuffled_labels": 0.1},
+    ]
     same = [suite.resolve(run, 0).model_copy(update={"run": "x"}) for run in runs[:2]]
     assert same[0] == same[1]
 

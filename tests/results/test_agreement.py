@@ -88,6 +88,12 @@ def test_what_one_scale_alone_has_is_left_out() -> None:
 
 
 @pytest.fixture
+def suite(suite: Suite) -> Suite:
+    """Scale desk, which names a longer one."""
+    return replace(suite, settings=suite.settings.model_copy(update={"longer": "overnight"}))
+
+
+@pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the references of this checkout would lie."""
     monkeypatch.setattr(reference, "folder", lambda scale: tmp_path / "reference" / scale)
@@ -138,7 +144,8 @@ def test_without_a_run_of_its_own_the_reference_is_taken(
 
 
 def test_a_scale_with_no_longer_one_has_no_such_section(suite: Suite) -> None:
-    assert section(replace(suite, scale="lab")) == ""
+    alone = suite.settings.model_copy(update={"longer": None})
+    assert section(replace(suite, settings=alone)) == ""
 
 
 @pytest.fixture

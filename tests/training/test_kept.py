@@ -93,7 +93,7 @@ def starts(scales: Suite, trained_as: Callable[..., Path]) -> Suite:
         said["host"] = host.describe([])
         (folder / "train.json").write_text(json.dumps(said))
         jobs.evaluate(own, run, 0, own.results / "data.json", "")
-        jobs.keep(own, run, 0, Path(paths.kept_weights(own, run, 0)))
+        kept.keep(own, run, 0, Path(paths.kept_weights(own, run, 0)))
     return own
 
 
@@ -113,7 +113,7 @@ def test_kept_weights_have_half_the_size_and_the_same_numbers(starts: Suite) -> 
 def test_a_student_branches_from_its_stem_and_learns_from_the_teacher_that_was_taken(
     scales: Suite, starts: Suite
 ) -> None:
-    jobs.take(scales, "s-teacher", 0)
+    kept.take(scales, "s-teacher", 0)
     jobs.evaluate(scales, "s-teacher", 0, scales.results / "data.json", "")
     teacher = json.loads(Path(paths.run_path(scales, "s-teacher", 0, "record.json")).read_text())
     assert (teacher["scale"], teacher["taken"]) == ("small", "s-teacher-seed0.pth")

@@ -1,0 +1,87 @@
+"""What was found, in two or three sentences that are written from the intervals by rule.
+
+A comparison of two methods counts where both have enough seeds in common. It is in favor where its
+interval lies above zero, against where it lies below, and open where it holds zero.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from mkd.experiment.architectures import has_masks
+from mkd.experiment.labels import arch_name
+from mkd.experiment.runs import Run
+from mkd.report.frames import plain
+from mkd.results import statistics
+from mkd.results.formats import half, signed
+from mkd.results.records import Records
+from mkd.results.statistics import Interval
+
+Found = dict[str, Interval | None]
+"""Architecture → the interval of a paired difference; None where it was not tested."""
+
+
+def sentences(
+    records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int
+) -> list[str]:
+    """The conclusion of one scale.
+
+    Args:
+        records: Its records.
+        runs: Its table of runs.
+        archs: Architectures of the students, in the order they are named.
+        min_seeds: Seeds in common that a test asks for.
+    """
+    helped = _tested(records, runs, archs, ("mkd", "baseline"), min_seeds)
+    beaten = _tested(records, runs, archs, ("mkd", "cwd"), min_seeds)
+    control = _tested(records, runs, archs, ("cwd", "baseline"), min_seeds)
+    scale = records.scale
+    if not any(helped.values()):
+        return [
+            f"Nothing is decided at {scale} scale yet: no student has MKD and its undistilled "
+            f"baseline with the {min_seeds} seeds that a test asks for."
+        ]
+    words = ("raises the AP of", "lowers the AP of", "cannot be told from noise on")
+    seeds = min(len(delta.points) for delta in helped.values() if delta)
+    said = [
+        f"At {scale} scale MKD, as this suite reads the paper, {_grouped(helped, words, '; it ')}."
+        + (f" Plain CWD {_grouped(control, words, '; it ')}." if any(control.values()) else "")
+        + f" These are differences in AP with 95 % intervals over {seeds} seeds or more."
+    ]
+    if any(beaten.values()):
+        answers = ("yes on", "no on", "not decided on")
+        answer = _grouped(beaten, answers, "; ")
+        said.append(f"Do the new terms beat plain CWD? {answer[:1].upper()}{answer[1:]}.")
+    missing = [arch_name(arch) for arch, found in helped.items() if found is None]
+    if missing:
+        said.append(f"Not tested, for lack of seeds or runs: {', '.join(missing)}.")
+    return said
+
+
+def _tested(
+    records: Records,
+    runs: Mapping[str, Run],
+    archs: Sequence[str],
+    methods: tuple[str, str],
+    min_seeds: int,
+) -> Found:
+    found: Found = {}
+    for arch in archs:
+        metric = f"{'mask' if has_masks(arch) else 'box'}.AP"
+        points = {run.method: records.points(run.id, metric) for run in plain(runs, arch)}
+        left, right = (points.get(method, {}) for method in methods)
+        delta = statistics.paired_delta(left, right)
+        found[arch] = delta if delta and len(delta.points) >= min_seeds else None
+    return found
+
+
+def _grouped(found: Found, words: tuple[str, str, str], between: str) -> str:
+    """The architectures by the sign of their interval: above zero, below, or neither."""
+    parts = []
+    for sign, word in zip((1, -1, 0), words, strict=True):
+        mine = [
+            f"{arch_name(arch)} ({signed(delta.mean)} {half(delta)})"
+            for arch, delta in found.items()
+            if delta is not None and delta.sign == sign
+        ]
+        if mine:
+            parts.append(f"{word} {', '.join(mine)}")
+    return between.join(parts)

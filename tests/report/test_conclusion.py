@@ -1,0 +1,73 @@
+"""The page's conclusion: every sentence follows from intervals, and says no more than they do."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mkd.experiment import config
+from mkd.report import conclusion
+from mkd.results.records import Records
+
+SUITE = config.load({"scale": "desk"})
+TINY, SMALL = "rtmdet-tiny", "rtmdet-s"
+
+
+def said(figures: dict[str, list[float]], *archs: str) -> list[str]:
+    by_run: dict[str, dict[int, dict[str, Any]]] = {
+        run: {seed: {"metrics": {"box": {"AP": value}}} for seed, value in enumerate(values)}
+        for run, values in figures.items()
+    }
+    records = Records("desk", by_run, [])
+    return conclusion.sentences(records, SUITE.runs, archs or (TINY,), 3)
+
+
+PLAIN, NEAR = [20.0, 21.0, 22.0], [20.1, 20.9, 22.0]
+
+
+def above(by: float) -> list[float]:
+    return [value + by + wobble for value, wobble in zip(PLAIN, (0.1, 0.0, -0.1), strict=True)]
+
+
+def test_what_helps_what_harms_and_the_open_question() -> None:
+    figures = {"tiny-baseline": PLAIN, "tiny-cwd": above(3), "tiny-mkd": above(-5)}
+    first, second = said(figures)
+    assert first.startswith("At desk scale MKD, as this suite reads the paper, lowers the AP of ")
+    assert "RTMDet-tiny (−5.0 ± 0.2). Plain CWD raises the AP of RTMDet-tiny (+3.0 ± 0.2)." in first
+    assert first.endswith("with 95 % intervals over 3 seeds or more.")
+    assert second.startswith("Do the new terms beat plain CWD? No on RTMDet-tiny (−8.0 ")
+
+
+def test_an_interval_that_holds_zero_decides_nothing() -> None:
+    figures = {"tiny-baseline": PLAIN, "tiny-cwd": NEAR, "tiny-mkd": above(0.05)}
+    first, second = said(figures)
+    assert "MKD, as this suite reads the paper, cannot be told from noise on RTMDet-tiny" in first
+    assert "Not decided on RTMDet-tiny" in second
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_too_few_seeds_decide_nothing_however_large_the_difference(seeds: int) -> None:
+    figures = {"tiny-baseline": PLAIN[:seeds], "tiny-mkd": above(30)[:seeds]}
+    (sentence,) = said(figures)
+    assert sentence.startswith("Nothing is decided at desk scale yet")
+
+
+def test_sizes_are_grouped_by_outcome_and_those_without_a_test_are_named() -> None:
+    figures = {
+        "tiny-baseline": PLAIN, "tiny-mkd": above(-5), "tiny-cwd": above(1),
+        "s-baseline": PLAIN, "s-mkd": above(2), "s-cwd": PLAIN[:1],
+    }  # fmt: skip
+    sentences = said(figures, TINY, SMALL, "rtmdet-m")
+    assert "raises the AP of RTMDet-s (+2.0 ± 0.2); it lowers the AP of RTMDet-tiny" in sentences[0]
+    assert sentences[-1] == "Not tested, for lack of seeds or runs: RTMDet-m."
+    assert "RTMDet-s" not in sentences[1]
+
+
+def test_another_reading_of_mkd_does_not_speak_for_it() -> None:
+    runs = {**SUITE.runs, "tiny-mkd": replace(SUITE.runs["tiny-mkd"], options={"alpha": 0.1})}
+    by_run = {
+        run: {seed: {"metrics": {"box": {"AP": value}}} for seed, value in enumerate(values)}
+        for run, values in {"tiny-baseline": PLAIN, "tiny-mkd": above(5)}.items()
+    }
+    (sentence,) = conclusion.sentences(Records("desk", by_run, []), runs, (TINY,), 3)
+    assert sentence.startswith("Nothing is decided")
