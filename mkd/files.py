@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -57,16 +56,6 @@ def write_atomic(path: Path, data: str | bytes) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
-
-
-def copy_file(source: Path, path: Path) -> None:
-    """Copy a file, whole or not at all.
-
-    Raises:
-        UserError: As :func:`atomic_path`.
-    """
-    with atomic_path(path) as temporary:
-        shutil.copyfile(source, temporary)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -4,6 +4,9 @@ from pathlib import Path
 
 from mkd.experiment.config import Suite
 
+PACKED = ".pth.xz"
+"""How the name of a file of weights ends that a scale keeps for others."""
+
 
 def run_path(suite: Suite, run: str, seed: int | str, name: str) -> str:
     """A file of one run and seed; ``seed`` may be a wildcard."""
@@ -30,7 +33,7 @@ def kept_weights(suite: Suite, run: str, seed: int | str) -> str:
     They are those that came with the suite, unless the configuration says ``starts=train`` or there
     are none: then those this machine trains.
     """
-    name = f"{run}-seed{seed}.pth"
+    name = f"{run}-seed{seed}{PACKED}"
     shipped = Path(suite.config["starts"]) / name
     if suite.starts is not None and suite.config["starts"] != "train" and shipped.is_file():
         return shipped.as_posix()

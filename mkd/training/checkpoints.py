@@ -6,6 +6,8 @@ refused.
 """
 
 import hashlib
+import io
+import lzma
 import re
 import warnings
 import zipfile
@@ -72,7 +74,7 @@ def read(path: Path, map_location: Any = "cpu", own: bool = False) -> dict[str, 
     """The content of a file, by name; of a sealed file, exactly what was sealed.
 
     Args:
-        path: The file.
+        path: The file; of one that ends in ``.xz`` what is packed in it.
         map_location: Where its tensors go, as for ``torch.load``.
         own: Whether only a sealed file will do.
 
@@ -84,10 +86,12 @@ def read(path: Path, map_location: Any = "cpu", own: bool = False) -> dict[str, 
         raise UserError(f"the file {path} does not exist: make or fetch it first")
     if not path.is_file():
         raise UserError(f"{path} is not a file, and a file of weights is wanted there")
-    _check_bytes(path)
+    packed = _unpacked(path) if path.suffix == ".xz" else None
+    source = path if packed is None else io.BytesIO(packed)
+    _check_bytes(path, packed)
     try:
         with _nothing_but_inert():
-            content = torch.load(path, map_location=map_location, weights_only=True)
+            content = torch.load(source, map_location=map_location, weights_only=True)
     # Bytes that are no checkpoint can make a parser raise anything.
     except Exception as error:
         raise UserError(f"the file {path} {_reason(error)}") from error
@@ -107,23 +111,37 @@ def read(path: Path, map_location: Any = "cpu", own: bool = False) -> dict[str, 
     return content
 
 
-def _check_bytes(path: Path) -> None:
+def _unpacked(path: Path) -> bytes:
+    """The content of an xz file.
+
+    Raises:
+        Damaged: It is not what was packed.
+    """
+    try:
+        return lzma.decompress(path.read_bytes())
+    except (lzma.LZMAError, EOFError) as error:
+        raise Damaged(f"the file {path} is damaged, xz cannot unpack it ({error})") from error
+    except OSError as error:
+        raise UserError(f"the file {path} cannot be read: {error.strerror or error}") from error
+
+
+def _check_bytes(path: Path, packed: bytes | None) -> None:
     """Compare the checksums of torch's archive, which torch itself does not look at.
 
     Raises:
         Damaged: One differs, or the archive has no end.
     """
     try:
-        with path.open("rb") as handle:
+        with path.open("rb") if packed is None else io.BytesIO(packed) as handle:
             head = handle.read(4)
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                wrong = archive.testzip()
-            why = f"the checksum of its part {wrong} is wrong" if wrong else ""
-        else:
-            # A write that was cut off leaves an archive without its end, zeros, or nothing.
-            cut = head in (b"", b"PK\x03\x04", bytes(4))
-            why = "it is cut short" if cut else ""
+            if zipfile.is_zipfile(handle):
+                with zipfile.ZipFile(handle) as archive:
+                    wrong = archive.testzip()
+                why = f"the checksum of its part {wrong} is wrong" if wrong else ""
+            else:
+                # A write that was cut off leaves an archive without its end, zeros, or nothing.
+                cut = head in (b"", b"PK\x03\x04", bytes(4))
+                why = "it is cut short" if cut else ""
     except OSError as error:
         raise UserError(f"the file {path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # as above

@@ -1,10 +1,11 @@
 """Weights that are kept beside the suite, as released checkpoints are, each with its card.
 
-A scale that only trains such weights keeps them in half precision. Another scale names it under
+A scale that only trains such weights keeps them in half precision, packed. Another names it under
 ``starts`` and takes them from there, in the place of a training. The card is what the training
 says of itself, with the figures the weights had.
 """
 
+import lzma
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,19 +14,19 @@ from typing import Any
 from mkd.errors import UserError
 from mkd.experiment import paths
 from mkd.experiment.config import Suite
-from mkd.files import copy_file, sha256_file, write_json
+from mkd.files import sha256_file, write_atomic, write_json
 from mkd.schemas import read_record
 from mkd.training import outputs
 
 
 def keep(suite: Suite, run: str, seed: int, out: Path) -> None:
-    """Write a trained and scored run's weights in half precision, and their card beside them.
+    """Write a trained and scored run's weights, half precision and packed, and their card.
 
     Args:
         suite: The scale that trained it.
         run: The run's id.
         seed: Its seed.
-        out: The weights file; the card has its name and the suffix ``.json``.
+        out: The packed weights file; its card lies beside it.
 
     Raises:
         UserError: The run is not trained or scored, or its files do not fit together.
@@ -39,7 +40,7 @@ def keep(suite: Suite, run: str, seed: int, out: Path) -> None:
     if not sha256_file(source) == said.weights == record["digests"]["weights"]:
         raise UserError(f"{source} is not what was trained and scored: train {run} again")
     card(out).unlink(missing_ok=True)
-    weights.halve(source, out)
+    weights.pack(source, out)
     kept = replace(said, weights=sha256_file(out), train=_without_curve(said.train))
     write_json(card(out), {**kept.as_json(), "metrics": record["metrics"]})
 
@@ -60,8 +61,9 @@ def take(suite: Suite, run: str, seed: int) -> None:
     said = _checked(suite, run, seed, path)
     folder = Path(paths.run_path(suite, run, seed, ""))
     (folder / "train.json").unlink(missing_ok=True)
-    copy_file(path, folder / "weights.pth")
-    replace(said, taken=path.name).write(folder)
+    own = folder / "weights.pth"
+    write_atomic(own, lzma.decompress(path.read_bytes()))
+    replace(said, weights=sha256_file(own), taken=path.name).write(folder)
 
 
 def _checked(suite: Suite, run: str, seed: int, path: Path) -> outputs.Trained:
@@ -83,7 +85,7 @@ def _checked(suite: Suite, run: str, seed: int, path: Path) -> outputs.Trained:
 
 def card(weights: Path) -> Path:
     """Where the card of kept weights lies."""
-    return weights.with_suffix(".json")
+    return weights.with_name(weights.name.removesuffix(paths.PACKED) + ".json")
 
 
 def _without_curve(train: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def own_starts(suite: Suite) -> list[str]:
         name
         for path in wanted
         if path.startswith(f"{folder}/")
-        for name in (path, path.removesuffix(".pth") + ".json")
+        for name in (path, path.removesuffix(paths.PACKED) + ".json")
     ]
 
 

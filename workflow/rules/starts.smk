@@ -1,13 +1,13 @@
 if suite.starts is None:
 
     rule keep:
-        """Trained weights in half precision with their card, for scales that start from them."""
+        """Trained weights, small, with their card, for scales that start from them."""
         input:
             record=paths.run_path(suite, "{run}", "{seed}", "record.json"),
             weights=rules.train.output.weights,
         output:
             weights=paths.kept_weights(suite, "{run}", "{seed}"),
-            card=paths.kept_weights(suite, "{run}", "{seed}").replace(".pth", ".json"),
+            card=paths.kept_weights(suite, "{run}", "{seed}").replace(paths.PACKED, ".json"),
         log:
             f"{RESULTS}/logs/keep/{{run}}-seed{{seed}}.log",
         localrule: True
