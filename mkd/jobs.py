@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,8 +18,8 @@ from typing import Any
 
 from mkd import host, provenance
 from mkd.data import coco, fingerprint, making
-from mkd.data.splits import classes
 from mkd.errors import UserError
+from mkd.evaluation import detected
 from mkd.experiment import labels, paths, run_digests
 from mkd.experiment.config import Suite
 from mkd.experiment.resolved import ResolvedRun
@@ -187,7 +187,7 @@ def train(
         # A kill between the two must not leave one training's weights beside another's words.
         (folder / "train.json").unlink(missing_ok=True)
         weights.save(student, folder / "weights.pth", {"run": run, "seed": seed, **digests})
-        outputs.Trained(
+        said = outputs.Trained(
             config=resolved,
             digests=digests,
             inputs=inputs,
@@ -198,8 +198,23 @@ def train(
             **made_by,
             versions=provenance.versions(),
             host=host.describe(models.gpus(resolved.train.device)),
-        ).write(folder)
+        )
+        said.write(folder)
+        if resolved.train.device == "cpu":
+            decided = _detected_by(suite, run, inputs["data"])
+            # What fails here fails in the job that scores too, which says so and loses no training.
+            with suppress(Exception):
+                detected.leave(folder, said, suite.data_root, decided)
         shutil.rmtree(work_dir)
+
+
+def _detected_by(suite: Suite, run: str, data_digest: str) -> dict[str, str]:
+    """What decides a trained detector's detections beside its weights."""
+    return {
+        "data": data_digest,
+        "evaluation_code": run_digests.evaluation_code(),
+        "evaluation_config": run_digests.evaluation_config(suite, run),
+    }
 
 
 def rehearsed(suite: Suite, resolved: ResolvedRun) -> list[ResolvedRun]:
@@ -216,25 +231,20 @@ def rehearsed(suite: Suite, resolved: ResolvedRun) -> list[ResolvedRun]:
 def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     """Score a trained run on the val set; write ``detections.json`` and ``record.json``."""
     _hide_gpus(suite)
-    from mkd.detectors import models
-    from mkd.evaluation import detection, scoring
+    from mkd.evaluation import scoring
 
-    began = time.monotonic()
     scored = {**provenance.commit(), "versions": provenance.versions()}
     folder, row = Path(paths.run_path(suite, run, seed, "")), suite.run(run)
     said, data_digest = outputs.read_trained(suite, run, seed), fingerprint.verify_data(suite, data)
     resolved = said.config
     annotations = suite.data_root / resolved.data.splits["val"].annotations
-    names = classes(suite.data_root, resolved.data)
-    config = models.model_config(resolved.architecture, len(names), resolved.width)
-    model = models.build(config)
-    outputs.load(model, folder, said)
     _check_fits(suite, run, seed, said, data_digest)
-    complexity = models.complexity(model, resolved.input_px)
+    decided = _detected_by(suite, run, data_digest)
     with _readable_images(suite.data_root):
-        found = detection.detect(model.eval(), resolved, suite.data_root)
+        found = detected.find(folder, said, suite.data_root, decided)
+    began = time.monotonic()
     # A million numbers nobody reads by eye: unindented, json writes them ten times as fast.
-    detections = json.dumps(found, allow_nan=False).encode()
+    detections = json.dumps(found["detections"], allow_nan=False).encode()
     record: dict[str, Any] = {
         "kind": "detection",
         "schema": 1,
@@ -246,16 +256,14 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "taken": said.taken,
         "method": row.method,
         "options": row.said,
-        **scoring.score(annotations, found),
-        **complexity,
+        **scoring.score(annotations, found["detections"]),
+        **found["complexity"],
         "input_px": resolved.input_px,
         "train": said.train,
         "digests": {
             **said.digests,
             **said.inputs,
-            "data": data_digest,
-            "evaluation_code": run_digests.evaluation_code(),
-            "evaluation_config": run_digests.evaluation_config(suite, run),
+            **decided,
             "weights": said.weights,
             "detections": hashlib.sha256(detections).hexdigest(),
         },
@@ -266,13 +274,14 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
         "started": said.started,
         "scored": scored,
         "dirty": said.dirty or scored["dirty"],
-        "wall_s": round(said.train["wall_s"] + time.monotonic() - began, 2),
+        "wall_s": round(said.train["wall_s"] + found["seconds"] + time.monotonic() - began, 2),
         "log": log,
     }
     what = f"the record of {run}, seed {seed}"
     validate(record, "record", what)
     write_atomic(folder / "detections.json", detections)
     write_record(folder / "record.json", record, "record", what)
+    (folder / detected.NAME).unlink(missing_ok=True)
 
 
 def _check_fits(suite: Suite, run: str, seed: int, said: outputs.Trained, data_digest: str) -> None:

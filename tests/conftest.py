@@ -222,7 +222,7 @@ def trained_as() -> Callable[..., Path]:
     """Lays what a training leaves of a resolved run and its model, or of the bytes of a file."""
     from mkd.training import weights
 
-    def lay(folder: Path, resolved: ResolvedRun, model: Any) -> Path:
+    def lay(folder: Path, resolved: ResolvedRun, model: Any, data: str = "d" * 64) -> Path:
         digests = {"config": resolved.decisive_digest(), "code": "c" * 64}
         path = folder / "weights.pth"
         if isinstance(model, bytes):
@@ -234,7 +234,7 @@ def trained_as() -> Callable[..., Path]:
         said = {
             "config": resolved.as_json(),
             "digests": digests,
-            "inputs": {"data": "d" * 64},
+            "inputs": {"data": data},
             "weights": sha256_file(path),
             "teacher": resolved.teacher and resolved.teacher.run,
             "started": "2026-01-01T00:00:00+00:00",

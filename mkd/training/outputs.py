@@ -139,7 +139,7 @@ def load(model: "nn.Module", folder: Path, said: Trained) -> None:
     path, config = folder / "weights.pth", said.config
     meta = weights.load(model, path)
     weights.expect(meta, path, {"run": config.run, "seed": config.seed, **said.digests})
-    _check_digest(path, said)
+    check_digest(path, said)
 
 
 def teacher(path: Path, run: str) -> str:
@@ -157,11 +157,16 @@ def teacher(path: Path, run: str) -> str:
     if "run" not in weights.meta(path):
         return path.name
     if path.with_name("train.json").exists():
-        _check_digest(path, read(path.parent))
+        check_digest(path, read(path.parent))
     return run
 
 
-def _check_digest(path: Path, said: Trained) -> None:
+def check_digest(path: Path, said: Trained) -> None:
+    """See that weights are those a training wrote.
+
+    Raises:
+        UserError: They are not.
+    """
     if sha256_file(path) != said.weights:
         raise UserError(
             f"the weights file {path} is not the one that train.json beside it was written with: "

@@ -35,13 +35,14 @@ def suite(tmp_path: Path, smoke_data: Path, checked: Callable[[Suite, Path], Non
 
 @pytest.fixture
 def lay(suite: Suite, trained_as: Callable[..., Path]) -> Callable[..., Path]:
-    """Weights of a run and seed, where the suite has them."""
+    """Weights of a run and seed, where the suite has them, of the data set that is there."""
+    own = json.loads((suite.results / "data.json").read_text())["digest"]
 
-    def put(run: str, seed: int) -> Path:
+    def put(run: str, seed: int, data: str = own) -> Path:
         resolved = suite.resolve(run, seed)
         torch.manual_seed(seed)
         model = models.build(models.model_config(resolved.architecture, 6, resolved.width))
-        return trained_as(Path(paths.run_path(suite, run, seed, "")), resolved, model)
+        return trained_as(Path(paths.run_path(suite, run, seed, "")), resolved, model, data)
 
     return put
 
@@ -73,7 +74,7 @@ def test_weights_of_another_row_or_of_other_data_are_not_scored(
     suite: Suite, lay: Callable[..., Path]
 ) -> None:
     """The record would name today's row and data."""
-    lay(RUN, 0)
+    lay(RUN, 0, data="d" * 64)
     row = replace(suite.runs[RUN], arch="rtmdet-s")
     refused(
         replace(suite, runs={**suite.runs, RUN: row}), "with another configuration than config/"
