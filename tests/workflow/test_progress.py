@@ -45,9 +45,16 @@ def finish(suite: Suite, run: str, seed: int) -> Path:
 
 @pytest.fixture
 def few(suite: Suite) -> Suite:
-    """Seven trainings: tiny-baseline and tiny-mkd with three seeds each, s-baseline with one."""
+    """Seven trainings: tiny-baseline and tiny-mkd with three seeds each, s-baseline with one.
+
+    A student takes four epochs of 225 iterations, the teacher six.
+    """
     names = ("tiny-baseline", "s-baseline", "tiny-mkd")
-    return replace(suite, runs={name: suite.runs[name] for name in names})
+    train = suite.settings.train.model_copy(update={"epochs": 4, "teacher_epochs": 6})
+    settings = suite.settings.model_copy(update={"train": train, "starts": None})
+    runs = {name: suite.runs[name] for name in names}
+    runs["s-baseline"] = replace(runs["s-baseline"], tables=())
+    return replace(suite, settings=settings, starts=None, runs=runs)
 
 
 def test_done_running_and_left(few: Suite) -> None:
@@ -150,6 +157,9 @@ def test_the_verb(few: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     cli.main(["status", "--config", f"results={tmp_path / 'results'}"])
     said = capsys.readouterr().out.splitlines()
     loaded = config.load()
+    epochs = loaded.train("tiny-cwd").epochs
     count = sum(len(loaded.seeds(run)) for run in loaded.planned)
     assert said[0].startswith(f"scale desk: 0 of {count} trainings done, 1 running, ~")
-    assert said[1:] == ["  tiny-cwd seed 0: epoch 2 of 4, iteration 245 of 900, loss 4.3432"]
+    assert said[1:] == [
+        f"  tiny-cwd seed 0: epoch 2 of {epochs}, iteration 245 of {225 * epochs}, loss 4.3432"
+    ]
