@@ -219,6 +219,12 @@ def _estimate(options: argparse.Namespace) -> None:
     print(estimate.text(_suite(options)))
 
 
+def _weights(options: argparse.Namespace) -> None:
+    from mkd.workflow import weights
+
+    print("\n".join(weights.lines(_suite(options))))
+
+
 def _check(options: argparse.Namespace) -> None:
     from mkd.results.check import check
 
@@ -350,6 +356,9 @@ def _parser() -> argparse.ArgumentParser:
     verb("gates", _gates, "say which of the scale's validity gates hold, each with its figure")
     verb("status", _status, "say how far the trainings are: those done, those running, the rest")
     verb("estimate", _estimate, "say what the trainings still to do cost, in GPU hours")
+
+    text = "list the weights files a scale reads or could read, and which of them are there"
+    verb("weights", _weights, text)
 
     check = verb("check-results", _check, "list what in a results folder is broken or stale")
     check.add_argument("folder", type=Path, nargs="?", help="default: results of the scale")

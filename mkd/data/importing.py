@@ -341,11 +341,12 @@ def _yolo_box(words: Sequence[str], size: tuple[int, int], names: Sequence[str],
     if len(values) % 2:
         raise Broken(f"line {line}: has {len(values)} numbers, which is neither box nor outline")
     kind, (width, height) = int(words[0]), size
+    outline: tuple[float, ...] = ()
     if kind >= len(names):
         raise Broken(f"line {line}: names the class {kind}, and the last one is {len(names) - 1}")
     if len(values) == 4:
         x, y, w, h = values
-        edges, outline = (x - w / 2, y - h / 2, x + w / 2, y + h / 2), ()
+        edges = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
     else:
         xs, ys = values[::2], values[1::2]
         edges = (min(xs), min(ys), max(xs), max(ys))

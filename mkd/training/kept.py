@@ -103,7 +103,7 @@ def _read(suite: Suite, run: str, seed: int, folder: Path) -> None:
             "published": sha256_file(path),
         },
         weights=sha256_file(folder / "weights.pth"),
-        teacher=resolved.teacher and resolved.teacher.run,
+        teacher=resolved.teacher.run if resolved.teacher else None,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         train=NOT_TRAINED,
         **provenance.commit(),

@@ -141,7 +141,8 @@ def load(model: "nn.Module", folder: Path, said: Trained) -> None:
     weights.expect(meta, path, {"run": config.run, "seed": config.seed, **said.digests})
     _check_digest(path, said)
     if meta.get("exp_on_reg") is False:
-        model.bbox_head.exp_on_reg = False
+        # MMYOLO's head has none (mkd.training.released).
+        model.bbox_head.exp_on_reg = False  # type: ignore[union-attr]
 
 
 def teacher(path: Path, run: str) -> str:

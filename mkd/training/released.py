@@ -85,13 +85,15 @@ def _renamed(name: str) -> str:
 def _count(state: Mapping[str, Any], config: Callable[[int], Any]) -> int | None:
     """How many classes a head's tensors are for: those whose length grows with the classes."""
     one, two = (models.build(config(count)).state_dict() for count in (1, 2))
-    for name, tensor in one.items():
-        shape = getattr(state.get(name), "shape", ())
-        grown = two[name].shape[:1].numel() - tensor.shape[:1].numel() if tensor.ndim else 0
-        if grown > 0 and len(shape) == tensor.ndim:
-            count, rest = divmod(shape[0] - tensor.shape[0], grown)
-            if not rest and 0 <= count < weights.MOST_CLASSES:
-                return int(count) + 1
+    for name in one:
+        shapes = [tuple(of[name].shape) for of in (one, two)]
+        theirs = tuple(getattr(state.get(name), "shape", ()))
+        if len(theirs) != len(shapes[0]) or shapes[0][:1] == shapes[1][:1]:
+            continue
+        first, second, found = (shape[0] for shape in (*shapes, theirs))
+        count, rest = divmod(found - first, second - first)
+        if not rest and 0 <= count < weights.MOST_CLASSES:
+            return int(count) + 1
     return None
 
 

@@ -139,7 +139,7 @@ def pictured(suite: Suite) -> dict[str, str]:
 
     Of an own scale they are those of the first distilled runs, and before them of their baseline.
     """
-    shown = PICTURED
+    shown: tuple[str, ...] = PICTURED
     if suite.own:
         distilled = [run.id for run in suite.runs.values() if run.teacher]
         first = runs.baseline_of(next(iter(distilled), None), suite.runs)
