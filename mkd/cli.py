@@ -89,7 +89,15 @@ def _suite(options: argparse.Namespace) -> "Suite":
 def _data(options: argparse.Namespace) -> None:
     from mkd import jobs
 
+    if options.out is None:
+        raise UserError("name with --out where the data set's digest is written")
     jobs.prepare_data(_suite(options), options.out)
+
+
+def _import(options: argparse.Namespace) -> None:
+    from mkd.data import importing
+
+    print("\n".join(importing.convert(options.folder)))
 
 
 def _pretrain(options: argparse.Namespace) -> None:
@@ -211,6 +219,12 @@ def _estimate(options: argparse.Namespace) -> None:
     print(estimate.text(_suite(options)))
 
 
+def _weights(options: argparse.Namespace) -> None:
+    from mkd.workflow import weights
+
+    print("\n".join(weights.lines(_suite(options))))
+
+
 def _check(options: argparse.Namespace) -> None:
     from mkd.results.check import check
 
@@ -277,7 +291,12 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     data = verb("data", _data, "make or check a scale's data set and write its digest")
-    data.add_argument("--out", type=Path, required=True)
+    data.add_argument("--out", type=Path)
+    others = data.add_subparsers(metavar="import", help="write COCO's layout of another one's")
+    text = "write COCO annotations of a data set in VOC's or YOLO's layout; images stay in place"
+    other = others.add_parser("import", help=text, description=text)
+    other.add_argument("folder", type=Path, help="the data set's folder")
+    other.set_defaults(call=_import)
 
     pretrain = verb("pretrain", _pretrain, "pretrain a backbone on crops of the train set")
     pretrain.add_argument("--size", required=True, help="tiny, s, m, l or x")
@@ -337,6 +356,9 @@ def _parser() -> argparse.ArgumentParser:
     verb("gates", _gates, "say which of the scale's validity gates hold, each with its figure")
     verb("status", _status, "say how far the trainings are: those done, those running, the rest")
     verb("estimate", _estimate, "say what the trainings still to do cost, in GPU hours")
+
+    text = "list the weights files a scale reads or could read, and which of them are there"
+    verb("weights", _weights, text)
 
     check = verb("check-results", _check, "list what in a results folder is broken or stale")
     check.add_argument("folder", type=Path, nargs="?", help="default: results of the scale")

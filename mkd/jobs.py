@@ -33,9 +33,17 @@ def prepare_data(suite: Suite, out: Path) -> None:
     """Make the embedded data set where the scale uses it, check the data, write its digest."""
     data, root = suite.settings.data, suite.data_root
     if not making.make(data, root) and not root.is_dir():
+        where = (
+            "put COCO 2017 there (annotations/, train2017/, val2017/) or name its folder under "
+            "data.coco in config/config.yaml"
+            if data.published_classes
+            else f"name the right one under data.root in {suite.file}"
+        )
+        raise UserError(f"the data folder {root} does not exist: {where}")
+    for run, path in paths.missing_pretrained(suite).items():
         raise UserError(
-            f"the data folder {root} does not exist: put COCO 2017 there (annotations/, "
-            "train2017/, val2017/) or name its folder under data.coco in config/config.yaml"
+            f"the weights file {path} of run '{run}' is not there: put it there, or correct its "
+            "name; `mkd weights` lists all that this scale reads"
         )
     missing = paths.missing_weights(suite)
     if missing:
@@ -66,8 +74,8 @@ def prepare_data(suite: Suite, out: Path) -> None:
 
 
 def _check_batches(suite: Suite, train: coco.DatasetSummary) -> None:
-    trains = [suite.train(run) for run in suite.runs]
-    batch = max(train.batch_size * train.devices for train in trains)
+    trains = [suite.train(run) for run in suite.runs if not suite.taken(run)]
+    batch = max((train.batch_size * train.devices for train in trains), default=1)
     if train.usable < batch:
         raise UserError(
             f"{train.usable} images of the train set in {suite.data_root} can be learned from, "
@@ -143,6 +151,11 @@ def train(
     from mkd.detectors import models
     from mkd.training import loss_check, trainer, weights
 
+    if run in suite.pretrained:
+        raise UserError(
+            f"run '{run}' is not trained, its weights are those of {suite.pretrained[run].file}: "
+            "`mkd take` puts them in place"
+        )
     made_by = provenance.commit()
     launcher = "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
     started = datetime.now(UTC)
@@ -225,7 +238,8 @@ def rehearsed(suite: Suite, resolved: ResolvedRun) -> list[ResolvedRun]:
     """
     if resolved.teacher is not None:
         return [resolved]
-    return [suite.resolve(run, suite.seeds(run)[0]) for run in suite.runs]
+    trained = (run for run in suite.runs if not suite.taken(run))
+    return [suite.resolve(run, suite.seeds(run)[0]) for run in trained]
 
 
 def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
@@ -353,9 +367,10 @@ def spectrum(out: Path) -> None:
 
 def report(suite: Suite) -> None:
     """Render the report of what has been run."""
-    from mkd.report import render
+    from mkd.report import own_page, render
 
-    render.render(suite, suite.results / "report")
+    page = own_page if suite.own else render
+    page.render(suite, suite.results / "report")
 
 
 def _hide_gpus(suite: Suite) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -120,8 +120,17 @@ def read_yaml(path: Path) -> Any:
     Raises:
         UserError: It is missing, unreadable or no such YAML.
     """
+    return load_yaml(read_text(path, "the file"), path)
+
+
+def load_yaml(text: str, path: Path) -> Any:
+    """The content of the text of a YAML file.
+
+    Raises:
+        UserError: It is no such YAML as :func:`parse_yaml` takes.
+    """
     try:
-        return parse_yaml(read_text(path, "the file"))
+        return parse_yaml(text)
     except ValueError as error:
         raise UserError(f"{path} is not valid YAML: {error}") from error
 
@@ -190,30 +199,54 @@ def _schema(name: str) -> Any:
     return _Validator(read_yaml(schema_path(name)))
 
 
-def _meant(error: Any) -> str:
-    """Of a key that a mapping may not have, the one that may have been meant."""
+def _extra(error: Any) -> list[str]:
+    """Keys that a mapping may not have."""
     if error.validator != "additionalProperties" or not isinstance(error.instance, dict):
-        return ""
-    known = error.schema.get("properties", {})
-    extra = [key for key in error.instance if key not in known]
-    return meant(extra[0], known) if extra else ""
+        return []
+    return [key for key in error.instance if key not in error.schema.get("properties", {})]
 
 
-def validate(value: Any, schema: str, where: str) -> None:
+def line_of(text: str, parts: Sequence[Any]) -> int:
+    """The line of YAML text where a value stands, or what of its path there is; 0 for none."""
+    node, line = yaml.compose(text, Loader=_Loader), 0
+    for part in parts:
+        if isinstance(node, yaml.MappingNode):
+            found = [(key, value) for key, value in node.value if key.value == part]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            found = [(item, item) for item in node.value[part : part + 1]]
+        else:
+            break
+        if not found:
+            break
+        line, node = found[0][0].start_mark.line + 1, found[0][1]
+    return line
+
+
+def validate(value: Any, schema: str, where: str, text: str | None = None) -> None:
     """Check a value against ``workflow/schemas/<schema>.schema.yaml``.
 
     A number is finite, an integer is written as one, and ``pattern`` matches the whole text.
+
+    Args:
+        value: The value.
+        schema: The schema's name.
+        where: What it is of, for the sentence.
+        text: The YAML it was read from, where the sentence shall name the line.
 
     Raises:
         UserError: The first thing that does not fit, and where it stands.
     """
     error = jsonschema.exceptions.best_match(_schema(schema).iter_errors(value))
-    if error is not None:
-        at = ".".join(str(part) for part in error.absolute_path)
-        words = error.message + _meant(error)
-        if len(words) > 2 * MOST_SHOWN:
-            words = f"{words[:MOST_SHOWN]} … {words[-MOST_SHOWN:]}"
-        raise UserError(f"{where}: {at + ': ' if at else ''}{words}")
+    if error is None:
+        return
+    at, extra = ".".join(str(part) for part in error.absolute_path), _extra(error)
+    words = error.message
+    if extra:
+        words += meant(extra[0], error.schema.get("properties", {}))
+    if len(words) > 2 * MOST_SHOWN:
+        words = f"{words[:MOST_SHOWN]} … {words[-MOST_SHOWN:]}"
+    line = line_of(text, [*error.absolute_path, *extra[:1]]) if text is not None else 0
+    raise UserError(f"{where}{f', line {line}' if line else ''}: {at + ': ' if at else ''}{words}")
 
 
 def write_record(path: Path, record: dict[str, Any], schema: str, what: str) -> None:

@@ -275,7 +275,7 @@ def _check_files(records: list[Item], folder: Path, path: Path, decode: int | No
     for number, record in enumerate(records):
         file = Path(present[record["file_name"]])
         try:
-            width, height = _size(file, number in decoded)
+            width, height = size(file, number in decoded)
         except (OSError, SyntaxError, ValueError, cv2.error, Image.DecompressionBombError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"image {file} is damaged ({reason}): fetch it again") from error
@@ -293,7 +293,7 @@ def _is_plain(name: str) -> bool:
     return bool(parts) and plain and not any(part.startswith(".") for part in parts)
 
 
-def _size(file: Path, decode: bool) -> tuple[int, int]:
+def size(file: Path, decode: bool) -> tuple[int, int]:
     """Width and height of an image as OpenCV loads it.
 
     Raises:

@@ -5,7 +5,7 @@ Torch and onnxruntime are not imported here.
 
 import ctypes.util
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,14 +71,16 @@ def _read() -> dict[str, EdgeSettings]:
 def settings(suite: Suite) -> EdgeSettings:
     """The section of ``config/latency.yaml`` for a scale.
 
-    A scale without one takes desk's.
+    A scale without one times nothing but the runs it names itself, as scale desk does.
 
     Raises:
         UserError: The file does not fit ``workflow/schemas/latency-settings.schema.yaml``, or names
             a model that Table 1 has not.
     """
     sections = _read()
-    return sections.get(suite.scale, sections["desk"])
+    if suite.scale in sections:
+        return sections[suite.scale]
+    return replace(sections["desk"], models=[], students=suite.settings.latency or [])
 
 
 def zoo(suite: Suite) -> list[str]:

@@ -30,13 +30,16 @@ def score(annotations: Path, detections: dict[str, list[Any]]) -> dict[str, dict
         in percent, None where the val set has no object of the kind. ``errors``: AP50 lost to
         each kind of error (:mod:`mkd.evaluation.error_kinds`). ``pr``, where there are boxes and
         objects: the precision at COCO's 101 recalls for each of :data:`CURVES`, mean over
-        categories.
+        categories. ``classes``: for ``box`` and ``mask`` the AP of each category in percent, by
+        name and in the order of the ids, None where the val set has no object of it.
     """
     objects = truth(read(annotations), "segm" in detections)
     coco = COCO(objects.content)
     metrics: dict[str, dict[str, Any]] = {}
+    classes: dict[str, dict[str, float | None]] = {}
     found: dict[str, Any] = {
         "metrics": metrics,
+        "classes": classes,
         "errors": error_kinds.errors(objects.content, objects.number(detections["bbox"])),
     }
     for kind, name in (("bbox", "box"), ("segm", "mask")):
@@ -51,8 +54,22 @@ def score(annotations: Path, detections: dict[str, list[Any]]) -> dict[str, dict
             stat: None if value < 0 else round(100 * float(value), 3)
             for stat, value in zip(STATS, evaluation.stats, strict=False)
         }
+        classes[name] = _by_class(evaluation, objects.content["categories"])
         if kind == "bbox" and detections[kind] and metrics[name]["AP"] is not None:
             found["pr"] = _curves(evaluation)
+    return found
+
+
+def _by_class(
+    evaluation: COCOeval_faster, categories: list[dict[str, Any]]
+) -> dict[str, float | None]:
+    """AP of each category in percent, as COCO's own AP before its mean over categories."""
+    names = {category["id"]: category["name"] for category in categories}
+    found: dict[str, float | None] = {}
+    for at, category in enumerate(evaluation.params.catIds):
+        precision = evaluation.eval["precision"][:, :, at, 0, -1]
+        absent = precision.max() < 0
+        found[names[category]] = None if absent else round(100 * float(precision.mean()), 3)
     return found
 
 

@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -19,12 +20,34 @@ from mkd.experiment.datasets import KINDS
 from mkd.experiment.resolved import ResolvedRun, first_error
 from mkd.experiment.runs import Run, read_runs, teachers, with_own_teachers
 from mkd.experiment.scale import Evaluate, Scale, TrainSettings
-from mkd.schemas import read_yaml, validate
+from mkd.schemas import line_of, load_yaml, read_text, read_yaml, validate
 
 DEFAULT_RUNS = "config/runs.tsv"
 """The suite's own table of runs, which a scale may replace or add to."""
+OWN_RUNS = "config/own.tsv"
+"""The table of a scale outside ``config/scales``: a method against its baseline."""
+COSTS = ("runs", "starts", "checks", "longer", "mask_rcnn", "estimate", "pretrained", "latency")
+"""What a scale has of its base only where it says so itself: more jobs, and what is of them."""
+MERGED = ("train", "pretrain", "evaluate")
+"""Sections of which a scale may replace a part of its base's."""
 READINGS = "config/readings.tsv"
 """More readings of the method, beyond the paper's tables: trained when they are asked for."""
+
+
+SEED = "{seed}"
+"""What stands for the seed in the name of a file of weights."""
+
+
+class Named(NamedTuple):
+    """Weights that a run has in the place of a training.
+
+    Attributes:
+        file: A path or pattern; :data:`SEED` in it is the run's seed.
+        scored: Whether they are scored; what knows other classes can only teach.
+    """
+
+    file: str
+    scored: bool
 
 
 @dataclass(frozen=True)
@@ -37,6 +60,9 @@ class Suite:
         runs: Runs by id, in the order of the table.
         config: ``config/config.yaml`` with what the command line replaced.
         starts: The scale that trained the weights this one starts from, where it names one.
+        file: The scale's file.
+        own: Whether that is a user's own, outside ``config/scales``: nothing of the paper's is
+            made or shown.
     """
 
     scale: str
@@ -44,6 +70,8 @@ class Suite:
     runs: dict[str, Run]
     config: dict[str, Any]
     starts: "Suite | None" = None
+    file: Path = ROOT / "config/scales"
+    own: bool = False
 
     @property
     def results(self) -> Path:
@@ -54,7 +82,7 @@ class Suite:
     def data_root(self) -> Path:
         """The folder of the scale's data set, in COCO's layout."""
         data = self.settings.data
-        return data.root(Path(self.config["data"][data.kind]))
+        return data.folder(Path(self.config["data"][data.kind]), self.file.parent)
 
     @property
     def planned(self) -> list[str]:
@@ -81,15 +109,40 @@ class Suite:
         is taken from another scale has those of that scale.
         """
         row, seeds = self.run(run), self.config["seeds"]
-        if self.starts is not None and self.taken(run):
+        if self.starts is not None and self.started(run):
             return self.starts.seeds(run)
         if seeds is None:
             seeds = _per_run(self.settings.seeds, row)
-        return list(seeds[:1] if not row.tables and run in teachers(self.runs) else seeds)
+        one = not row.tables and run in teachers(self.runs)
+        named = self.pretrained.get(run)
+        one |= named is not None and SEED not in named.file
+        return list(seeds[:1] if one else seeds)
+
+    @cached_property
+    def pretrained(self) -> dict[str, Named]:
+        """Weights files of the runs that are not trained, by run."""
+        rows = {run.id: run.weights for run in self.runs.values() if run.weights is not None}
+        told = self.config.get("pretrained") or {}
+        named = {**rows, **(self.settings.pretrained or {}), **told}
+        return {
+            run: Named(
+                file if isinstance(file, str) else dict(file)["teaches"], isinstance(file, str)
+            )
+            for run, file in named.items()
+        }
 
     def taken(self, run: str) -> bool:
-        """Whether a run's weights are another scale's, and not trained."""
-        return self.starts is not None and run in self.starts.runs
+        """Whether a run's weights are read from a file, and not trained."""
+        return self.started(run) or run in self.pretrained
+
+    def started(self, run: str) -> bool:
+        """Whether a run's weights are those of another scale, which trained it."""
+        return run not in self.pretrained and self.starts is not None and run in self.starts.runs
+
+    def scored(self, run: str) -> bool:
+        """Whether a run is scored; a teacher that knows other classes is not."""
+        named = self.pretrained.get(run)
+        return named is None or named.scored
 
     def start(self, run: str, seed: int) -> tuple[str, int] | None:
         """The run of :attr:`starts`, and its seed, whose weights a training starts from.
@@ -121,7 +174,7 @@ class Suite:
 
         For Mask R-CNN it has what the scale replaces.
         """
-        if self.starts is not None and self.taken(run):
+        if self.starts is not None and self.started(run):
             return self.starts.train(run)
         row, own = self.run(run), self.settings.train
         values, length = own.model_dump(exclude={"by_run", "teacher_epochs"}), own.epochs
@@ -151,7 +204,7 @@ class Suite:
 
     def resolve(self, run: str, seed: int) -> ResolvedRun:
         """A run in full: its row, its seed, the scale, its teacher's same."""
-        if self.starts is not None and self.taken(run):
+        if self.starts is not None and self.started(run):
             return self.starts.resolve(run, seed)
         row, start, data = self.run(run), self.start(run, seed), self.settings.data
         if row.shuffled_labels is not None:
@@ -179,6 +232,7 @@ class Suite:
             pretrain=self.settings.pretrain,
             evaluate=self.evaluate(run),
             start=self.starts.resolve(*start) if self.starts and start else None,
+            weights=Path(self.pretrained[run].file).name if run in self.pretrained else None,
             teacher=teacher or None,
         )
 
@@ -228,25 +282,29 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
         raise UserError(
             f"{path}: data: '{unknown[0]}' is no kind of data set: they are {', '.join(KINDS)}"
         )
-    scales = path.parent / "scales"
-    known = sorted(file.stem for file in scales.glob("*.yaml"))
-    if config["scale"] not in known:
-        raise UserError(
-            f"unknown scale '{config['scale']}': {scales} has {', '.join(known)}"
-            f"{meant(config['scale'], known)}"
-        )
-    scale_file = scales / f"{config['scale']}.yaml"
-    settings = _scale(scale_file)
+    scale_file, own = _find_scale(config["scale"], path.parent / "scales")
+    scale, settings = scale_file.stem, _scale(scale_file, path.parent / "scales")
     if settings.data.kind not in config["data"]:
         raise UserError(
-            f"{path}: data: scale '{config['scale']}' uses the kind '{settings.data.kind}' and no "
+            f"{path}: data: scale '{scale}' uses the kind '{settings.data.kind}' and no "
             "folder is named for it: add one"
         )
     root, table = path.parent.parent, config["runs"]
     # Whoever names another table wants its rows and no more.
     default = table == DEFAULT_RUNS
-    runs = read_runs(root / (settings.runs or table if default else table))
-    if default and settings.runs is None and (root / READINGS).is_file():
+    if default and own:
+        table = scale_file.parent / settings.runs if settings.runs else OWN_RUNS
+    elif default:
+        table = settings.runs or table
+    runs = read_runs(root / table)
+    if own:
+        # There are no tables to be in: what is not a teacher alone is compared.
+        alone = teachers(runs)
+        runs = {
+            name: run if run.tables or name in alone else replace_fields(run, tables=(1,))
+            for name, run in runs.items()
+        }
+    if default and not own and settings.runs is None and (root / READINGS).is_file():
         more = read_runs(root / READINGS, runs)
         runs |= {name: replace_fields(run, reading=True) for name, run in more.items()}
     if default and settings.mask_rcnn is not None:
@@ -262,9 +320,12 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
         others = {name: run for name, run in taken.items() if name not in runs}
         runs |= read_runs(root / settings.checks, runs | others)
         runs |= {name: run for name, run in others.items() if name in teachers(runs)}
-    suite = Suite(config["scale"], settings, runs, config, starts)
+    suite = Suite(scale, settings, runs, config, starts, scale_file, own)
     _check_starts(suite, scale_file)
+    _check_named(suite)
     for run in runs.values():
+        if suite.taken(run.id):
+            continue
         train = suite.train(run.id)
         for name, least in (("second_stage_epochs", train.second_stage_epochs),
                             ("sgd.milestones", train.last_milestone)):  # fmt: skip
@@ -305,11 +366,98 @@ def _check_starts(suite: Suite, scale_file: Path) -> None:
             )
 
 
-def _scale(path: Path) -> Scale:
-    settings = read_yaml(path)
+def _check_named(suite: Suite) -> None:
+    """Refuse a misspelt run: it would be trained, for hours, and not read from its file."""
+    where = str(suite.file)
+    for words, names in (
+        (
+            "pretrained",
+            [*(suite.settings.pretrained or {}), *(suite.config.get("pretrained") or {})],
+        ),
+        ("latency", suite.settings.latency or []),
+    ):
+        for name in names:
+            if name not in suite.runs:
+                raise UserError(
+                    f"{where}: {words}: there is no run '{name}' in the table of runs; it has "
+                    f"{', '.join(suite.runs)}{meant(name, suite.runs)}"
+                )
+    for name in suite.settings.latency or []:
+        if not suite.scored(name):
+            raise UserError(
+                f"{where}: latency: the run '{name}' only teaches and is not scored: leave it out"
+            )
+
+
+def _find_scale(named: str, scales: Path) -> tuple[Path, bool]:
+    """A scale's file, and whether it is a user's own.
+
+    Raises:
+        UserError: There is none, or its results would lie among another's.
+    """
+    known = sorted(file.stem for file in scales.glob("*.yaml"))
+    if named in known:
+        return scales / f"{named}.yaml", False
+    path = Path(named).expanduser()
+    if path.suffix not in (".yaml", ".yml"):
+        raise UserError(
+            f"unknown scale '{named}': {scales} has {', '.join(known)}{meant(named, known)}; a "
+            "scale of your own is named by the path of its .yaml file"
+        )
+    if not path.exists():
+        raise UserError(f"the scale's file {path} does not exist: name a file, or one of {scales}")
+    path = path.resolve()
+    if path.parent == scales.resolve():
+        return scales / path.name, False
+    if path.stem in {*known, "reference"}:
+        raise UserError(
+            f"{path}: results lie in a folder of the file's name, and '{path.stem}' is a name of "
+            "the suite's own: give the file another name"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", path.stem):
+        raise UserError(
+            f"{path}: the file's name names the scale: use letters, digits, hyphens, dots and "
+            "underscores alone"
+        )
+    return path, True
+
+
+def _scale(path: Path, scales: Path) -> Scale:
+    text = read_text(path, "the file")
+    settings = load_yaml(text, path)
+    if isinstance(settings, dict) and "base" in settings:
+        settings = _on_base(settings, path, scales)
     # The schema is made from the model, and its words are better than the model's own.
-    validate(settings, "scale", str(path))
+    validate(settings, "scale", str(path), text)
     try:
         return Scale.model_validate(settings)
     except ValidationError as error:
-        raise UserError(f"{path}: {first_error(error)}") from error
+        line = line_of(text, error.errors()[0]["loc"])
+        where = f"{path}, line {line}" if line else str(path)
+        raise UserError(f"{where}: {first_error(error)}") from error
+
+
+def _on_base(settings: dict[str, Any], path: Path, scales: Path) -> dict[str, Any]:
+    """A scale's settings over those of the one that it names as its base."""
+    own = dict(settings)
+    base, known = own.pop("base"), sorted(file.stem for file in scales.glob("*.yaml"))
+    if base not in known:
+        raise UserError(
+            f"{path}: base: there is no scale '{base}' in {scales}; it has {', '.join(known)}"
+            f"{meant(str(base), known)}"
+        )
+    below = {k: v for k, v in read_yaml(scales / f"{base}.yaml").items() if k not in COSTS}
+    below["summary"] = f"{path.stem}, on the settings of scale {base}"
+    for name in MERGED:
+        if isinstance(own.get(name), dict) and isinstance(below.get(name), dict):
+            own[name] = _merged(below[name], own[name])
+    return {**below, **own}
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(below[key], value)
+        for key, value in above.items()
+        if isinstance(value, dict) and isinstance(below.get(key), dict)
+    }
+    return {**below, **above, **both}

@@ -9,12 +9,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mkd.experiment.section import Positive, Section, Seed, Share
 
 ShuffledLabels = Annotated[
     Share, Field(description="Share of the train images whose labels are shuffled among them.")
+]
+
+
+Pair = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$")]],
+    Field(
+        min_length=2,
+        max_length=2,
+        description="Annotation file and image folder, relative to the data set's folder.",
+    ),
 ]
 
 
@@ -50,10 +60,10 @@ class Badges(Section):
     seed: Annotated[Seed, Field(description="Of all that is drawn.")] = 0
     shuffled_labels: ShuffledLabels | None = None
 
-    def root(self, folder: Path) -> Path:
+    def folder(self, configured: Path, scale_folder: Path) -> Path:
         """The data set's folder: each size and seed has its own below the configured one."""
         other = f"-{self.seed}" if self.seed else ""
-        return folder / f"{self.train_images}-{self.val_images}{other}"
+        return configured / f"{self.train_images}-{self.val_images}{other}"
 
     @property
     def first_images(self) -> int | None:
@@ -69,19 +79,46 @@ class Badges(Section):
 class Coco(Section):
     """COCO 2017, or a user's own data set in its layout."""
 
-    splits: ClassVar[Mapping[str, Split]] = {
+    layout: ClassVar[Mapping[str, Split]] = {
         "train": Split("annotations/instances_train2017.json", "train2017"),
         "val": Split("annotations/instances_val2017.json", "val2017"),
     }
-    published_classes: ClassVar[bool] = True
+    """Where COCO 2017 has its splits."""
 
     kind: Literal["coco"]
+    root: Annotated[
+        str | None,
+        Field(
+            min_length=1, description="The folder, relative to the scale's file; else the usual."
+        ),
+    ] = None
+    train: Pair | None = None
+    val: Pair | None = None
     train_images: Positive | None = None
     shuffled_labels: ShuffledLabels | None = None
 
-    def root(self, folder: Path) -> Path:
-        """The data set's folder: the configured one."""
-        return folder
+    @model_validator(mode="after")
+    def _whole(self) -> "Coco":
+        if (self.train is None) != (self.val is None):
+            lacks = "train" if self.train is None else "val"
+            raise ValueError(f"'{lacks}' is missing: name annotations and images of both splits")
+        return self
+
+    @property
+    def splits(self) -> Mapping[str, Split]:
+        """Where the splits lie."""
+        if self.train is None or self.val is None:
+            return self.layout
+        return {"train": Split(*self.train), "val": Split(*self.val)}
+
+    @property
+    def published_classes(self) -> bool:
+        """Whether published detectors know the classes: those of COCO 2017 itself."""
+        return self.root is None and self.train is None
+
+    def folder(self, configured: Path, scale_folder: Path) -> Path:
+        """The data set's folder: its own, or the configured one."""
+        return configured if self.root is None else scale_folder / Path(self.root).expanduser()
 
     @property
     def first_images(self) -> int | None:

@@ -1,8 +1,10 @@
 """Where a run's files lie, and the weights it starts from and learns from."""
 
+import glob
 from pathlib import Path
 
-from mkd.experiment.config import Suite
+from mkd.errors import UserError
+from mkd.experiment.config import SEED, Suite
 
 PACKED = ".pth.xz"
 """How the name of a file of weights ends that a scale keeps for others."""
@@ -40,6 +42,44 @@ def kept_weights(suite: Suite, run: str, seed: int | str) -> str:
     return ((suite.starts or suite).results / "weights" / name).as_posix()
 
 
+def pretrained_file(suite: Suite, run: str, seed: int) -> Path:
+    """The weights file that a run has in the place of a training; it may be missing.
+
+    A relative name is looked for beside a user's own scale, then where the command is given, then
+    among the suite's weights. A release's name may lack its date, digest and suffix.
+
+    Raises:
+        UserError: Several files fit.
+    """
+    named = suite.pretrained[run].file.replace(SEED, str(seed))
+    weights = Path(suite.config["weights"])
+    for folder in ([suite.file.parent] if suite.own else []) + [Path(), weights]:
+        wanted = folder / Path(named).expanduser()
+        if wanted.is_file():
+            return wanted
+        pattern = str(wanted) if wanted.suffix == ".pth" else f"{wanted}*.pth"
+        found = [path for path in sorted(map(Path, glob.glob(pattern))) if path.is_file()]
+        if len(found) > 1:
+            raise UserError(
+                f"the weights of run '{run}' may be {found[0]} or {found[1]}, both fit '{named}': "
+                "name one of them"
+            )
+        if found:
+            return found[0]
+    return weights / named
+
+
+def taken_weights(suite: Suite, run: str, seed: int) -> list[str]:
+    """The file that a run's weights are read from: an input; nothing where it is missing.
+
+    Kept weights are always named, as this machine can make them.
+    """
+    if run not in suite.pretrained:
+        return [kept_weights(suite, run, seed)]
+    path = pretrained_file(suite, run, seed)
+    return [path.as_posix()] if path.is_file() else []
+
+
 def backbone_weights(suite: Suite, run: str) -> list[str]:
     """The pretrained backbone a run starts from, where the scale makes its own: an input."""
     if suite.settings.train.pretrained != "crops":
@@ -61,5 +101,16 @@ def imagenet_weights(suite: Suite, run: str) -> Path | None:
 
 def missing_weights(suite: Suite) -> list[Path]:
     """ImageNet weights the scale needs and the weights folder does not hold."""
-    needed = {imagenet_weights(suite, run) for run in suite.runs}
+    needed = {imagenet_weights(suite, run) for run in suite.runs if not suite.taken(run)}
     return sorted(path for path in needed if path is not None and not path.is_file())
+
+
+def missing_pretrained(suite: Suite) -> dict[str, Path]:
+    """Weights files that runs have in the place of a training and that are not there, by run."""
+    files = {
+        run: pretrained_file(suite, run, seed)
+        for run in suite.pretrained
+        if run in suite.runs
+        for seed in suite.seeds(run)
+    }
+    return {run: path for run, path in files.items() if not path.is_file()}

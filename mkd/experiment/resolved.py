@@ -19,11 +19,15 @@ from mkd.provenance import digest
 
 NOT_DECISIVE: Any = {
     "evaluate": True,
+    "data": {"root", "train", "val"},
     "train": {"checkpoint_epochs"},
     "architecture": {"family", "label", "imagenet"},
 }
 """What of a run leaves its weights as they are: how they are scored, how often they are kept, and
-what is only shown or checked. The ImageNet weights a training starts from have their own digest."""
+what is only shown or checked. The ImageNet weights a training starts from have their own digest,
+and so have the data, wherever they lie."""
+OF_A_FILE = {"run", "seed", "scale", "architecture", "width", "weights"}
+"""What decides weights that are read from a file."""
 
 
 class ResolvedRun(Section):
@@ -36,6 +40,7 @@ class ResolvedRun(Section):
         input_px: Side of the square input in pixels.
         order: Added to the seed for all that a training draws.
         start: The run whose weights it starts from.
+        weights: Name of the file its weights are read from, where it is not trained.
     """
 
     run: str
@@ -52,6 +57,7 @@ class ResolvedRun(Section):
     pretrain: Pretrain | None
     evaluate: Evaluate
     start: "ResolvedRun | None" = None
+    weights: str | None = None
     teacher: "ResolvedRun | None"
 
     @property
@@ -84,6 +90,9 @@ class ResolvedRun(Section):
         return digest(self.model_dump(mode="json", exclude=self._not_decisive(), exclude_none=True))
 
     def _not_decisive(self) -> dict[str, Any]:
+        if self.weights is not None:
+            rest = type(self).model_fields.keys() - OF_A_FILE
+            return NOT_DECISIVE | dict.fromkeys(rest, True)
         others = {"start": self.start, "teacher": self.teacher}
         return NOT_DECISIVE | {
             name: other._not_decisive() for name, other in others.items() if other is not None

@@ -14,8 +14,8 @@ from mkd.experiment.architectures import ARCHITECTURES
 from mkd.schemas import parse_yaml, read_text, validate
 
 COLUMNS = ("run", "arch", "teacher", "method", "options", "tables")
-OWN_OPTIONS = {"start", "order", "shuffled_labels"}
-"""Options of a run itself and not of its method, for runs whose answer is known before."""
+OWN_OPTIONS = {"start", "order", "shuffled_labels", "weights"}
+"""Options of a run itself and not of its method."""
 LARGEST = 1e15
 """Of an option: whole numbers up to here are floats without loss."""
 
@@ -34,6 +34,7 @@ class Run:
         start: Seed of the stem that every seed of it starts from; None: the stem of its own seed.
         order: Added to its seed for all that a training draws.
         shuffled_labels: Share of the train images whose labels are shuffled.
+        weights: File or pattern of the weights it has in the place of a training.
         reading: Whether it is beyond the paper's tables, and only run when asked for.
     """
 
@@ -46,6 +47,7 @@ class Run:
     start: int | None = None
     order: int = 0
     shuffled_labels: float | None = None
+    weights: str | None = None
     reading: bool = False
 
     @property
@@ -55,6 +57,7 @@ class Run:
             "start": self.start,
             "order": self.order or None,
             "shuffled_labels": self.shuffled_labels,
+            "weights": self.weights,
         }
         return self.options | {key: value for key, value in own.items() if value is not None}
 
@@ -233,6 +236,10 @@ def _options(path: Path, run: str, text: str) -> dict[str, Any]:
 
 def _check_own(path: Path, run: str, own: dict[str, Any]) -> None:
     for key, value in own.items():
+        if key == "weights":
+            if not isinstance(value, str):
+                raise UserError(f"{path}: run '{run}': weights is {value}: write a file's name")
+            continue
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         share = key == "shuffled_labels"
         if not (isinstance(value, (int, float)) and 0 <= value <= 1 if share else whole):

@@ -180,6 +180,12 @@ class MaskRcnnTrain(Section):
     checkpoint_epochs: Positive | None = None
 
 
+class Teaches(Section):
+    """Weights whose classes are not those of the data set: nothing of them is scored."""
+
+    teaches: Annotated[str, Field(min_length=1)]
+
+
 class MaskRcnn(Section):
     """The track of Mask R-CNN, its runs, and what of the scale it replaces."""
 
@@ -217,6 +223,20 @@ class Scale(Section):
     ] = None
     checks: Annotated[
         str | None, Field(description="A table of runs whose answers are known before.")
+    ] = None
+    pretrained: Annotated[
+        dict[
+            str,
+            Annotated[
+                Annotated[str, Field(min_length=1)] | Teaches,
+                Field(description="a file or pattern, or {teaches: …} where it only teaches"),
+            ],
+        ]
+        | None,
+        Field(description="Files of weights, by the run that is not trained then."),
+    ] = None
+    latency: Annotated[
+        list[str] | None, Field(description="Runs that are exported and timed, of an own scale.")
     ] = None
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ All have the columns ``run``, ``method``, ``seed`` and ``value``, and a few of t
 what was not run is empty, and a figure is drawn only from one that is not.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -19,7 +19,7 @@ from mkd.results.tables import Table
 
 SIZES = {"AP_S": "small", "AP_M": "medium", "AP_L": "large"}
 COMPARED = ("baseline", "cwd", "mkd")
-"""Methods of which precision–recall curves and errors are shown."""
+"""Methods of which the suite's own precision–recall curves and errors are shown."""
 
 
 def metrics(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
@@ -205,9 +205,12 @@ def losses(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
 
 
 def precision_recall(
-    records: Records, runs: Mapping[str, Run], archs: Sequence[str]
+    records: Records,
+    runs: Mapping[str, Run],
+    archs: Sequence[str],
+    methods: Collection[str] = COMPARED,
 ) -> pd.DataFrame:
-    """Precision at each of COCO's recall levels, of :data:`COMPARED`.
+    """Precision at each of COCO's recall levels, of a few methods.
 
     A record's ``pr`` maps ``"50"`` and ``"75"`` to the precision at 101 recall levels, mean over
     categories, at most 100 detections an image.
@@ -218,14 +221,19 @@ def precision_recall(
     """
     return _compared(
         {**shared, "iou": iou, "recall": level / (len(curve) - 1), "value": value}
-        for shared, record in _each(records, runs, archs)
+        for shared, record in _each(records, runs, archs, methods)
         for iou, curve in (record.get("pr") or {}).items()
         for level, value in enumerate(curve)
     )
 
 
-def errors(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -> pd.DataFrame:
-    """AP50 lost to each kind of error, of :data:`COMPARED`.
+def errors(
+    records: Records,
+    runs: Mapping[str, Run],
+    archs: Sequence[str],
+    methods: Collection[str] = COMPARED,
+) -> pd.DataFrame:
+    """AP50 lost to each kind of error, of a few methods.
 
     A record's ``errors`` maps each kind to the AP50, in percent, that would be gained if errors of
     that kind alone were mended (TIDE, Bolya et al. 2020, §3).
@@ -236,7 +244,7 @@ def errors(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -> p
     """
     return _compared(
         {**shared, "kind": kind, "value": value}
-        for shared, record in _each(records, runs, archs)
+        for shared, record in _each(records, runs, archs, methods)
         for kind, value in (record.get("errors") or {}).items()
     )
 
@@ -258,12 +266,12 @@ def plain(runs: Mapping[str, Run], arch: str) -> list[Run]:
 
 
 def _each(
-    records: Records, runs: Mapping[str, Run], archs: Sequence[str]
+    records: Records, runs: Mapping[str, Run], archs: Sequence[str], methods: Collection[str]
 ) -> Iterable[tuple[dict[str, Any], dict[str, Any]]]:
     """What a row says of its run, and the record, of every seed of the runs compared."""
     for arch in archs:
         for run in plain(runs, arch):
-            if run.method in COMPARED:
+            if run.method in methods:
                 for seed, record in sorted(records.by_run.get(run.id, {}).items()):
                     yield {"arch": arch, "run": run.id, "method": run.method, "seed": seed}, record
 

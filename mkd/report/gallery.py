@@ -54,21 +54,21 @@ def gallery(
     problems: list[Problem] = []
     plot = partial(plotted, suite.results / "figures")
 
-    picture, rule = _drawn(
+    picture, rule = drawn(
         suite.results,
         "qualitative",
         lambda data: (pictures.detections(data), data["rule"]),
         (None, "it is written with the pictures"),
         problems,
     )
-    looks, measured = _drawn(
+    looks, measured = drawn(
         suite.results,
         "attention",
         lambda data: (attention_view.attention(data), data["measured"]),
         (None, "val images"),
         problems,
     )
-    measured_masks = _drawn(suite.results, "spectrum", spectrum.tidy, pd.DataFrame(), problems)
+    measured_masks = drawn(suite.results, "spectrum", spectrum.tidy, pd.DataFrame(), problems)
     found, losses = frames.metrics(records, runs), frames.losses(records, runs)
 
     def forest(name: str, title: str, number: int) -> dict[str, Any]:
@@ -82,8 +82,8 @@ def gallery(
             frames.by_size(found, runs, archs),
             figures.by_size,
         ),
-        _figure("detections", "Detections", picture, rule=rule),
-        _figure("attention", "Attention", looks, measured=measured),
+        figure("detections", "Detections", picture, rule=rule),
+        figure("attention", "Attention", looks, measured=measured),
         forest("instances", "Instance segmentation", 2),
         forest("teachers", "Choice of teacher", 3),
         forest("components", "Components left out", 4),
@@ -134,17 +134,18 @@ def plotted(
     """
     if frame.empty:
         export.remove(folder, name)
-        return _figure(name, title)
+        return figure(name, title)
     with style.styled():
         body = export.save(draw(frame, *more), folder, name, title)
-    return _figure(name, title, body) | {"files": True}
+    return figure(name, title, body) | {"files": True}
 
 
-def _figure(name: str, title: str, body: Markup | None = None, **values: str) -> dict[str, Any]:
+def figure(name: str, title: str, body: Markup | None = None, **values: str) -> dict[str, Any]:
+    """A figure as the page takes it, with its caption filled from ``values``."""
     return {"id": name, "title": title, "body": body, "caption": caption(name, **values)}
 
 
-def _drawn(
+def drawn(
     results: Path, name: str, draw: Callable[[Any], Any], nothing: Any, problems: list[Problem]
 ) -> Any:
     """What ``draw`` makes of ``figures/<name>.json``; ``nothing`` where that is not there."""

@@ -21,7 +21,7 @@ def view(records: Records, table: Table) -> dict[str, Any]:
 
     Args:
         records: From :func:`mkd.results.records.load_records`.
-        table: Table 1.
+        table: Table 1, or that of a user's own runs.
 
     Returns:
         ``complexity``, rows of parameters and operations beside the paper's; ``hosts``, the
@@ -33,7 +33,7 @@ def view(records: Records, table: Table) -> dict[str, Any]:
     rows = _printed(table)
     order = list(dict.fromkeys(row.arch for row in table.rows))
     return {
-        "note": edge.note(),
+        "note": edge.note() if table.number else "",
         "complexity": [
             {"name": rows[model].label, "arch": model, **edge.complexity[model]}
             for model in order

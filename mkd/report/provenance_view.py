@@ -31,15 +31,23 @@ def entries(records: Records, suite: Suite) -> list[dict[str, Any]]:
                 "options": " ".join(f"{key}={value}" for key, value in options.items()),
                 "tables": row.tables if row else (),
                 "figures": _means(records, suite, run),
+                "absent": _absent(suite, run),
                 "seeds": {seed: _facts(record) for seed, record in sorted(seeds.items())},
             }
         )
     return made
 
 
+def _absent(suite: Suite, run: str) -> str:
+    """Why a run has no record."""
+    if run in suite.pretrained and not suite.scored(run):
+        return f"Not scored: published weights ({suite.pretrained[run].file}) that only teach."
+    return "Not run."
+
+
 def coverage(records: Records, suite: Suite) -> str:
     """How much of the plan has a record, in one sentence."""
-    planned = {run: suite.seeds(run) for run in suite.planned}
+    planned = {run: suite.seeds(run) for run in suite.planned if suite.scored(run)}
     begun = sum(run in records.by_run for run in planned)
     done = sum(s in records.by_run.get(run, {}) for run, seeds in planned.items() for s in seeds)
     return (
@@ -60,7 +68,7 @@ def _means(records: Records, suite: Suite, run: str) -> str:
 
 
 def _facts(record: dict[str, Any]) -> dict[str, Any]:
-    train = record["train"]
+    train, published = record["train"], record["digests"].get("published")
     facts = [
         *(
             (
@@ -76,7 +84,9 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             "training",
-            f"{train['iterations']} iterations, {train['epochs']} epochs, "
+            f"none here: published weights, {record['taken']}, SHA-256 {published}"
+            if published
+            else f"{train['iterations']} iterations, {train['epochs']} epochs, "
             f"{number(train['images_per_s'])} images/s, {_span(train['wall_s'])}",
         ),
         *_distilled(train),

@@ -69,10 +69,11 @@ def render(suite: Suite, out: Path) -> None:
     choices = audit_view.choices(printed)
     summary = suite.settings.summary
     page = (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
-            **_assets(),
+            **assets(),
+            own=False,
             version=__version__,
             scale=suite.scale,
             summary=summary[:1].upper() + summary[1:],
@@ -117,7 +118,8 @@ def render(suite: Suite, out: Path) -> None:
     write_atomic(out / "index.html", page)
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Where templates come from, and what they may call."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
@@ -153,7 +155,8 @@ def typeset(text: str) -> Markup:
     return out
 
 
-def _assets() -> dict[str, Any]:
+def assets() -> dict[str, Any]:
+    """The page's style and script, which stand in it, and the digest that lets the script run."""
     static = FOLDER / "static"
     style = "".join(
         (static / name).read_text(encoding="utf-8") for name in ("figures.css", "report.css")

@@ -64,7 +64,7 @@ def _plan(suite: Suite, records: Records) -> Iterator[Problem]:
     """Runs and seeds against the table of runs and the scale's seeds."""
     for run in suite.runs:
         planned, there = suite.seeds(run), records.by_run.get(run, {})
-        missing = [seed for seed in planned if seed not in there]
+        missing = [seed for seed in planned if seed not in there and suite.scored(run)]
         if missing and (there or not suite.run(run).reading):
             yield Problem(run, f"no sound record of seed {_list(missing)}")
         more = [seed for seed in there if seed not in planned]
@@ -274,8 +274,12 @@ def _stale(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
             if changed:
                 words = _list(sorted(f"{run} seed {seed}" for run, seed in changed))
                 yield Problem("report", f"is stale, it does not show {words} as recorded")
-    for number in tables.TABLES:
-        table = tables.build(records, suite.runs, number)
+    built = (
+        [tables.of_own(records, suite.runs)]
+        if suite.own
+        else [tables.build(records, suite.runs, number) for number in tables.TABLES]
+    )
+    for table in built:
         for name, content in formats.files(table, suite.settings.summary).items():
             for path in (root / "tables" / name, root / "report" / name):
                 try:

@@ -95,9 +95,10 @@ def frame(table: Table) -> pd.DataFrame:
             "run": row.run,
             "role": row.role,
         }
-        for column in table.columns:
-            flat[f"paper {column.key}"] = row.paper.get(column.key)
-        flat["published AP"] = row.published
+        if table.number:
+            for column in table.columns:
+                flat[f"paper {column.key}"] = row.paper.get(column.key)
+            flat["published AP"] = row.published
         for column in table.columns:
             cell = row.measured.get(column.key)
             name = f"{table.scale} {column.key}"
@@ -115,7 +116,7 @@ def frame(table: Table) -> pd.DataFrame:
 
 
 def _grid(table: Table) -> pd.DataFrame:
-    """The table in words, its columns grouped: paper, published, measured."""
+    """The table in words, its columns grouped: paper, published, measured; or measured alone."""
     groups = ("Paper", "Published", f"Measured, {table.scale} scale")
     heads = [
         ("", "Model"),
@@ -135,7 +136,8 @@ def _grid(table: Table) -> pd.DataFrame:
         ]
         for row in table.rows
     ]
-    return pd.DataFrame(body, columns=pd.MultiIndex.from_tuples(heads))
+    grid = pd.DataFrame(body, columns=pd.MultiIndex.from_tuples(heads))
+    return grid if table.number else grid[["", groups[2]]]
 
 
 def markdown(table: Table, summary: str) -> str:
@@ -147,7 +149,7 @@ def markdown(table: Table, summary: str) -> str:
         [said.get(g, f"{table.scale} ") + name for g, name in zip(groups, names, strict=True)]
     )
     title = (
-        f"**Table {table.number}. {table.title}.** Measured at {table.scale} scale: {summary}. "
+        f"**{table.heading}.** Measured at {table.scale} scale: {summary}. "
         "Mean ± 95 % interval over seeds; Δ is the difference to the baseline, paired by seed."
         + (f" {table.note}" if table.note else "")
     )
@@ -178,13 +180,15 @@ def latex(table: Table, summary: str) -> str:
         .format_index(_symbols, escape="latex", axis="columns")
     )
     text = styler.to_latex(
-        column_format="l" + "r" * (2 * count + 1), hrules=True, multicol_align="c"
+        column_format="l" + "r" * (grid.shape[1] - 1), hrules=True, multicol_align="c"
     )
-    rules = (
-        rf"\cmidrule(lr){{2-{count + 1}}} \cmidrule(lr){{{count + 2}-{count + 2}}} "
-        rf"\cmidrule(lr){{{count + 3}-{2 * count + 2}}}"
-    )
-    said = f"Table {table.number}, {table.title}; {table.scale} scale: {summary}; {table.note}"
+    rules = rf"\cmidrule(lr){{2-{count + 1}}}"
+    if table.number:
+        rules += (
+            rf" \cmidrule(lr){{{count + 2}-{count + 2}}} "
+            rf"\cmidrule(lr){{{count + 3}-{2 * count + 2}}}"
+        )
+    said = f"{table.heading.replace('. ', ', ')}; {table.scale} scale: {summary}; {table.note}"
     # The first line that ends is that of the groups.
     return f"% {' '.join(said.splitlines())}\n" + text.replace("\\\\\n", f"\\\\\n{rules}\n", 1)
 
@@ -194,11 +198,11 @@ def _symbols(text: object) -> str:
 
 
 def files(table: Table, summary: str) -> dict[str, str]:
-    """The files of a table: ``table<N>.csv``, ``.md`` and ``.tex`` → content."""
+    """The files of a table: ``<name>.csv``, ``.md`` and ``.tex`` → content."""
     return {
-        f"table{table.number}.csv": frame(table).to_csv(index=False),
-        f"table{table.number}.md": markdown(table, summary),
-        f"table{table.number}.tex": latex(table, summary),
+        f"{table.name}.csv": frame(table).to_csv(index=False),
+        f"{table.name}.md": markdown(table, summary),
+        f"{table.name}.tex": latex(table, summary),
     }
 
 

@@ -65,6 +65,15 @@ class Records:
                 found[seed] = value
         return found
 
+    def published(self, run: str | None) -> dict[str, Any] | None:
+        """The record of a run whose weights were published, or are a user's own."""
+        seeds = self.by_run.get(run or "", {}).values()
+        return next((record for record in seeds if "published" in record["digests"]), None)
+
+    def marked(self, label: str, run: str | None) -> str:
+        """A row's label, with the mark of published weights where it has such."""
+        return label if self.published(run) is None else f"{label} (published weights)"
+
 
 def load_records(results: Path, scale: str) -> Records:
     """Read every ``record.json`` of a scale.

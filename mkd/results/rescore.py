@@ -47,7 +47,7 @@ def rescored(
                 f"cannot be scored anew: {path.name} has no detections of this data: {error}",
             )
             continue
-        kept = {key: record[key] for key in ("metrics", "errors", "pr") if key in record}
+        kept = {key: record[key] for key in ("metrics", "errors", "pr", "classes") if key in record}
         other = list(_differences(kept, scored, ""))
         if other:
             yield where, f"scored anew it has another {', '.join(other)}"

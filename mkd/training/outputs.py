@@ -113,7 +113,7 @@ def read_trained(suite: Suite, run: str, seed: int) -> Trained:
         UserError: The run is not trained, or the file is broken or another's.
     """
     said = read(Path(paths.run_path(suite, run, seed, "")))
-    trained_by = suite.starts if suite.starts is not None and suite.taken(run) else suite
+    trained_by = suite.starts if suite.starts is not None and suite.started(run) else suite
     if said.config.scale != trained_by.scale:
         raise UserError(
             f"{suite.results} holds {run}, seed {seed}, of scale {said.config.scale}: train the "
@@ -140,6 +140,9 @@ def load(model: "nn.Module", folder: Path, said: Trained) -> None:
     meta = weights.load(model, path)
     weights.expect(meta, path, {"run": config.run, "seed": config.seed, **said.digests})
     check_digest(path, said)
+    if meta.get("exp_on_reg") is False:
+        # MMYOLO's head has none (mkd.training.released).
+        model.bbox_head.exp_on_reg = False  # type: ignore[union-attr]
 
 
 def teacher(path: Path, run: str) -> str:

@@ -282,7 +282,9 @@ def _model(
         return student
     if teacher_weights is None or above is None:
         raise UserError(f"run '{resolved.run}' distils and was given no teacher's weights")
-    teacher_config = models.model_config(above.architecture, num_classes, above.width)
+    # Of a published teacher the head may know other classes; features are what is distilled.
+    known = weights.num_classes(teacher_weights) or num_classes
+    teacher_config = models.model_config(above.architecture, known, above.width)
     teacher = models.build(teacher_config, device)
     said = weights.load(teacher, teacher_weights)
     # What no run of the suite made is a user's own file, and his own choice.

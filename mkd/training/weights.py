@@ -13,6 +13,9 @@ from mkd.errors import UserError
 from mkd.files import atomic_path, sha256_file
 from mkd.training import checkpoints
 
+MOST_CLASSES = 100_000
+"""A head of more does not fit into memory."""
+
 
 def save(model: nn.Module, path: Path, meta: Mapping[str, Any]) -> None:
     """Write a model's weights and a few plain values about them, whole or not at all.
@@ -89,6 +92,22 @@ def load(
     Raises:
         UserError: The file is missing, broken, not finite, or of another architecture.
     """
+    state, said = read(path)
+    if prefix and any(name.startswith(prefix) for name in state):
+        state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    fill(model, state, path, more=more or prefix is not None)
+    return said
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a file of weights holds by name, hardly looked at yet, and the plain values beside it.
+
+    Args:
+        path: The file, as :func:`load` takes it.
+
+    Raises:
+        UserError: The file is missing or broken, or has another digest than its name says.
+    """
     content = checkpoints.read(path)
     named = re.search(r"-([0-9a-f]{8})$", path.stem)
     if named and not sha256_file(path).startswith(named[1]):
@@ -96,9 +115,21 @@ def load(
             f"the weights file {path} does not have the SHA-256 its name promises "
             f"({named[1]}…): fetch it again"
         )
-    state = _tensors(content, path)
-    if prefix and any(name.startswith(prefix) for name in state):
-        state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    return _tensors(content, path), _meta(content)
+
+
+def fill(model: nn.Module, state: dict[str, Any], path: Path, more: bool = False) -> None:
+    """Put tensors into a model of the same architecture: all of them or none.
+
+    Args:
+        model: The model.
+        state: The tensors by name.
+        path: Where they are from, for the sentence.
+        more: Whether there may be more than the model has.
+
+    Raises:
+        UserError: One is missing, not finite, or of another architecture.
+    """
     own = model.state_dict()
     for name, value in own.items():
         if name.endswith("num_batches_tracked"):
@@ -106,13 +137,22 @@ def load(
             state.setdefault(name, value)
         _check(state.get(name), name, value, path)
     others = state.keys() - own.keys()
-    if others and not more and prefix is None:
+    if others and not more:
         raise UserError(
             f"the weights file {path} does not fit: the model has no '{min(others)}'; use weights "
             "of this architecture and width"
         )
     model.load_state_dict({name: state[name] for name in own})
-    return _meta(content)
+
+
+def num_classes(path: Path) -> int | None:
+    """How many classes the head in a file knows, where it is not as many as the data have.
+
+    Raises:
+        UserError: The file is missing or broken.
+    """
+    said = meta(path).get("num_classes")
+    return said if type(said) is int and 0 < said <= MOST_CLASSES else None
 
 
 def meta(path: Path) -> dict[str, Any]:

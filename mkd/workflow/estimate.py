@@ -62,7 +62,7 @@ def _assumed(suite: Suite) -> scale.Estimate:
     if suite.settings.estimate is None:
         raise UserError(
             f"scale '{suite.scale}' has no estimate: name a GPU and its TFLOP/s under 'estimate' "
-            f"in config/scales/{suite.scale}.yaml, as config/scales/paper.yaml does"
+            f"in {suite.file}, as config/scales/paper.yaml does"
         )
     return suite.settings.estimate
 
@@ -82,7 +82,8 @@ def text(suite: Suite) -> str:
     Raises:
         UserError: The scale has no ``estimate``.
     """
-    planned = [(run, seed) for run in suite.planned for seed in suite.seeds(run)]
+    trained = [run for run in suite.planned if not suite.taken(run)]
+    planned = [(run, seed) for run in trained for seed in suite.seeds(run)]
     todo = [training for training in planned if not progress.is_done(suite, *training)]
     found = estimate(suite, todo)
     assumed, devices = _assumed(suite), suite.settings.train.devices

@@ -11,7 +11,7 @@ from typing import Any
 
 from mkd import ROOT
 from mkd.data import making
-from mkd.experiment import paths, runs
+from mkd.experiment import paths, run_digests, runs
 from mkd.experiment.code import code_digest
 from mkd.experiment.config import Suite, default_config
 from mkd.experiment.paths import run_path, teacher_weights
@@ -80,13 +80,15 @@ def replaced(suite: Suite) -> dict[str, Any]:
 def records(suite: Suite, table: int | None = None) -> list[str]:
     """Record files of the runs one table shows, or of all runs, and of their teachers.
 
-    Readings have a list of their own.
+    Readings have a list of their own, and what only teaches has no record.
     """
     return _records(suite, [run for run in _shown_runs(suite, table) if not run.reading])
 
 
 def first(suite: Suite) -> list[str]:
-    """The runs of :data:`FIRST` that the table has, and their teachers."""
+    """The runs of :data:`FIRST` that the table has, and their teachers; none of an own scale."""
+    if suite.own:
+        return []
     rows = [suite.runs[run] for run in FIRST if run in suite.runs]
     return sorted({run.id for run in rows} | {run.teacher for run in rows if run.teacher})
 
@@ -99,8 +101,19 @@ def readings(suite: Suite) -> list[str]:
 def _records(suite: Suite, shown: Iterable[runs.Run]) -> list[str]:
     wanted = dict.fromkeys([*(run.id for run in shown), *(r.teacher for r in shown if r.teacher)])
     return [
-        run_path(suite, run, seed, "record.json") for run in wanted for seed in suite.seeds(run)
+        run_path(suite, run, seed, "record.json")
+        for run in filter(suite.scored, wanted)
+        for seed in suite.seeds(run)
     ]
+
+
+def taking(suite: Suite, run: str, seed: int) -> str:
+    """Digest of what decides weights that are read from a file, beside the file."""
+    config = run_digests.config_digest(suite, run, seed)
+    if run not in suite.pretrained:
+        return config
+    file = str(paths.pretrained_file(suite, run, seed))
+    return digest([config, file, suite.scored(run), code_digest("mkd.training.released")])
 
 
 def own_starts(suite: Suite) -> list[str]:
@@ -122,21 +135,30 @@ def own_starts(suite: Suite) -> list[str]:
 
 
 def pictured(suite: Suite) -> dict[str, str]:
-    """Detections of the first seed of each of :data:`PICTURED` that the table has, by run."""
+    """Detections of the first seed of each of :data:`PICTURED` that the table has, by run.
+
+    Of an own scale they are those of the first distilled runs, and before them of their baseline.
+    """
+    shown: tuple[str, ...] = PICTURED
+    if suite.own:
+        distilled = [run.id for run in suite.runs.values() if run.teacher]
+        first = runs.baseline_of(next(iter(distilled), None), suite.runs)
+        alike = [run for run in distilled if runs.baseline_of(run, suite.runs) == first]
+        shown = tuple(filter(None, [first, *alike[: len(PICTURED) - 1]]))
     return {
         run: run_path(suite, run, suite.seeds(run)[0], "detections.json")
-        for run in PICTURED
-        if run in suite.runs
+        for run in shown
+        if run in suite.runs and suite.scored(run)
     }
 
 
 def attended(suite: Suite) -> dict[str, list[str]]:
     """Weights of every seed of :data:`PICTURED`, and last of the teacher of their last, MKD.
 
-    Nothing where the table does not have that run.
+    Nothing where the table does not have that run, or the teacher knows other classes.
     """
     after = suite.runs.get(PICTURED[-1])
-    if after is None or after.teacher is None:
+    if suite.own or after is None or after.teacher is None or not suite.scored(after.teacher):
         return {}
     students = [run for run in PICTURED if run in suite.runs and run != after.teacher]
     return {
@@ -152,14 +174,14 @@ def counted(suite: Suite) -> dict[str, str]:
     """
     # Not by mkd.results.gates, whose imports would cost every start of Snakemake half a second.
     students = read_yaml(ROOT / "config/gates.yaml")["students"]
-    if not suite.runs.keys() >= set(students):
+    if suite.own or not suite.runs.keys() >= set(students):
         return {}
     return {run: run_path(suite, run, suite.seeds(run)[0], "train.json") for run in students}
 
 
 def resampled(suite: Suite) -> dict[str, str]:
     """Detections of the first seed of each of :data:`RESAMPLED`, or nothing without both."""
-    if not suite.runs.keys() >= set(RESAMPLED):
+    if suite.own or not suite.runs.keys() >= set(RESAMPLED):
         return {}
     return {run: run_path(suite, run, suite.seeds(run)[0], "detections.json") for run in RESAMPLED}
 
@@ -209,7 +231,7 @@ def report_code() -> str:
     """Digest of all that decides what the report says of given records, and how it looks."""
     return digest(
         [
-            code_digest("mkd.report.render", whole=True),
+            code_digest("mkd.report.render", "mkd.report.own_page", whole=True),
             _files(
                 "config/paper",
                 "config/claims.yaml",

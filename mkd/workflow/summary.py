@@ -31,10 +31,10 @@ def summary(suite: Suite, logs: Iterable[str]) -> str:
     lines += failed
     records = load_folder(suite.results, suite.scale)
     lines.append(f"scale {suite.scale}: {coverage(records, suite)}")
-    if records.by_run:
+    if records.by_run and not suite.own:
         judged = verdicts.judge(claims.load(), records.points, suite.scale)
         lines += tallies.lines(judged, suite.scale)
-    tables = sorted(suite.results.glob("tables/table?.md"))
+    tables = [] if suite.own else sorted(suite.results.glob("tables/table?.md"))
     if tables:
         numbers = ", ".join(path.stem.removeprefix("table") for path in tables)
         lines.append(f"tables {numbers}: {tables[0].parent}/table<N>.csv, .md and .tex")

@@ -39,8 +39,8 @@ from mkd.experiment.runs import Run
 from mkd.experiment.scale import Scale
 from mkd.training.pretraining import CropDataset
 
-FILES = {name: Path(split.annotations) for name, split in Coco.splits.items()}
-FOLDERS = {name: Path(split.images) for name, split in Coco.splits.items()}
+FILES = {name: Path(split.annotations) for name, split in Coco.layout.items()}
+FOLDERS = {name: Path(split.images) for name, split in Coco.layout.items()}
 DATA = Coco(kind="coco")
 NAMES = ("cat", "dog", "très long", "犬")
 
@@ -481,7 +481,7 @@ def test_changed_data_are_refused_and_moved_data_are_not(
 ) -> None:
     suite, _ = sound
     recorded = prepare(suite)["digest"]
-    root, pairs = suite.data_root, Coco.splits.values()
+    root, pairs = suite.data_root, Coco.layout.values()
     record = root / "data.json"
     assert fingerprint.verify(record, root, *pairs) == recorded
     image = root / FOLDERS["val"] / "0.png"

@@ -54,3 +54,18 @@ def test_without_objects_there_is_no_figure(tmp_path: Path, truth: dict[str, Any
     scored = scoring.score(path, {"bbox": shifted(truth, 0)})
     assert set(scored["metrics"]["box"].values()) == {None}
     assert "pr" not in scored
+
+
+def test_ap_is_the_mean_of_the_classes(smoke_data: Path, truth: dict[str, Any], tmp_path: Path):
+    """A class without an object has no figure and no part in the mean."""
+    path = tmp_path / "val.json"
+    more = [{"id": 99, "name": "nowhere"}, *reversed(truth["categories"])]
+    path.write_text(json.dumps({**truth, "categories": more}))
+    scored = scoring.score(path, {"bbox": shifted(truth, 0.25)})
+    found = scored["classes"]["box"]
+    by_id = sorted(truth["categories"], key=lambda category: category["id"])
+    assert list(found) == [*(category["name"] for category in by_id), "nowhere"]
+    assert found.pop("nowhere") is None
+    assert len(set(found.values())) > 1
+    mean = sum(found.values()) / len(found)
+    assert mean == pytest.approx(scored["metrics"]["box"]["AP"], abs=0.01)

@@ -75,6 +75,25 @@ def test_alpha_zero_is_plain_training_weight_for_weight(
     assert {"loss_multiscale", "loss_fdmd", "loss_fad"} <= summary.curve[0].keys()
 
 
+def test_a_teacher_may_know_other_classes(suite: config.Suite, tmp_path: Path) -> None:
+    """Features teach: its head stays its own, and no loss of the student knows of it."""
+    path, width = tmp_path / "weights.pth", suite.width("s")
+    theirs = models.build(models.model_config(ARCHITECTURES["rtmdet-s"], 80, width))
+    models.init_weights(theirs)
+    weights.save(theirs, path, {"run": "s", "seed": 0, "num_classes": 80})
+    model = trainer._model(suite.resolve("mkd", 0), 3, None, path, None)
+    assert model.teacher.bbox_head.num_classes == 80
+    assert model.architecture.bbox_head.num_classes == 3
+    assert same(model.teacher.state_dict(), theirs.state_dict())
+
+
+@pytest.mark.parametrize("said", [0, -1, "80", True, 10**12, None, [3]])
+def test_what_no_number_of_classes_is_counts_as_unsaid(tmp_path: Path, said: Any) -> None:
+    path = tmp_path / "weights.pth"
+    weights.save(torch.nn.Linear(2, 2), path, {"num_classes": said})
+    assert weights.num_classes(path) is None
+
+
 @HOOKS.register_module()
 class PowerCut(Hook):
     """Ends the process's work at an iteration, as a kill would."""

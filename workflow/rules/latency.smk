@@ -9,7 +9,7 @@ rule export_model:
     log:
         f"{RESULTS}/logs/export/{{model}}.log",
     wildcard_constraints:
-        model="|".join(edge.zoo(suite)),
+        model="|".join(edge.zoo(suite)) or "none",
     conda:
         "../../envs/environment.yaml"
     threads: 1
@@ -64,7 +64,7 @@ rule time_file:
     log:
         f"{RESULTS}/logs/latency/{{name}}-{{precision}}-{{provider}}.log",
     wildcard_constraints:
-        name="|".join([*edge.zoo(suite), *edge.students(suite)]),
+        name="|".join([*edge.zoo(suite), *edge.students(suite)]) or "none",
         precision="|".join(edge.precisions(suite)),
         provider="|".join(edge.providers()),
     conda:
@@ -92,7 +92,7 @@ rule published:
     log:
         f"{RESULTS}/logs/published/{{model}}.log",
     wildcard_constraints:
-        model="|".join(edge.zoo(suite)),
+        model="|".join(edge.zoo(suite)) or "none",
     conda:
         "../../envs/environment.yaml"
     threads: pipeline.threads(suite, at_most=1)

@@ -4,7 +4,7 @@ rule report:
         pipeline.records(suite),
         edge.table_records(suite),
         edge.student_records(suite),
-        rules.spectrum.output,
+        [] if suite.own else rules.spectrum.output,
         rules.pictures.output if pipeline.pictured(suite) else [],
         rules.attention.output if pipeline.attended(suite) else [],
         rules.levels.output if pipeline.counted(suite) else [],
@@ -29,37 +29,47 @@ rule report:
         "python -m mkd report > {log:q} 2>&1"
 
 
-rule first_page:
-    """The page as soon as the rows around the open question are there; the rest reads not run."""
-    input:
-        [
-            paths.run_path(suite, run, seed, "record.json")
-            for run in pipeline.first(suite)
-            for seed in suite.seeds(run)
-        ],
-    output:
-        touch(f"{RESULTS}/report/.begun"),
-    log:
-        f"{RESULTS}/logs/first_page.log",
-    priority: 3
-    localrule: True
-    conda:
-        "../../envs/environment.yaml"
-    shell:
-        "python -m mkd report > {log:q} 2>&1"
+if suite.own:
+
+    rule summary:
+        """The page of a scale of one's own: methods against their baseline."""
+        input:
+            rules.report.output,
+        localrule: True
+
+else:
+
+    rule first_page:
+        """The page as soon as the rows around the open question are there; the rest reads not run."""
+        input:
+            [
+                paths.run_path(suite, run, seed, "record.json")
+                for run in pipeline.first(suite)
+                for seed in suite.seeds(run)
+            ],
+        output:
+            touch(f"{RESULTS}/report/.begun"),
+        log:
+            f"{RESULTS}/logs/first_page.log",
+        priority: 3
+        localrule: True
+        conda:
+            "../../envs/environment.yaml"
+        shell:
+            "python -m mkd report > {log:q} 2>&1"
 
 
-rule readings:
-    """More readings of the method, beyond the paper's tables, and the page with them."""
-    input:
-        pipeline.readings(suite),
-    log:
-        f"{RESULTS}/logs/readings.log",
-    localrule: True
-    conda:
-        "../../envs/environment.yaml"
-    shell:
-        "python -m mkd report > {log:q} 2>&1"
+    rule readings:
+        """More readings of the method, beyond the paper's tables, and the page with them."""
+        input:
+            pipeline.readings(suite),
+        log:
+            f"{RESULTS}/logs/readings.log",
+        localrule: True
+        conda:
+            "../../envs/environment.yaml"
+        shell:
+            "python -m mkd report > {log:q} 2>&1"
 
 
 rule report_partial:

@@ -1,3 +1,37 @@
+if any(map(suite.taken, suite.runs)):
+
+    rule take:
+        """Weights that a file has, another scale's or any, in the place of a training."""
+        input:
+            data=lambda wildcards: (
+                rules.data.output if wildcards.run in suite.pretrained else []
+            ),
+            weights=lambda wildcards: paths.taken_weights(
+                suite, wildcards.run, int(wildcards.seed)
+            ),
+        output:
+            weights=paths.run_path(suite, "{run}", "{seed}", "weights.pth"),
+            record=paths.run_path(suite, "{run}", "{seed}", "train.json"),
+        log:
+            f"{RESULTS}/logs/take/{{run}}-seed{{seed}}.log",
+        wildcard_constraints:
+            run="|".join(filter(suite.taken, suite.runs)),
+        priority: 3
+        localrule: True
+        conda:
+            "../../envs/environment.yaml"
+        params:
+            config=lambda wildcards: pipeline.taking(
+                suite, wildcards.run, int(wildcards.seed)
+            ),
+        shell:
+            "python -m mkd take --run {wildcards.run} --seed {wildcards.seed} > {log:q} 2>&1"
+
+    ruleorder: take > train_first
+    ruleorder: take > train_teacher
+    ruleorder: take > train
+
+
 if suite.starts is None:
 
     rule keep:
@@ -28,34 +62,6 @@ if suite.starts is None:
         localrule: True
 
 else:
-
-    rule take:
-        """Weights that another scale trained, in the place of a training."""
-        input:
-            weights=lambda wildcards: paths.kept_weights(
-                suite, wildcards.run, wildcards.seed
-            ),
-        output:
-            weights=paths.run_path(suite, "{run}", "{seed}", "weights.pth"),
-            record=paths.run_path(suite, "{run}", "{seed}", "train.json"),
-        log:
-            f"{RESULTS}/logs/take/{{run}}-seed{{seed}}.log",
-        wildcard_constraints:
-            run="|".join(filter(suite.taken, suite.runs)),
-        priority: 3
-        localrule: True
-        conda:
-            "../../envs/environment.yaml"
-        params:
-            config=lambda wildcards: run_digests.config_digest(
-                suite, wildcards.run, int(wildcards.seed)
-            ),
-        shell:
-            "python -m mkd take --run {wildcards.run} --seed {wildcards.seed} > {log:q} 2>&1"
-
-    ruleorder: take > train_first
-    ruleorder: take > train_teacher
-    ruleorder: take > train
 
     if pipeline.own_starts(suite):
 

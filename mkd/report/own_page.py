@@ -1,0 +1,142 @@
+"""The page of a scale of one's own: methods against their baseline, and nothing of the paper's."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mkd import __version__
+from mkd.experiment.config import Suite
+from mkd.experiment.labels import arch_name, method_name
+from mkd.files import write_atomic, write_json
+from mkd.report import breakdown, curves, figures, frames, latency_view, pictures
+from mkd.report.gallery import caption, drawn, figure, plotted
+from mkd.report.provenance_view import coverage, entries
+from mkd.report.render import assets, environment
+from mkd.results import formats, tables
+from mkd.results.check import comparable
+from mkd.results.records import Problem, Records, load_records, without_curve
+from mkd.results.tables import Table
+
+WORDS = {
+    1: "raises AP: its interval lies above zero",
+    -1: "lowers AP: its interval lies below zero",
+    0: "cannot be told from the baseline: its interval holds zero",
+}
+"""What is said of a difference, by the sign of its interval."""
+
+
+def render(suite: Suite, out: Path) -> None:
+    """Write the report of a scale of one's own.
+
+    It is ``index.html``, ``data.json`` and the table's files, and each plot's files in the scale's
+    ``figures/``. Only records, and the pictures' data the pipeline left, are read.
+
+    Args:
+        suite: The scale and its table of runs.
+        out: Folder of the report; other files in it are left alone.
+
+    Raises:
+        UserError: The disk is full.
+    """
+    records = load_records(suite.results.parent, suite.scale)
+    table = tables.of_own(records, suite.runs)
+    archs = list(dict.fromkeys(run.arch for run in suite.runs.values() if run.tables))
+    shown, problems = _gallery(records, suite, table, archs)
+    problems = [*records.problems, *comparable(suite, records), *problems]
+    summary = suite.settings.summary
+    classes = {arch: tables.by_class(records, suite.runs, arch) for arch in archs}
+    page = (
+        environment()
+        .get_template("own.html.j2")
+        .render(
+            **assets(),
+            own=True,
+            version=__version__,
+            scale=suite.scale,
+            summary=summary[:1].upper() + summary[1:],
+            problems=problems,
+            coverage=coverage(records, suite),
+            conclusion=_conclusion(table),
+            table=table,
+            classes={arch_name(arch): found for arch, found in classes.items() if found},
+            names={run.id: method_name(run) or "no distillation" for run in suite.runs.values()},
+            figures=shown,
+            latency=latency_view.view(records, table),
+            settings=suite.settings.model_dump(exclude_unset=True),
+            entries=entries(records, suite),
+        )
+    )
+    formats.write_tables([table], summary, out)
+    write_json(out / "data.json", _data(records, problems, table, suite))
+    write_atomic(out / "index.html", page)
+
+
+def _conclusion(table: Table) -> list[str]:
+    """A sentence for each distilled run that has a baseline, by rule."""
+    metric, said = table.columns[0].key, []
+    for row in table.rows:
+        delta = row.measured[metric].delta if metric in row.measured else None
+        if delta is None:
+            continue
+        found = f"{row.label}: {formats.signed(delta.mean)} {formats.half(delta)} {metric}, "
+        if delta.half_width is None:
+            said.append(f"{found}from one seed, which tells nothing of noise.")
+        else:
+            said.append(f"{found}{len(delta.points)} seeds; it {WORDS[delta.sign]}.")
+    return said or ["No run has a record with its baseline's yet."]
+
+
+def _gallery(
+    records: Records, suite: Suite, table: Table, archs: list[str]
+) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """The figures, with or without anything to show, and what was wrong with their data."""
+    problems: list[Problem] = []
+    runs, plot = suite.runs, partial(plotted, suite.results / "figures")
+    picture, rule = drawn(
+        suite.results,
+        "qualitative",
+        lambda data: (pictures.detections(data), data["rule"]),
+        (None, "it is written with the pictures"),
+        problems,
+    )
+    found, losses = frames.metrics(records, runs), frames.losses(records, runs)
+    methods = {run.method for run in runs.values()}
+    pr = frames.precision_recall(records, runs, archs, methods)
+    errors = frames.errors(records, runs, archs, methods)
+    made = [
+        plot(
+            "forest",
+            "Difference to the baseline",
+            frames.differences(table, found),
+            figures.forest,
+            suite.scale,
+        ),
+        plot(
+            "sizes",
+            "Difference by object size",
+            frames.by_size(found, runs, archs),
+            figures.by_size,
+        ),
+        figure("detections", "Detections", picture, rule=rule),
+        plot("curves", "Training curves", losses, curves.curves) | {"runs": losses["run"].unique()},
+        plot("pr", "Precision and recall", pr, breakdown.precision_recall),
+        plot("errors", "Errors by kind", errors, breakdown.errors),
+    ]
+    return [
+        shown | {"caption": caption(f"own/{shown['id']}", rule=rule)} for shown in made
+    ], problems
+
+
+def _data(records: Records, problems: list[Problem], table: Table, suite: Suite) -> dict[str, Any]:
+    """What the page shows, as data; training curves stay in the records."""
+    return {
+        "suite": f"MKD Bench {__version__}",
+        "scale": suite.scale,
+        "summary": suite.settings.summary,
+        "problems": [vars(problem) for problem in problems],
+        "table": json.loads(formats.frame(table).to_json(orient="records")),
+        "records": [
+            without_curve(record) for seeds in records.by_run.values() for record in seeds.values()
+        ],
+    }

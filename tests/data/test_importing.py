@@ -1,0 +1,301 @@
+"""VOC's and YOLO's layouts, made from the suite's own data set and read back."""
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from mkd import cli
+from mkd.data import coco, importing
+from mkd.errors import UserError
+from mkd.experiment.datasets import Coco
+
+FEW = {"train": 8, "val": 4}
+
+
+def truth(data: Path, split: str) -> dict[str, Any]:
+    content = json.loads((data / f"annotations/instances_{split}.json").read_text())
+    content["images"] = content["images"][: FEW[split]]
+    kept = {image["id"] for image in content["images"]}
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
+    return dict(content)
+
+
+def write_voc(data: Path, root: Path, from_one: bool = True) -> Path:
+    """The first images in VOC's layout: pixels from 1 with both ends within, or edges from 0."""
+    for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (root / folder).mkdir(parents=True)
+    for split in FEW:
+        content = truth(data, split)
+        names = {category["id"]: category["name"] for category in content["categories"]}
+        stems = []
+        for image in content["images"]:
+            stem = f"{split}_{Path(image['file_name']).stem}"
+            stems.append(stem)
+            suffix = Path(image["file_name"]).suffix
+            shutil.copy(data / split / image["file_name"], root / f"JPEGImages/{stem}{suffix}")
+            tree = ElementTree.Element("annotation")
+            size = ElementTree.SubElement(tree, "size")
+            for side in ("width", "height"):
+                ElementTree.SubElement(size, side).text = str(image[side])
+            for item in content["annotations"]:
+                if item["image_id"] != image["id"]:
+                    continue
+                found = ElementTree.SubElement(tree, "object")
+                ElementTree.SubElement(found, "name").text = names[item["category_id"]]
+                ElementTree.SubElement(found, "difficult").text = "0"
+                x, y, width, height = (round(value) for value in item["bbox"])
+                edges = (x + from_one, y + from_one, x + width, y + height)
+                box = ElementTree.SubElement(found, "bndbox")
+                for key, edge in zip(("xmin", "ymin", "xmax", "ymax"), edges, strict=True):
+                    ElementTree.SubElement(box, key).text = str(edge)
+            ElementTree.ElementTree(tree).write(root / f"Annotations/{stem}.xml")
+        (root / f"ImageSets/Main/{split}.txt").write_text("\n".join(stems) + "\n")
+    return root
+
+
+def write_yolo(data: Path, root: Path) -> Path:
+    names: list[str] = []
+    for split in FEW:
+        content = truth(data, split)
+        names = [category["name"] for category in content["categories"]]
+        ids = [category["id"] for category in content["categories"]]
+        for folder in ("images", "labels"):
+            (root / folder / split).mkdir(parents=True)
+        for image in content["images"]:
+            name = image["file_name"]
+            shutil.copy(data / split / name, root / f"images/{split}/{split}_{name}")
+            lines = []
+            for item in content["annotations"]:
+                if item["image_id"] == image["id"]:
+                    x, y, w, h = item["bbox"]
+                    sides = (image["width"], image["height"]) * 2
+                    values = (x + w / 2, y + h / 2, w, h)
+                    shares = " ".join(f"{v / s:.8f}" for v, s in zip(values, sides, strict=True))
+                    lines.append(f"{ids.index(item['category_id'])} {shares}")
+            label = root / f"labels/{split}/{split}_{Path(name).stem}.txt"
+            label.write_text("\n".join(lines))
+    sheet = {"train": "images/train", "val": "images/val", "names": dict(enumerate(names))}
+    (root / "data.yaml").write_text(yaml.safe_dump(sheet))
+    return root
+
+
+def boxes(content: dict[str, Any]) -> list[tuple[str, str, tuple[float, ...]]]:
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    files = {image["id"]: Path(image["file_name"]).stem for image in content["images"]}
+    return sorted(
+        (files[a["image_id"]], names[a["category_id"]], tuple(a["bbox"]))
+        for a in content["annotations"]
+    )
+
+
+def read_back(root: Path) -> Coco:
+    """The section that is printed, as a scale's file would have it."""
+    *_, section = importing.convert(root)
+    return Coco(**yaml.safe_load(section)["data"])
+
+
+@pytest.mark.parametrize("layout", ["voc", "voc from 0", "yolo"])
+def test_every_box_comes_back_and_the_section_works(
+    smoke_data: Path, tmp_path: Path, layout: str
+) -> None:
+    root = tmp_path / "a folder, with: odd {letters}"
+    if layout == "yolo":
+        write_yolo(smoke_data, root)
+    else:
+        write_voc(smoke_data, root, from_one=layout == "voc")
+    if layout == "voc from 0":
+        # One box at the edge tells that pixels count from 0.
+        path = next(iter(sorted((root / "Annotations").iterdir())))
+        tree = ElementTree.parse(path)
+        next(tree.iter("xmin")).text = "0"
+        tree.write(path)
+    data = read_back(root)
+    folder = data.folder(tmp_path, tmp_path)
+    for split, pair in data.splits.items():
+        found = coco.check(folder, *pair, decode=0, scored=split == "val")
+        assert found.images == FEW[split]
+        wanted = truth(smoke_data, split)
+        for image in wanted["images"]:
+            image["file_name"] = f"{split}_{image['file_name']}"
+        ours, theirs = boxes(json.loads((folder / pair.annotations).read_text())), boxes(wanted)
+        assert [item[:2] for item in ours] == [item[:2] for item in theirs]
+        far = [
+            abs(a - b)
+            for one, other in zip(ours, theirs, strict=True)
+            for a, b in zip(one[2], other[2], strict=True)
+        ]
+        # One edge was moved to 0.
+        assert sum(value > 1.01 for value in far) <= 2 * (layout == "voc from 0")
+        assert layout != "yolo" or max(far) < 0.01
+
+
+def test_difficult_objects_are_neither_taught_nor_asked_for(
+    smoke_data: Path, tmp_path: Path
+) -> None:
+    root = write_voc(smoke_data, tmp_path / "voc")
+    for path in (root / "Annotations").iterdir():
+        path.write_text(path.read_text().replace("<difficult>0", "<difficult>1", 1))
+    importing.convert(root)
+    content = json.loads((root / "coco/val.json").read_text())
+    assert sum(item.get("ignore", 0) for item in content["annotations"]) == FEW["val"]
+
+
+def test_outlines_become_polygons(smoke_data: Path, tmp_path: Path) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    label = next(iter(sorted((root / "labels/val").iterdir())))
+    label.write_text("0 0.25 0.25 0.75 0.25 0.75 0.5\n")
+    importing.convert(root)
+    content = json.loads((root / "coco/val.json").read_text())
+    image = content["images"][0]
+    item = next(a for a in content["annotations"] if "segmentation" in a)
+    width, height = image["width"], image["height"]
+    assert item["bbox"] == [width / 4, height / 4, width / 2, height / 4]
+    assert item["area"] == pytest.approx(width * height / 16, rel=1e-3)
+
+
+def test_a_missing_label_file_is_an_image_without_objects(smoke_data: Path, tmp_path: Path) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    next(iter(sorted((root / "labels/train").iterdir()))).unlink()
+    importing.convert(root)
+    assert len(json.loads((root / "coco/train.json").read_text())["images"]) == FEW["train"]
+
+
+def spoiled(word: str) -> Callable[[Path], Any]:
+    return lambda path: path.write_text(word)
+
+
+def replaced(old: str, new: str) -> Callable[[Path], Any]:
+    return lambda path: path.write_text(path.read_text().replace(old, new, 1))
+
+
+LAUGHS = '<!DOCTYPE a [<!ENTITY b "lol"><!ENTITY c "&b;&b;&b;">]><annotation>&c;</annotation>'
+READS = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><annotation>&b;</annotation>'
+XML = {
+    "cut off": (spoiled("<annotation><object>"), "is not XML"),
+    "empty": (spoiled(""), "is not XML"),
+    "entities that grow": (spoiled(LAUGHS), "has a document type or entities"),
+    "an entity that reads a file": (spoiled(READS), "has a document type or entities"),
+    "binary": (lambda path: path.write_bytes(b"\xff\xfe\x00\xd8" * 9), "is not XML"),
+    "an unknown encoding": (spoiled('<?xml version="1.0" encoding="klingon"?><a/>'), "is not XML"),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "cannot be read"),
+    "no name": (spoiled("<a><object><bndbox/></object></a>"), "has no name or no box"),
+    "words for numbers": (replaced("<xmin>", "<xmin>nan"), "no box of four numbers"),
+    "outside": (replaced("<xmax>", "<xmax>9"), "has a box outside its image"),
+    "another size": (replaced("<width>", "<width>1"), "px and its image is"),
+}
+
+
+@pytest.mark.parametrize("kind", XML)
+def test_a_broken_file_of_voc_is_named_and_nothing_is_written(
+    smoke_data: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_voc(smoke_data, tmp_path / "voc")
+    spoil, words = XML[kind]
+    first, second, *_ = sorted((root / "Annotations").iterdir())
+    for path in (first, second):
+        spoil(path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["data", "import", str(root)])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("mkd: 2 files are broken, nothing is written")
+    assert f"{first} " in said
+    assert f"{second} " in said
+    assert said.count(words) == 2
+    assert not (root / "coco").exists()
+
+
+YOLO = {
+    "too few": ("0 0.5 0.5 0.1", "line 1: is no class number with four shares"),
+    "six numbers": ("0 0.5 0.5 0.1 0.1 0.9", "line 1: is no class number|neither box nor outline"),
+    "words": ("cat 0.5 0.5 0.1 0.1", "line 1: is no class number"),
+    "not a number": ("0 0.5 nan 0.1 0.1", "line 1: is no class number"),
+    "an unknown class": ("99 0.5 0.5 0.1 0.1", "line 1: names the class 99, and the last one is"),
+    "a negative class": ("-1 0.5 0.5 0.1 0.1", "line 1: is no class number"),
+    "pixels": ("0 12 12 5 5", "line 1: lies outside the image"),
+    "a negative side": ("0 0.5 0.5 -0.1 0.1", "line 1: lies outside the image"),
+}
+
+
+@pytest.mark.parametrize("kind", YOLO)
+def test_a_broken_file_of_yolo_is_named(smoke_data: Path, tmp_path: Path, kind: str) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    line, words = YOLO[kind]
+    label = next(iter(sorted((root / "labels/val").iterdir())))
+    label.write_text(f"{line}\n")
+    with pytest.raises(UserError, match=words) as caught:
+        importing.convert(root)
+    assert f"{label} " in str(caught.value)
+    assert not (root / "coco").exists()
+
+
+@pytest.mark.parametrize("text", ["[", "a: 1", "train: a\nval: b\nnames: {1: a}", "- 1", "",
+                                  "train: nowhere\nval: images/val\nnames: [a]",
+                                  "train: images/train\nval: images/val\nnames: [a, a]",
+                                  "train: images/train\nval: images/train\nnames: [a,b,c,d,e,f]",
+                                  "train: 3\nval: [images/val]\nnames: !!python/object:os.x [a]",
+                                  "? {a: 1}\n: b"])  # fmt: skip
+def test_a_sheet_that_says_too_little(smoke_data: Path, tmp_path: Path, text: str) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    (root / "data.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"data\.yaml"):
+        importing.convert(root)
+
+
+def test_what_is_scored_is_not_trained_on(smoke_data: Path, tmp_path: Path) -> None:
+    root = write_voc(smoke_data, tmp_path / "voc")
+    lists = root / "ImageSets/Main"
+    shutil.copy(lists / "train.txt", lists / "val.txt")
+    with pytest.raises(UserError, match="must not be trained on"):
+        importing.convert(root)
+
+
+def test_a_users_own_file_is_never_replaced(smoke_data: Path, tmp_path: Path) -> None:
+    root = write_voc(smoke_data, tmp_path / "voc")
+    importing.convert(root)
+    importing.convert(root)
+    (root / "coco/train.json").write_text('{"mine": 1}')
+    with pytest.raises(UserError, match="was not written by `mkd data import`"):
+        importing.convert(root)
+    assert (root / "coco/train.json").read_text() == '{"mine": 1}'
+
+
+def test_neither_layout(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither VOC's layout"):
+        importing.convert(tmp_path)
+    with pytest.raises(UserError, match="there is no folder"):
+        importing.convert(tmp_path / "none")
+
+
+def test_whatever_is_in_a_file_ends_in_a_sentence(smoke_data: Path, tmp_path: Path) -> None:
+    """Bytes changed, cut and doubled at random: it is read, or refused by name."""
+    draw, refused = random.Random(0), []
+    for layout, write in (("voc", write_voc), ("yolo", write_yolo)):
+        root = write(smoke_data, tmp_path / layout)
+        names = [
+            path for path in sorted(root.rglob("*")) if path.suffix in (".xml", ".txt", ".yaml")
+        ]
+        kept = {path: path.read_bytes() for path in names}
+        for _ in range(60):
+            path = draw.choice(names)
+            content = bytearray(kept[path])
+            for _ in range(draw.randint(1, 6)):
+                at = draw.randrange(len(content) + 1)
+                content[at : at + draw.randint(0, 9)] = bytes(
+                    draw.randrange(256) for _ in range(draw.randint(0, 6))
+                )
+            path.write_bytes(content)
+            try:
+                importing.convert(root)
+            except UserError as error:
+                refused.append(str(error))
+            path.write_bytes(kept[path])
+    assert len(refused) > 60
+    assert all(str(tmp_path) in words for words in refused)
