@@ -6,7 +6,6 @@ training does not change with an entry it does not use.
 
 from dataclasses import dataclass
 
-
 GENERIC = "mmdet"
 """The family of every detector that the suite knows by its configuration alone."""
 

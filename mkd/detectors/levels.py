@@ -109,7 +109,9 @@ def pair(
                     f"{arch.name} has two stages, and its heads judge proposals, which student "
                     "and teacher do not share: distil features, or take detectors of one stage"
                 )
-        said["head_levels"] = matched(*(levels(*side, "neck_output") for side in (student, teacher)))
+        said["head_levels"] = matched(
+            *(levels(*side, "neck_output") for side in (student, teacher))
+        )
     return said
 
 
@@ -145,7 +147,9 @@ def _measured(arch: Architecture, layers: str) -> tuple[Level, ...]:
         raise UserError(f"{arch.name} has no neck: distil with layers=backbone")
     image = torch.zeros(1, 3, SIDE, SIDE)
     with torch.no_grad():
-        features = detector.backbone(image) if layers == "backbone" else detector.extract_feat(image)
+        features = (
+            detector.backbone(image) if layers == "backbone" else detector.extract_feat(image)
+        )
     places: list[tuple[str, int | None]] = [
         ("backbone" if layers == "backbone" else "neck", level) for level in range(len(features))
     ]
@@ -165,6 +169,5 @@ def _built(arch: Architecture, model: ConfigDict) -> BaseModel:
         try:
             return models.build(model).eval()
         except (Exception, SystemExit) as error:  # whatever a file of a user's own raises
-            raise UserError(
-                f"{arch.name} cannot be built: {' '.join(f'{type(error).__name__}: {error}'.split())}"
-            ) from error
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(f"{arch.name} cannot be built: {said}") from error

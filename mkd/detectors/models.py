@@ -260,7 +260,11 @@ def _single_images(pipeline: list[Any]) -> list[Any]:
     """
     steps = [step for step in pipeline if step["type"] not in _MIXING]
     if not any(step["type"].startswith("LoadImage") for step in steps):
-        steps = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations", "with_bbox": True}, *steps]
+        steps = [
+            {"type": "LoadImageFromFile"},
+            {"type": "LoadAnnotations", "with_bbox": True},
+            *steps,
+        ]
     return steps
 
 

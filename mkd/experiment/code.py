@@ -15,7 +15,6 @@ from mkd import ROOT, plugins
 from mkd.errors import UserError
 from mkd.provenance import digest
 
-
 _PACKAGES = ("mkd", plugins.PACKAGE)
 
 

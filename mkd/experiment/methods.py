@@ -147,6 +147,16 @@ METHODS: dict[str, Method] = {
     ),
     # Recorded as CWD, in its control: its norm makes the scale of a feature indifferent.
     "pkd": Method({"pkd": Term("PKD", "pkd", two_stage={"distance_weight": 6.0})}),
+    # What the heads say, in the place of features. Needs a teacher with the student's classes.
+    "kd": Method({"kd": Term("LogitKD", "logit_kd", output="cls")}),
+    # Needs heads with a distribution over edges, as GFL's.
+    "ld": Method(
+        {
+            "ld": Term("LD", "ld", output="bbox"),
+            "kd": Term("LogitKD", "logit_kd", output="cls"),
+        },
+        default=("ld",),
+    ),
     "mkd": Method(_MKD_TERMS, default=_MKD_DEFAULT),
     "mkd-balanced": Method(_MKD_TERMS, default=_MKD_DEFAULT, balanced=True),
 }

@@ -23,7 +23,7 @@ PREFIX = "config:"
 def _folder() -> Path:
     """mmdet's configurations, found without importing mmdet."""
     found = find_spec("mmdet")
-    return Path((found and found.submodule_search_locations or [""])[0], ".mim", "configs")
+    return Path(((found and found.submodule_search_locations) or [""])[0], ".mim", "configs")
 
 
 def architecture(name: str, known: Iterable[str] = ()) -> Architecture:

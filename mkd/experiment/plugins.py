@@ -58,7 +58,9 @@ def _add(module: str, target: ast.expr, value: ast.expr) -> None:
             f"values ({type(error).__name__}: {error})"
         ) from error
     if not isinstance(entry, methods.Method) or not isinstance(name, str):
-        raise UserError(f"{where}: the entry is no Method with a name: write METHODS[name] = Method(…)")
+        raise UserError(
+            f"{where}: the entry is no Method with a name: write METHODS[name] = Method(…)"
+        )
     if name in methods.METHODS:
         raise UserError(f"{where}: there is a method '{name}' already: give yours another name")
     for term in entry.terms.values():
