@@ -7,7 +7,13 @@ from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.mmdet_configs import PREFIX
 from mkd.experiment.runs import Run
 
-METHOD_NAMES = {"baseline": "", "mkd": "MKD", "mkd-balanced": "MKD, balanced"}
+METHOD_NAMES = {
+    "baseline": "",
+    "mkd": "MKD",
+    "mkd-balanced": "MKD, balanced",
+    "freekd-unprompted": "FreeKD without prompts",
+    "kd": "logit KD",
+}
 
 
 def slug(text: str) -> str:

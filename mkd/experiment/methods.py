@@ -147,6 +147,9 @@ METHODS: dict[str, Method] = {
     ),
     # Recorded as CWD, in its control: its norm makes the scale of a feature indifferent.
     "pkd": Method({"pkd": Term("PKD", "pkd", two_stage={"distance_weight": 6.0})}),
+    # Recorded where its authors do: what the head sees. Means. Without the prompts that they learn
+    # in a training before: mkd/losses/freekd.py.
+    "freekd-unprompted": Method({"freekd": Term("FreeKD", "freekd")}, "raw", "neck_output"),
     # What the heads say, in the place of features. Needs a teacher with the student's classes.
     "kd": Method({"kd": Term("LogitKD", "logit_kd", output="cls")}),
     # Needs heads with a distribution over edges, as GFL's.

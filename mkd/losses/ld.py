@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from mkd.losses.common import in_full_precision, promote
+
 
 @MODELS.register_module()
 class LD(nn.Module):
@@ -61,12 +63,14 @@ class LD(nn.Module):
                     f"4 edges x {self.bins} bins: LD needs a head with a distribution over "
                     "edges, as GFL's"
                 )
+        return self._divergence(preds_S, preds_T, promote(confidence))
+
+    @in_full_precision
+    def _divergence(self, preds_S: Tensor, preds_T: Tensor, weight: Tensor) -> Tensor:
         student, teacher = (
-            map_.float().unflatten(1, (4, self.bins)) / self.temperature
+            F.log_softmax(map_.unflatten(1, (4, self.bins)) / self.temperature, 2)
             for map_ in (preds_S, preds_T)
         )
-        log_student, log_teacher = F.log_softmax(student, 2), F.log_softmax(teacher, 2)
-        divergence = (log_teacher.exp() * (log_teacher - log_student)).mean(2)
-        weight = confidence.float()
+        divergence = (teacher.exp() * (teacher - student)).mean(2)
         mean = (weight * divergence).sum() / (4 * weight.sum()).clamp(min=1e-6)
         return self.loss_weight * self.temperature**2 * mean

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from mkd.losses.common import in_full_precision, promote
+
 
 @MODELS.register_module()
 class LogitKD(nn.Module):
@@ -50,9 +52,12 @@ class LogitKD(nn.Module):
                 f"the student's head has {preds_S.shape[1]} logits of classes at a position and "
                 f"the teacher's {preds_T.shape[1]}: they need equal classes and priors"
             )
-        student, teacher = preds_S.float() / self.temperature, preds_T.float() / self.temperature
+        return self._divergence(preds_S, preds_T, promote(confidence).sum().clamp(min=1))
+
+    @in_full_precision
+    def _divergence(self, preds_S: Tensor, preds_T: Tensor, objects: Tensor) -> Tensor:
+        student, teacher = preds_S / self.temperature, preds_T / self.temperature
         target = teacher.sigmoid()
         cross = F.binary_cross_entropy_with_logits(student, target, reduction="sum")
         entropy = F.binary_cross_entropy_with_logits(teacher, target, reduction="sum")
-        divergence = self.temperature**2 * (cross - entropy)
-        return self.loss_weight * divergence / confidence.float().sum().clamp(min=1)
+        return self.loss_weight * self.temperature**2 * (cross - entropy) / objects

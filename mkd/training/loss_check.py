@@ -118,6 +118,22 @@ def check(
             ) from error
 
 
+def by_level(
+    heads: Sequence[dict[str, list[int]]], pair: dict[str, Any]
+) -> list[dict[str, list[int]]]:
+    """Channels of two heads by output, level by level as they are paired.
+
+    Args:
+        heads: Of the student's and the teacher's (:func:`mkd.detectors.levels.output_channels`).
+        pair: What :func:`mkd.detectors.levels.pair` says of both.
+    """
+    pairs = pair.get("head_levels", ())
+    return [
+        {name: [counts[at[side]] for at in pairs] for name, counts in head.items()}
+        for side, head in enumerate(heads)
+    ]
+
+
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
@@ -154,12 +170,8 @@ def _outputs(plan: Plan, run: ResolvedRun) -> list[dict[str, list[int]]]:
     """Channels of both heads, level by level as they are paired."""
     if not plan.outputs:
         return [{}, {}]
-    pairs = _pair(plan, run)["head_levels"]
-    sides = [_heads(each.architecture, each.width) for each in _both(run)]
-    return [
-        {name: [counts[at[side]] for at in pairs] for name, counts in sides[side].items()}
-        for side in (0, 1)
-    ]
+    heads = [_heads(each.architecture, each.width) for each in _both(run)]
+    return by_level(heads, _pair(plan, run))
 
 
 def _both(run: ResolvedRun) -> tuple[ResolvedRun, ResolvedRun]:
