@@ -120,6 +120,15 @@ def _train(options: argparse.Namespace) -> None:
     )
 
 
+def _check_method(options: argparse.Namespace) -> None:
+    _suite(options)
+    # mmengine takes whatever GPU it sees, and this is a matter of seconds.
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    from mkd.training import method_check
+
+    print("\n".join(method_check.check(options.method, options.student, options.teacher)))
+
+
 def _keep(options: argparse.Namespace) -> None:
     from mkd.training import kept
 
@@ -310,6 +319,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--backbone", type=Path, help="weights the backbone starts from")
     train.add_argument("--teacher", type=Path, help="the teacher's weights.pth")
     train.add_argument("--start", type=Path, help="weights the whole detector starts from")
+
+    text = "take one step of a method on made-up images: do levels fit, do gradients arrive"
+    check_method = verb("check-method", _check_method, text)
+    check_method.add_argument("method", help="e.g. mkd, or one that a plugin brings")
+    check_method.add_argument("--student", default="rtmdet-tiny", help="an architecture")
+    check_method.add_argument("--teacher", default="rtmdet-s", help="an architecture")
 
     keep = verb("keep", _keep, "write a trained run's weights in half precision, with their card")
     keep.add_argument("--run", required=True)

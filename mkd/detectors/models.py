@@ -1,6 +1,7 @@
-"""Detectors and their data pipelines, from mmdet's own RTMDet and Mask R-CNN configs.
+"""Detectors and their data pipelines, from mmdet's own configs and a user's.
 
-A scale may make a family narrow and its input small; structure and order stay mmdet's.
+A scale may make RTMDet and Mask R-CNN narrow, and every input small; structure and order stay
+mmdet's. Any other detector has the channels that its config says.
 RTMDet: Lyu et al. 2022, arXiv 2212.07784. Mask R-CNN: He et al. 2017, arXiv 1703.06870.
 """
 
@@ -32,13 +33,37 @@ _CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
 
 
 def official_config(arch: Architecture) -> Config:
-    """mmdet's own configuration of an architecture."""
-    return deepcopy(_official_config(arch.config))
+    """An architecture's configuration: mmdet's own, or a user's file.
+
+    Raises:
+        UserError: The file is no configuration with a model.
+    """
+    if not arch.generic:
+        return deepcopy(_official_config(arch.config))
+    path = Path(arch.config) if arch.digest is not None else _CONFIGS / arch.config
+    return deepcopy(_generic_config(path))
 
 
 @cache
 def _official_config(config: str) -> Config:
     return Config.fromfile(_CONFIGS / config)
+
+
+@cache
+def _generic_config(path: Path) -> Config:
+    """With mmdet's defaults for what a configuration may leave out."""
+    try:
+        config = Config.fromfile(path)
+    except (Exception, SystemExit) as error:  # whatever a file of a user's own raises
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{path} cannot be read as an mmdet config: {said}") from error
+    if not isinstance(config.get("model"), dict) or "backbone" not in config.model:
+        raise UserError(f"{path} has no model with a backbone: name an mmdet config of a detector")
+    for base in ("datasets/coco_detection.py", "default_runtime.py"):
+        for key, value in Config.fromfile(_CONFIGS / "_base_" / base).items():
+            if key not in config:
+                config[key] = value
+    return config
 
 
 def model_config(arch: Architecture, num_classes: int, width: float = 1.0) -> ConfigDict:
@@ -53,6 +78,12 @@ def model_config(arch: Architecture, num_classes: int, width: float = 1.0) -> Co
         UserError: ``width`` leaves a channel count that is not a multiple of 8.
     """
     model = official_config(arch).model
+    if arch.generic:
+        _set_classes({key: part for key, part in model.items() if key != "backbone"}, num_classes)
+        _drop_pretrained(model)
+        # The input's size is the scale's.
+        model.get("data_preprocessor", {}).pop("batch_augments", None)
+        return model
     model.backbone.pop("init_cfg", None)
     if arch.two_stage:
         model.backbone.base_channels = _narrow(64, width, arch.name)
@@ -70,6 +101,14 @@ def model_config(arch: Architecture, num_classes: int, width: float = 1.0) -> Co
     for head in classifiers:
         head.num_classes = num_classes
     return model
+
+
+def thaw(model: ConfigDict) -> None:
+    """Let a backbone learn that starts from nothing: mmdet freezes stages and norms of a ResNet."""
+    if "frozen_stages" in model.backbone:
+        model.backbone.frozen_stages = -1
+    if "norm_eval" in model.backbone:
+        model.backbone.norm_eval = False
 
 
 def build(model: ConfigDict, device: str = "cpu") -> BaseModel:
@@ -127,7 +166,8 @@ def train_pipelines(
             architecture, for Mask R-CNN the resize to 1333×800 that keeps the ratio.
         mosaic: Whether the first stage is mmdet's (cached Mosaic and MixUp). Without it both
             stages are mmdet's second one, which keeps no state between images, so that a
-            resumed run sees what an unbroken one sees. Mask R-CNN has one stage, without.
+            resumed run sees what an unbroken one sees. Mask R-CNN has one stage, without; so
+            has any other detector, without the steps that mix images.
         resize_ratio: Replaces mmdet's ratio range of the random resize.
         bitmap_masks: Decode masks to bitmaps (needed for RLE) instead of keeping polygons.
 
@@ -137,11 +177,13 @@ def train_pipelines(
     config = official_config(arch)
     first = config.train_pipeline
     second = config.get("train_pipeline_stage2", first)
+    if arch.generic:
+        first = second = _single_images(second)
     if not mosaic:
         first = second
     stages = []
     for pipeline in (first, second):
-        pipeline = _scaled(pipeline, input_px)
+        pipeline = _sized(arch, pipeline, input_px)
         for step in pipeline:
             if step["type"] == "RandomResize" and resize_ratio is not None:
                 step["ratio_range"] = tuple(resize_ratio)
@@ -153,7 +195,7 @@ def train_pipelines(
 
 def test_pipeline(arch: Architecture, input_px: int) -> list[Any]:
     """mmdet's test pipeline at an input size in pixels, without annotations."""
-    steps = _scaled(official_config(arch).test_pipeline, input_px)
+    steps = _sized(arch, official_config(arch).test_pipeline, input_px)
     return [step for step in steps if step["type"] != "LoadAnnotations"]
 
 
@@ -165,6 +207,11 @@ def keep_at_most(model: BaseModel, detections: int | None) -> None:
     head.test_cfg.max_per_img = detections
 
 
+_MIXING = {"Mosaic", "CachedMosaic", "MixUp", "CachedMixUp", "YOLOXMixUp", "RandomAffine",
+           "CopyPaste"}  # fmt: skip
+"""Steps that make one image of several, and the one that cuts a mosaic to size."""
+_SIZES = {"scale", "scales", "img_scale", "size", "crop_size"}
+"""Arguments of a pipeline's steps that are sizes in pixels."""
 _CHANNELS = {"in_channels", "feat_channels", "out_channels", "conv_out_channels", "fc_out_channels"}
 
 
@@ -185,6 +232,55 @@ def _replace(config: Any, old: str, new: str) -> None:
             config[key] = new
         elif isinstance(value, (dict, list)):
             _replace(value, old, new)
+
+
+def _set_classes(config: Any, num_classes: int) -> None:
+    for key, value in list(config.items() if isinstance(config, dict) else enumerate(config)):
+        if key == "num_classes":
+            config[key] = num_classes
+        elif isinstance(value, (dict, list)):
+            _set_classes(value, num_classes)
+
+
+def _drop_pretrained(config: Any) -> None:
+    """Weights are the scale's matter, and may be of a place that cannot be reached."""
+    for key, value in list(config.items() if isinstance(config, dict) else enumerate(config)):
+        if key == "pretrained" or (
+            key == "init_cfg" and isinstance(value, dict) and value.get("type") == "Pretrained"
+        ):
+            config.pop(key)
+        elif isinstance(value, (dict, list)):
+            _drop_pretrained(value)
+
+
+def _single_images(pipeline: list[Any]) -> list[Any]:
+    """A pipeline without the steps that mix images, with the loading that those leave to others.
+
+    YOLOX's own last epochs are without them too.
+    """
+    steps = [step for step in pipeline if step["type"] not in _MIXING]
+    if not any(step["type"].startswith("LoadImage") for step in steps):
+        steps = [
+            {"type": "LoadImageFromFile"},
+            {"type": "LoadAnnotations", "with_bbox": True},
+            *steps,
+        ]
+    return steps
+
+
+def _sized(arch: Architecture, pipeline: list[Any], input_px: int) -> list[Any]:
+    return _fitted(pipeline, input_px) if arch.generic else _scaled(pipeline, input_px)
+
+
+def _fitted(value: Any, input_px: int, size: bool = False) -> Any:
+    """A copy of any pipeline with its sizes in pixels scaled; 640 leaves them as they are."""
+    if isinstance(value, dict):
+        return {key: _fitted(item, input_px, key in _SIZES) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_fitted(item, input_px, size) for item in value)
+    if size and isinstance(value, int) and not isinstance(value, bool):
+        return max(1, value * input_px // 640)
+    return value
 
 
 def _scaled(value: Any, input_px: int) -> Any:

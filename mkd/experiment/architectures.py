@@ -5,6 +5,8 @@ What of an entry decides a run's weights is part of the resolved run
 """
 
 from mkd.detectors.architectures import Architecture
+from mkd.errors import UserError
+from mkd.experiment import mmdet_configs
 
 _IMAGENET = {
     "tiny": "cspnext-tiny_imagenet_600e",
@@ -52,6 +54,24 @@ ARCHITECTURES = {
 }
 
 
+def architecture(name: str) -> Architecture:
+    """The entry of a name: of the table, of an mmdet config, or of a user's own config file.
+
+    Args:
+        name: A key of :data:`ARCHITECTURES`, the name of a file of mmdet's configurations without
+            ``.py``, or ``config:`` and the path of a file.
+
+    Raises:
+        UserError: There is none, or the file is no configuration.
+    """
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    return mmdet_configs.architecture(name, ARCHITECTURES)
+
+
 def has_masks(name: str) -> bool:
     """Whether a detector segments objects; those of other suites, which are only timed, do not."""
-    return name in ARCHITECTURES and ARCHITECTURES[name].has_masks
+    try:
+        return architecture(name).has_masks
+    except UserError:
+        return False

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from mkd import ROOT
+from mkd import ROOT, plugins
 from mkd.errors import UserError
 from mkd.provenance import digest
+
+_PACKAGES = ("mkd", plugins.PACKAGE)
 
 
 def code_digest(*modules: str, whole: bool = False) -> str:
@@ -64,13 +66,27 @@ def tree(module: str) -> ast.Module:
         raise UserError(f"{path} is not Python: {str(error) or 'it nests too deep'}") from error
 
 
+def forget() -> None:
+    """Read every module anew: plugins' files have changed."""
+    for reader in (closure, tree, _imports, _syntax):
+        reader.cache_clear()
+
+
+def shown(module: str) -> str:
+    """A module's file as a message names it."""
+    own = plugins.file(module)
+    return str(own) if own is not None else f"{module.replace('.', '/')}.py"
+
+
 def _decides(module: str) -> bool:
     parts = module.split(".")
+    if parts[0] == plugins.PACKAGE:
+        return True
     return len(parts) > 2 and parts[1] != "experiment"
 
 
 def _file(module: str) -> Path:
-    return ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    return plugins.file(module) or ROOT.joinpath(*module.split(".")).with_suffix(".py")
 
 
 @cache
@@ -83,12 +99,12 @@ def _imports(module: str) -> frozenset[str]:
             package = module.split(".")[: -node.level] if node.level else []
             origin = ".".join([*package, *([node.module] if node.module else [])])
             found |= {_defining(origin, alias.name) for alias in node.names}
-    return frozenset(name for name in found if name.split(".")[0] == "mkd")
+    return frozenset(name for name in found if name.split(".")[0] in _PACKAGES)
 
 
 def _defining(origin: str, name: str = "") -> str:
     """The module that an import reads a name from: a package's own is its ``__init__``."""
-    if origin.split(".")[0] != "mkd":
+    if origin.split(".")[0] not in _PACKAGES:
         return origin
     named = f"{origin}.{name}"
     candidates = (named, f"{named}.__init__", origin) if name else (origin,)
@@ -106,8 +122,12 @@ def _executed(node: ast.AST) -> Iterator[ast.AST]:
 
 @cache
 def _syntax(module: str) -> str:
-    # A copy of its own: the nodes lose their docstrings.
-    found = ast.parse(_file(module).read_bytes())
+    return syntax(_file(module).read_bytes())
+
+
+def syntax(source: bytes) -> str:
+    """What Python code does, as text: without comments and docstrings."""
+    found = ast.parse(source)
     for node in ast.walk(found):
         body = getattr(node, "body", None)
         if isinstance(body, list):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from mkd import ROOT
 from mkd.errors import UserError, meant
-from mkd.experiment import methods
+from mkd.experiment import methods, plugins
 from mkd.experiment.datasets import KINDS
 from mkd.experiment.resolved import ResolvedRun, first_error
 from mkd.experiment.runs import Run, read_runs, teachers, with_own_teachers
@@ -199,7 +199,9 @@ class Suite:
         return (other or self.settings).evaluate
 
     def width(self, run: str) -> float:
-        """Factor on the channels mmdet gives a run's architecture."""
+        """Factor on the channels mmdet gives a run's architecture; 1 where its config is all."""
+        if self.run(run).architecture.generic:
+            return 1.0
         return float(Fraction(_per_run(self.settings.width, self.run(run))))
 
     def resolve(self, run: str, seed: int) -> ResolvedRun:
@@ -277,6 +279,7 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
             for s in config["seeds"]
         ]
     validate(config, "config", str(path))
+    plugins.use(config.get("plugins", ()))
     unknown = sorted(config["data"].keys() - set(KINDS))
     if unknown:
         raise UserError(

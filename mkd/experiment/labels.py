@@ -1,11 +1,19 @@
 """What architectures, methods and anchors are called where they are shown."""
 
 import re
+from pathlib import PurePosixPath
 
 from mkd.experiment.architectures import ARCHITECTURES
+from mkd.experiment.mmdet_configs import PREFIX
 from mkd.experiment.runs import Run
 
-METHOD_NAMES = {"baseline": "", "mkd": "MKD", "mkd-balanced": "MKD, balanced"}
+METHOD_NAMES = {
+    "baseline": "",
+    "mkd": "MKD",
+    "mkd-balanced": "MKD, balanced",
+    "freekd-unprompted": "FreeKD without prompts",
+    "kd": "logit KD",
+}
 
 
 def slug(text: str) -> str:
@@ -15,7 +23,9 @@ def slug(text: str) -> str:
 
 def arch_name(arch: str) -> str:
     """The architecture as the field writes it, e.g. ``RTMDet-Ins-tiny``, ``Mask R-CNN R50``."""
-    return ARCHITECTURES[arch].label if arch in ARCHITECTURES else arch
+    if arch in ARCHITECTURES:
+        return ARCHITECTURES[arch].label
+    return PurePosixPath(arch).stem if arch.startswith(PREFIX) else arch
 
 
 def method_name(run: Run) -> str:

@@ -11,7 +11,8 @@ from inspect import Parameter
 from typing import Any
 
 from mkd.errors import UserError, meant
-from mkd.experiment.code import tree
+from mkd.experiment.code import shown, tree
+from mkd.experiment.plan import loss_module
 
 UNKNOWN = Parameter.empty
 """Default of an argument that has none, or one that only running the file would tell."""
@@ -24,7 +25,7 @@ def check_kind(run: str, module: str, name: str, option: str, value: Any) -> Non
 
     Args:
         run: The run's id, for the message.
-        module: The loss class's file ``mkd/losses/<module>.py``.
+        module: The loss class's module, as :attr:`mkd.experiment.plan.Plan.modules` names it.
         name: The class.
         option: ``<term>.<argument>``.
         value: As the table of runs gives it.
@@ -75,7 +76,7 @@ def defaults(module: str, name: str) -> dict[str, Any] | None:
     """Arguments of a loss class that a run may set, with their defaults.
 
     Args:
-        module: The class's file ``mkd/losses/<module>.py``.
+        module: The class's module, as :attr:`mkd.experiment.plan.Plan.modules` names it.
         name: The class.
 
     Returns:
@@ -85,12 +86,12 @@ def defaults(module: str, name: str) -> dict[str, Any] | None:
     Raises:
         UserError: There is no such file, it is not Python, or does not define the class.
     """
-    classes = [node for node in tree(f"mkd.losses.{module}").body if isinstance(node, ast.ClassDef)]
+    path = loss_module(module)
+    classes = [node for node in tree(path).body if isinstance(node, ast.ClassDef)]
     found = next((node for node in classes if node.name == name), None)
     if found is None:
         raise UserError(
-            f"mkd/losses/{module}.py defines no class '{name}', which mkd/experiment/methods.py "
-            "names"
+            f"{shown(path)} defines no class '{name}', which the entry of a method names"
         )
     if not all(ast.unparse(decorator).startswith("MODELS.") for decorator in found.decorator_list):
         return None

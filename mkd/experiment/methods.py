@@ -1,7 +1,8 @@
 """The one registry of distillation methods; importing it costs nothing (no torch).
 
 A method is a set of loss terms applied at each level of the neck. A new
-method is one file in ``mkd/losses/`` and one entry in :data:`METHODS`.
+method is one file in ``mkd/losses/`` and one entry in :data:`METHODS`; or one file of a user's own
+with both (:mod:`mkd.experiment.plugins`).
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from mkd.errors import UserError, meant
 from mkd.experiment import loss_arguments
+from mkd.experiment.code import shown
 from mkd.experiment.plan import Plan
 
 
@@ -19,8 +21,10 @@ class Term:
 
     Attributes:
         type: Registered name of the loss class in mmrazor's ``MODELS``.
-        module: The file ``mkd/losses/<module>.py`` that defines it; a change of its code, or of
-            what it imports, reruns the runs that use the term, and no other.
+        module: The file ``mkd/losses/<module>.py`` that defines it, or in a user's own file
+            ``__name__``; a change of its code, or of what it imports, reruns the runs that use the
+            term, and no other.
+        output: As in :class:`mkd.experiment.plan.Plan`, where the loss reads no features.
     """
 
     type: str
@@ -33,6 +37,7 @@ class Term:
     """By the argument that weighs a part of the loss, the powers of a map's channels and of its
     positions by which that part's gradient outgrows a mean's, where its authors coded a sum: a
     published weight holds for maps of full size."""
+    output: Literal["cls", "bbox"] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,19 @@ METHODS: dict[str, Method] = {
     ),
     # Recorded as CWD, in its control: its norm makes the scale of a feature indifferent.
     "pkd": Method({"pkd": Term("PKD", "pkd", two_stage={"distance_weight": 6.0})}),
+    # Recorded where its authors do: what the head sees. Means. Without the prompts that they learn
+    # in a training before: mkd/losses/freekd.py.
+    "freekd-unprompted": Method({"freekd": Term("FreeKD", "freekd")}, "raw", "neck_output"),
+    # What the heads say, in the place of features. Needs a teacher with the student's classes.
+    "kd": Method({"kd": Term("LogitKD", "logit_kd", output="cls")}),
+    # Needs heads with a distribution over edges, as GFL's.
+    "ld": Method(
+        {
+            "ld": Term("LD", "ld", output="bbox"),
+            "kd": Term("LogitKD", "logit_kd", output="cls"),
+        },
+        default=("ld",),
+    ),
     "mkd": Method(_MKD_TERMS, default=_MKD_DEFAULT),
     "mkd-balanced": Method(_MKD_TERMS, default=_MKD_DEFAULT, balanced=True),
 }
@@ -151,6 +169,9 @@ BALANCED_ON = "fad"
 
 CHOICES = {key: get_args(get_type_hints(Plan)[key]) for key in ("layers", "adapter")}
 """Values of the options that have few."""
+
+OUTPUTS = ("cls", "bbox")
+"""What of the heads a loss may read."""
 
 DETECTORS_OWN = ("loss", "cls", "bbox", "mask")
 """Names of the total and of the detectors' own losses, which a term would be added to."""
@@ -217,6 +238,12 @@ def plan(
         raise UserError(f"run '{run}': stop_epoch={stop} is not a positive whole number")
     if "adapter" in where and entry.features == "raw":
         raise UserError(f"run '{run}': '{method}' brings its own adapter, remove the option")
+    outputs = {name: entry.terms[name].output for name in losses if entry.terms[name].output}
+    for key in CHOICES:
+        if key in where and len(outputs) == len(losses):
+            raise UserError(
+                f"run '{run}': '{method}' reads what the heads say and no features: remove '{key}'"
+            )
     for key, value in options.items():
         name, dot, argument = key.partition(".")
         if not dot or name not in losses or argument == "type":
@@ -247,6 +274,7 @@ def plan(
         levels={name: list(term.levels) for name, term in on.items() if term.levels},
         features=entry.features,
         balanced=entry.balanced,
+        outputs=outputs or None,
         **{"layers": entry.layers, **where},
     )
 
@@ -256,16 +284,27 @@ def _check_entry(method: str, entry: Method) -> None:
         value, choices = getattr(entry, key), get_args(get_type_hints(Method)[key])
         if value not in choices:
             raise UserError(
-                f"mkd/experiment/methods.py: {key} of method '{method}' is {value!r} and not one "
-                f"of {', '.join(choices)}"
+                f"{_place(entry)}: {key} of method '{method}' is {value!r} and not one of "
+                f"{', '.join(choices)}"
             )
-    for name in entry.terms:
+    for name, term in entry.terms.items():
+        if term.output not in (None, *OUTPUTS):
+            raise UserError(
+                f"{_place(entry)}: the output of term '{name}' of method '{method}' is "
+                f"{term.output!r} and not one of {', '.join(OUTPUTS)}"
+            )
         if not re.fullmatch("[a-z][a-z0-9]*", name) or name in DETECTORS_OWN:
             raise UserError(
-                f"mkd/experiment/methods.py: a term of method '{method}' is called '{name}': "
+                f"{_place(entry)}: a term of method '{method}' is called '{name}': "
                 f"take small letters and digits, and none of {', '.join(DETECTORS_OWN)}, which are "
                 "logged"
             )
+
+
+def _place(entry: Method) -> str:
+    """The file an entry stands in: a user's own has the losses of its entry."""
+    own = (shown(term.module) for term in entry.terms.values() if "." in term.module)
+    return next(own, "mkd/experiment/methods.py")
 
 
 def _terms(run: str, method: str, names: Any, two_stage: bool) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,8 @@ class Plan:
         losses: For each term that is on, the configuration of its loss: the registered type
             and keyword arguments; ``loss_weight`` already holds α times the term's own weight
             where α is given.
-        modules: For each term the file ``mkd/losses/<module>.py`` that defines its loss.
+        modules: For each term the file ``mkd/losses/<module>.py`` that defines its loss; a name
+            with a dot is a module of that name (:mod:`mkd.plugins`).
         levels: For each term, arguments that its authors set apart at the finest levels, the
             finest first; an argument in ``losses`` wins.
         layers: Where features are recorded (audit item 4): ``neck`` for the convolution of each
@@ -30,6 +31,8 @@ class Plan:
         stop_epoch: Epoch after which nothing is distilled (audit item 24), or None.
         balanced: The terms' weights come from gradient norms
             (:class:`mkd.distillation.distiller.BalanceHook`).
+        outputs: For each term that reads what the heads say and no features, ``cls`` for the
+            logits of classes or ``bbox`` for what is said of boxes; None where no term does.
     """
 
     losses: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -40,3 +43,9 @@ class Plan:
     adapter: Literal["norm", "conv", "identity"] = "norm"
     stop_epoch: int | None = None
     balanced: bool = False
+    outputs: dict[str, Literal["cls", "bbox"]] | None = None
+
+
+def loss_module(module: str) -> str:
+    """The full name of a loss's module, as :attr:`Plan.modules` names it."""
+    return module if "." in module else f"mkd.losses.{module}"

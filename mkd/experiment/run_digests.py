@@ -3,7 +3,7 @@
 from mkd.experiment import methods
 from mkd.experiment.code import code_digest
 from mkd.experiment.config import Suite
-from mkd.experiment.plan import Plan
+from mkd.experiment.plan import Plan, loss_module
 from mkd.experiment.resolved import ResolvedRun
 from mkd.provenance import digest
 
@@ -15,7 +15,7 @@ def train_code(suite: Suite, run: str) -> str:
 
 
 def _train_code(plan: Plan) -> str:
-    losses = [f"mkd.losses.{module}" for module in plan.modules.values()]
+    losses = [loss_module(module) for module in plan.modules.values()]
     return code_digest("mkd.training.trainer", *losses)
 
 
@@ -45,7 +45,9 @@ def backbones(suite: Suite) -> dict[str, str]:
 def pretraining(suite: Suite, size: str) -> str:
     """Digest of what decides the pretrained backbone of one size."""
     settings = suite.settings.pretrain and suite.settings.pretrain.model_dump()
-    return digest([settings, size, suite.width(backbones(suite)[size])])
+    run = backbones(suite)[size]
+    own = suite.run(run).architecture.digest
+    return digest([settings, size, suite.width(run), *([] if own is None else [own])])
 
 
 def evaluation_code() -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mkd.detectors.architectures import Architecture
-from mkd.errors import UserError, meant
+from mkd.errors import UserError
 from mkd.experiment import methods
-from mkd.experiment.architectures import ARCHITECTURES
+from mkd.experiment.architectures import architecture
 from mkd.schemas import parse_yaml, read_text, validate
 
 COLUMNS = ("run", "arch", "teacher", "method", "options", "tables")
@@ -26,7 +26,7 @@ class Run:
 
     Attributes:
         id: The run's name.
-        arch: A key of :data:`mkd.experiment.architectures.ARCHITECTURES`.
+        arch: A name that :func:`mkd.experiment.architectures.architecture` knows.
         teacher: Id of the baseline run whose weights teach, or None.
         method: A key of :data:`mkd.experiment.methods.METHODS`.
         options: The method's options (:func:`mkd.experiment.methods.plan`).
@@ -64,7 +64,7 @@ class Run:
     @property
     def architecture(self) -> Architecture:
         """The entry of the table of architectures."""
-        return ARCHITECTURES[self.arch]
+        return architecture(self.arch)
 
 
 def teachers(runs: dict[str, Run]) -> set[str]:
@@ -145,11 +145,10 @@ def read_runs(path: Path, beside: Mapping[str, Run] | None = None) -> dict[str, 
             raise UserError(f"{path}: run '{name}' stands there twice: remove one row")
         if beside and name in beside:
             raise UserError(f"{path}: run '{name}' stands in another table too: remove one row")
-        if row["arch"] not in ARCHITECTURES:
-            raise UserError(
-                f"{path}: run '{name}' has the unknown arch '{row['arch']}'; "
-                f"there are {', '.join(ARCHITECTURES)}{meant(row['arch'], ARCHITECTURES)}"
-            )
+        try:
+            architecture(row["arch"])
+        except UserError as error:
+            raise UserError(f"{path}: run '{name}': {error}") from error
         options = _options(path, name, row["options"])
         own = {key: options.pop(key) for key in OWN_OPTIONS & options.keys()}
         _check_own(path, name, own)
@@ -179,10 +178,11 @@ def read_runs(path: Path, beside: Mapping[str, Run] | None = None) -> dict[str, 
                 "of the table: add its row"
             )
         teacher = run.teacher and known[run.teacher].architecture
-        if teacher and teacher.family != run.architecture.family:
+        known_both = teacher and not (teacher.generic or run.architecture.generic)
+        if teacher and known_both and teacher.two_stage != run.architecture.two_stage:
             raise UserError(
-                f"{path}: run '{run.id}' is {run.arch} and its teacher {teacher.name}: both must "
-                "be of one family"
+                f"{path}: run '{run.id}' is {run.arch} and its teacher {teacher.name}, whose "
+                "levels have other strides: take a teacher of the same"
             )
     return runs
 

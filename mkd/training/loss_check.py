@@ -4,29 +4,33 @@ A run distils only after its teacher is trained, which may take days: what its l
 options, channels and levels is found out before the first training begins.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib import import_module
 from inspect import signature
 from typing import Any
 
-from mkd.detectors import models  # before mmrazor
+from mkd.detectors import levels, models  # before mmrazor
 from mkd.distillation import distiller
 
 # isort: split
 import torch
+from mmengine.config import ConfigDict
 from mmrazor.registry import MODELS
 from torch import Tensor
 
 from mkd.detectors.architectures import Architecture
 from mkd.errors import UserError
-from mkd.experiment.plan import Plan
+from mkd.experiment import code
+from mkd.experiment.plan import Plan, loss_module
 from mkd.experiment.resolved import ResolvedRun
 from mkd.provenance import digest
 
 SIDE = 4
 """Height and width of the maps."""
+CLASSES = 2
+"""Of the detectors whose levels are looked at."""
 
 
 def rehearse(runs: Iterable[ResolvedRun]) -> None:
@@ -41,15 +45,24 @@ def rehearse(runs: Iterable[ResolvedRun]) -> None:
         plan, above = run.distillation, run.teacher
         if not plan.losses or above is None:
             continue
-        channels = [_channels(each.architecture, each.width, plan.layers) for each in (run, above)]
-        key = digest([asdict(plan), channels])
+        try:
+            pair, outputs = _pair(plan, run), _outputs(plan, run)
+        except UserError as error:
+            raise UserError(f"run '{run.run}': {error}") from error
+        key = digest([asdict(plan), pair, outputs])
         if key not in done:
             done.add(key)
             with torch.random.fork_rng(devices=[]):
-                check(run.run, plan, channels[0], channels[1])
+                check(run.run, plan, pair["student_channels"], pair["teacher_channels"], outputs)
 
 
-def check(run: str, plan: Plan, student: list[int], teacher: list[int]) -> None:
+def check(
+    run: str,
+    plan: Plan,
+    student: list[int],
+    teacher: list[int],
+    outputs: Sequence[dict[str, list[int]]] = ({}, {}),
+) -> None:
     """Compute the losses of one plan.
 
     Args:
@@ -57,42 +70,68 @@ def check(run: str, plan: Plan, student: list[int], teacher: list[int]) -> None:
         plan: Its terms.
         student: Channels of the student's features, one a level.
         teacher: Channels of the teacher's.
+        outputs: Channels of the student's and the teacher's head, by output, one for each level of
+            the student's head; for terms that read the heads.
 
     Raises:
         UserError: As :func:`rehearse` does.
     """
     for name, module in plan.modules.items():
+        file = code.shown(loss_module(module))
         try:
-            import_module(f"mkd.losses.{module}")
+            import_module(loss_module(module))
         except (Exception, SystemExit) as error:  # whatever a file of a user's own raises
             raise UserError(
-                f"mkd/losses/{module}.py, which run '{run}' needs, cannot be imported: "
+                f"{file}, which run '{run}' needs, cannot be imported: "
                 f"{type(error).__name__}: {_line(error)}"
             ) from error
         if MODELS.get(f"mmrazor.{plan.losses[name]['type']}") is None:
             raise UserError(
-                f"mkd/losses/{module}.py does not register '{plan.losses[name]['type']}', which "
+                f"{file} does not register '{plan.losses[name]['type']}', which "
                 f"run '{run}' needs: decorate the class with @MODELS.register_module()"
             )
     sources = [(f"level{level}", None) for level in range(len(student))]
+    read = list((plan.outputs or {}).values())
+    heads = [(level, level) for level in range(len(outputs[0][read[0]]))] if read else []
     try:
-        made = distiller.distiller_config(plan, student, teacher, sources)
+        made = distiller.distiller_config(plan, student, teacher, sources, head_levels=heads)
     except UserError as error:
         raise UserError(f"run '{run}': {error}") from error
     done = []
     for key, config in made.distill_losses.items():
         name, level = key.removeprefix("loss_").rsplit("_", 1)
-        own, above = student[int(level)], teacher[int(level)]
+        output = (plan.outputs or {}).get(name)
+        if output is None:
+            own, above = student[int(level)], teacher[int(level)]
+            own = own if plan.features == "raw" else above
+        else:
+            own, above = (side[output][int(level)] for side in outputs)
         if (config, own, above) in done:
             continue
         done.append((config, own, above))
         try:
-            _try(config, own if plan.features == "raw" else above, above)
+            _try(config, own, above)
         except (Exception, SystemExit) as error:  # whatever a loss of a user's own raises
             raise UserError(
                 f"run '{run}': the options of term '{name}' do not fit: "
                 f"{_line(error) or type(error).__name__}"
             ) from error
+
+
+def by_level(
+    heads: Sequence[dict[str, list[int]]], pair: dict[str, Any]
+) -> list[dict[str, list[int]]]:
+    """Channels of two heads by output, level by level as they are paired.
+
+    Args:
+        heads: Of the student's and the teacher's (:func:`mkd.detectors.levels.output_channels`).
+        pair: What :func:`mkd.detectors.levels.pair` says of both.
+    """
+    pairs = pair.get("head_levels", ())
+    return [
+        {name: [counts[at[side]] for at in pairs] for name, counts in head.items()}
+        for side, head in enumerate(heads)
+    ]
 
 
 def _line(error: BaseException) -> str:
@@ -102,9 +141,11 @@ def _line(error: BaseException) -> str:
 def _try(config: dict[str, Any], own: int, above: int) -> None:
     loss = MODELS.build(config)
     student = torch.randn(2, own, SIDE, SIDE, requires_grad=True)
-    more = {}
-    if "boxes" in signature(loss.forward).parameters:
+    more, takes = {}, signature(loss.forward).parameters
+    if "boxes" in takes:
         more["boxes"] = torch.tensor([[0, 0.2, 0.2, 0.6, 0.7], [1, 0.1, 0.5, 0.9, 0.8]])
+    if "confidence" in takes:
+        more["confidence"] = torch.rand(2, 1, SIDE, SIDE)
     teacher = torch.randn(2, above, SIDE, SIDE)
     given = {"student": (student, student.detach().clone()), "teacher": (teacher, teacher.clone())}
     value = loss(preds_S=student, preds_T=teacher, **more)
@@ -120,6 +161,30 @@ def _try(config: dict[str, Any], own: int, above: int) -> None:
     raise ValueError("the loss gives the student no finite gradient")
 
 
+def _pair(plan: Plan, run: ResolvedRun) -> dict[str, Any]:
+    sides = [(each.architecture, _config(each.architecture, each.width)) for each in _both(run)]
+    return levels.pair(plan, *sides)
+
+
+def _outputs(plan: Plan, run: ResolvedRun) -> list[dict[str, list[int]]]:
+    """Channels of both heads, level by level as they are paired."""
+    if not plan.outputs:
+        return [{}, {}]
+    heads = [_heads(each.architecture, each.width) for each in _both(run)]
+    return by_level(heads, _pair(plan, run))
+
+
+def _both(run: ResolvedRun) -> tuple[ResolvedRun, ResolvedRun]:
+    if run.teacher is None:
+        raise ValueError(f"run '{run.run}' has no teacher")
+    return run, run.teacher
+
+
 @cache
-def _channels(arch: Architecture, width: float, layers: str) -> list[int]:
-    return models.feature_channels(models.model_config(arch, 1, width), layers)
+def _config(arch: Architecture, width: float) -> ConfigDict:
+    return models.model_config(arch, CLASSES, width)
+
+
+@cache
+def _heads(arch: Architecture, width: float) -> dict[str, list[int]]:
+    return levels.output_channels(arch, _config(arch, width))

@@ -125,7 +125,7 @@ def pretrain(
     set_random_seed(SEED)
     config = models.model_config(arch, len(dataset.classes), width)
     # mmdet freezes the norms and first stages of a ResNet, which come pretrained there.
-    config.backbone.update(frozen_stages=-1, norm_eval=False)
+    models.thaw(config)
     detector = models.build(config)
     # One backbone serves several architectures, whatever the rest of them has drawn.
     set_random_seed(SEED)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mkd import distillation
-from mkd.detectors import models  # before mmdet
+from mkd.detectors import levels, models  # before mmdet
 
 # isort: split
 import numpy as np
@@ -201,7 +201,7 @@ def runner_config(
             "persistent_workers": settings.workers > 0,
             "pin_memory": on_gpu,
             "sampler": official.train_dataloader.sampler,
-            "batch_sampler": official.train_dataloader.batch_sampler,
+            "batch_sampler": official.train_dataloader.get("batch_sampler"),
             "dataset": splits.dataset_config(
                 resolved.data, data_root, "train", classes, first, masks
             ),
@@ -254,6 +254,8 @@ def _model(
 ) -> BaseModel:
     device = resolved.train.device
     config = models.model_config(resolved.architecture, num_classes, resolved.width)
+    if resolved.architecture.generic and backbone_weights is None and start_weights is None:
+        models.thaw(config)
     # Seeded here, not by the Runner: the student starts alike with and without a teacher.
     torch.manual_seed(resolved.draws)
     random.seed(resolved.draws)
@@ -293,9 +295,9 @@ def _model(
     model = distillation.FrozenTeacherDistill(
         distiller=distillation.distiller_config(
             plan,
-            models.feature_channels(config, plan.layers),
-            models.feature_channels(teacher_config, plan.layers),
-            models.feature_sources(config, plan.layers),
+            **levels.pair(
+                plan, (resolved.architecture, config), (above.architecture, teacher_config)
+            ),
         ),
         architecture=student,
         teacher=teacher,

@@ -77,7 +77,7 @@ def test_unknown_run(folder: Path) -> None:
         ("d\trtmdet-tiny\tb\tmkd\tfad.a=[1,2\t1", r"value of option 'fad.a=\[1,2' is not valid"),
         ("d\trtmdet-tiny\tb\tmkd\tstop_epoch=foo\t1", "stop_epoch=foo is not a positive whole"),
         ("d\trtmdet-tiny\tb\tmkd\tfad.type=CWD\t1", "option 'fad.type' is not 'alpha'"),
-        ("d\trtmdet-ins-s\tb\tmkd\t-\t1", "is rtmdet-ins-s and its teacher rtmdet-"),
+        ("d\tmask-rcnn-r50\tb\tmkd\t-\t1", "is mask-rcnn-r50 and its teacher rtmdet-"),
         ("d\trtmdet-tiny\tb\tmkd\tbeta=1\t1", "option 'beta' is not 'alpha'"),
         ("d\trtmdet-tiny\tb\tmkd\tterms=fad,fda\t1", "has no term 'fda'"),
         ("d\trtmdet-tiny\tb\tmkd\talpha=true\t1", "alpha=True is not a number"),

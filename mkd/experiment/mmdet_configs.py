@@ -1,0 +1,124 @@
+"""Any mmdet configuration as an architecture, known by what its files say.
+
+The files are read without running them: to run one is to import torch.
+"""
+
+import ast
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from mkd.detectors.architectures import GENERIC, Architecture
+from mkd.errors import UserError, meant
+from mkd.experiment.code import syntax
+from mkd.provenance import digest
+
+PREFIX = "config:"
+"""Before the path of a user's own file, as an architecture."""
+
+
+@cache
+def _folder() -> Path:
+    """mmdet's configurations, found without importing mmdet."""
+    found = find_spec("mmdet")
+    return Path(((found and found.submodule_search_locations) or [""])[0], ".mim", "configs")
+
+
+def architecture(name: str, known: Iterable[str] = ()) -> Architecture:
+    """The architecture that a configuration makes.
+
+    Args:
+        name: The name of one of mmdet's files without ``.py``, or :data:`PREFIX` and a path.
+        known: Other names of architectures, for the message.
+
+    Raises:
+        UserError: There is no such file, or it cannot be read.
+    """
+    own = name.startswith(PREFIX)
+    path = Path(name.removeprefix(PREFIX)) if own else _published(name, list(known))
+    files = list(_chain(path))
+    said = [tree for _, tree in files]
+    keys = {key for tree in said for key in _keys(tree)}
+    imagenet = next((value for tree in said if (value := _imagenet(tree))), None)
+    mine = [syntax(ast.unparse(tree).encode()) for file, tree in files if _is_own(file)]
+    return Architecture(
+        name=name,
+        family=GENERIC,
+        label=path.stem,
+        config=(path if own else path.relative_to(_folder())).as_posix(),
+        backbone=re.sub("[^a-z0-9]+", "-", name.lower()).strip("-"),
+        imagenet=imagenet,
+        has_masks=any(map(_loads_masks, said)),
+        two_stage="roi_head" in keys,
+        digest=digest(mine) if own else None,
+    )
+
+
+def _published(name: str, known: list[str]) -> Path:
+    files = {path.stem: path for path in _folder().glob("*/*.py") if path.parent.name != "_base_"}
+    if name not in files:
+        raise UserError(
+            f"unknown arch '{name}'; there are {', '.join(known)}, every config of mmdet by its "
+            f"name, and {PREFIX}path of a file of your own{meant(name, [*known, *files])}"
+        )
+    return files[name]
+
+
+def _is_own(path: Path) -> bool:
+    return not path.resolve().is_relative_to(_folder().resolve())
+
+
+def _chain(path: Path) -> Iterable[tuple[Path, ast.Module]]:
+    """A file and all that its ``_base_`` names, itself first."""
+    try:
+        tree = _tree(path.absolute(), path.stat().st_mtime_ns)
+    except OSError as error:
+        raise UserError(f"arch {PREFIX}{path}: {path} cannot be read: {error.strerror}") from error
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise UserError(f"arch {PREFIX}{path}: {path} is not Python: {error}") from error
+    yield path, tree
+    for node in tree.body:
+        if isinstance(node, ast.With) and "read_base" in ast.unparse(node.items[0]):
+            raise UserError(
+                f"arch {PREFIX}{path}: {path} takes its bases by read_base: write them as _base_"
+            )
+        if not isinstance(node, ast.Assign) or ast.unparse(node.targets[0]) != "_base_":
+            continue
+        bases = ast.literal_eval(node.value)
+        for base in [bases] if isinstance(bases, str) else bases:
+            scope, colons, inside = base.partition("::")
+            yield from _chain(_folder() / inside if colons else path.parent / scope)
+
+
+@cache
+def _tree(path: Path, changed: int) -> ast.Module:
+    """A file's syntax tree, read once as long as it does not change."""
+    return ast.parse(path.read_bytes())
+
+
+def _keys(tree: ast.Module) -> Iterable[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg:
+            yield node.arg
+        elif isinstance(node, ast.Dict):
+            yield from (key.value for key in node.keys if isinstance(key, ast.Constant))
+
+
+def _loads_masks(tree: ast.Module) -> bool:
+    return any(
+        isinstance(node, ast.keyword)
+        and node.arg == "with_mask"
+        and getattr(node.value, "value", False) is True
+        for node in ast.walk(tree)
+    )
+
+
+def _imagenet(tree: ast.Module) -> str | None:
+    """The value of ``imagenet`` in a file: the release of weights that its backbone starts from."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "imagenet":
+            value = getattr(node.value, "value", None)
+            return value if isinstance(value, str) else None
+    return None

@@ -1,0 +1,100 @@
+"""Methods that a user's own files bring.
+
+An entry ``METHODS["mine"] = Method({"mine": Term("MyLoss", __name__)})`` at the top of such a file
+is read without running it: to import its losses is to import torch.
+"""
+
+import ast
+from collections.abc import Iterable
+
+from mkd import ROOT, plugins
+from mkd.errors import UserError
+from mkd.experiment import code, loss_arguments, methods
+
+_ADDED: set[str] = set()
+
+
+def use(files: Iterable[str]) -> None:
+    """Add the methods of files to :data:`mkd.experiment.methods.METHODS`, in the place of others'.
+
+    Args:
+        files: Paths of Python files.
+
+    Raises:
+        UserError: A file is not there, is not Python, imports a file that is not named, or has an
+            entry that cannot be read or whose name is taken.
+    """
+    for name in _ADDED:
+        methods.METHODS.pop(name, None)
+    _ADDED.clear()
+    modules = plugins.use(files)
+    code.forget()
+    loss_arguments.defaults.cache_clear()
+    for module in modules:
+        tree = code.tree(module)
+        _check_imports(module, tree)
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and len(node.targets) == 1:
+                _add(module, node.targets[0], node.value)
+
+
+def _add(module: str, target: ast.expr, value: ast.expr) -> None:
+    if not isinstance(target, ast.Subscript) or ast.unparse(target.value) not in (
+        "METHODS",
+        "methods.METHODS",
+    ):
+        return
+    where = f"{code.shown(module)}, line {target.lineno}"
+    known = {"Method": methods.Method, "Term": methods.Term, "methods": methods}
+    try:
+        name, entry = (
+            # The file is its user's own, and is run when its losses are.
+            eval(ast.unparse(part), {"__builtins__": {}, "__name__": module, **known})
+            for part in (target.slice, value)
+        )
+    except Exception as error:
+        raise UserError(
+            f"{where}: the entry cannot be read: write it with Method, Term, __name__ and plain "
+            f"values ({type(error).__name__}: {error})"
+        ) from error
+    if not isinstance(entry, methods.Method) or not isinstance(name, str):
+        raise UserError(
+            f"{where}: the entry is no Method with a name: write METHODS[name] = Method(…)"
+        )
+    if name in methods.METHODS:
+        raise UserError(f"{where}: there is a method '{name}' already: give yours another name")
+    for term in entry.terms.values():
+        own = ROOT / "mkd/losses" / f"{term.module}.py"
+        if plugins.file(term.module) is None and not own.is_file():
+            raise UserError(
+                f"{where}: a term's module is '{term.module}', which is no file of mkd/losses: "
+                "write __name__ for a loss of this file"
+            )
+    methods.METHODS[name] = entry
+    _ADDED.add(name)
+
+
+def _check_imports(module: str, tree: ast.Module) -> None:
+    """Refuse an import of a file beside it, whose code no digest would hold."""
+    path = plugins.file(module)
+    if path is None:
+        raise ValueError(f"{module} is no plugin")
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+        for name in names:
+            first = name.removeprefix(f"{plugins.PACKAGE}.").split(".")[0]
+            beside = [path.parent / f"{first}.py", path.parent / first / "__init__.py"]
+            inside = bool(getattr(node, "level", 0)) or name.startswith(f"{plugins.PACKAGE}.")
+            if inside and plugins.file(f"{plugins.PACKAGE}.{first}") is None:
+                raise UserError(
+                    f"{path} imports '{first}', which is no plugin: name {beside[0]} in plugins too"
+                )
+            if not inside and first != "mkd" and any(file.is_file() for file in beside):
+                raise UserError(
+                    f"{path} imports '{first}', which lies beside it and would be in no digest: "
+                    f"name it in plugins too, and write 'from .{first} import …'"
+                )
