@@ -156,7 +156,7 @@ def test_the_scale_stands_in_every_measured_heading_and_verdict(full_page: Page)
     assert all("desk" in heading for heading in measured)
     groups = re.findall(r'<th class="m m-first" colspan[^>]*>(.*?)</th>', html, re.S)
     assert len(groups) == 5
-    assert all("desk scale" in group and "96 px" in group for group in groups)
+    assert all("desk scale" in group and "128 px" in group for group in groups)
     verdicts = re.findall(r'<span class="verdict[^>]*>(.*?)</span>', html, re.S)
     assert verdicts
     assert all("desk" in verdict for verdict in verdicts)
