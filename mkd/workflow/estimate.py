@@ -84,6 +84,8 @@ def text(suite: Suite) -> str:
     """
     trained = [run for run in suite.planned if not suite.taken(run)]
     planned = [(run, seed) for run in trained for seed in suite.seeds(run)]
+    if not planned:
+        return f"scale {suite.scale}: nothing is trained, every run reads its weights from a file"
     todo = [training for training in planned if not progress.is_done(suite, *training)]
     found = estimate(suite, todo)
     assumed, devices = _assumed(suite), suite.settings.train.devices
