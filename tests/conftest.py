@@ -95,6 +95,14 @@ def made_up(run: Run, seed: int, scale: str = "desk") -> dict[str, Any]:
         "method": run.method,
         "options": run.options,
         "metrics": metrics,
+        "classes": {
+            kind: {
+                "cat": round(figures["AP"] - 3, 3),
+                "dog": round(figures["AP"] + 3, 3),
+                "cow": None,
+            }
+            for kind, figures in metrics.items()
+        },
         "pr": {iou: falling(six[f"AP{iou}"] / 100) for iou in ("50", "75")},
         "errors": {kind: round(9 - ap / 10 + noise, 3) for kind in KINDS},
         "params_m": 1.213,
@@ -176,7 +184,7 @@ def lay(suite: Suite, *names: str, seeds: tuple[int, ...] = (0, 1, 2)) -> Path:
     """Lay records for the named runs (default: all) and return the results folder."""
     for name in names or suite.runs:
         for seed in (0,) if name in ("s-baseline", "m-baseline") else seeds:
-            put(suite.results.parent, made_up(suite.runs[name], seed))
+            put(suite.results.parent, made_up(suite.runs[name], seed, suite.scale))
     return suite.results.parent
 
 
@@ -190,6 +198,20 @@ def suite(tmp_path: Path) -> Suite:
 def fill(suite: Suite) -> Callable[..., Path]:
     """:func:`lay` for that suite."""
     return partial(lay, suite)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Suite:
+    """A scale of a user's own over a base, nothing run."""
+    file = tmp_path / "cells.yaml"
+    file.write_text("base: desk\ndata: {kind: coco, root: cells}\ntrain: {epochs: 9}\n")
+    return config.load({"scale": str(file), "results": str(tmp_path / "results")})
+
+
+@pytest.fixture
+def fill_own(own: Suite) -> Callable[..., Path]:
+    """:func:`lay` for that scale."""
+    return partial(lay, own)
 
 
 @pytest.fixture(scope="module")
