@@ -401,8 +401,8 @@ def _find_scale(named: str, scales: Path) -> tuple[Path, bool]:
     path = Path(named).expanduser()
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(
-            f"unknown scale '{named}': {scales} has {', '.join(known)}{meant(named, known)}; a "
-            "scale of your own is named by the path of its .yaml file"
+            f"unknown scale '{named}': {scales} has {', '.join(known)}, and one of your own is "
+            f"named by the path of its .yaml file{meant(named, known)}"
         )
     if not path.exists():
         raise UserError(f"the scale's file {path} does not exist: name a file, or one of {scales}")
