@@ -3,8 +3,8 @@
 A training costs images × epochs × (3 × the student's FLOPs + the teacher's FLOPs where it
 distils): the way back is counted as twice the way forth, and a teacher only goes forth. A FLOP is
 half a MAC, and MACs are those of ``config/paper/published.csv``, which calls them FLOPs, at 640
-px. The scale's ``estimate`` names a GPU and the rate at which public logs of its trainings come out,
-data loading and evaluation included. What no such log has (adapters and terms) is left out.
+px. The scale's ``estimate`` names a GPU and the rate at which public logs of its trainings come
+out, data loading and evaluation included. What no such log has (adapters, terms) is left out.
 """
 
 from collections.abc import Iterable
