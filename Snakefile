@@ -80,6 +80,11 @@ rule reproduce:
     localrule: True
 
 
+# Of a misspelt target Snakemake says that no rule produces it.
+for handler in logger.handlers:
+    handler.addFilter(screen.Targets(rule.name for rule in workflow.rules))
+
+
 onstart:
     print(f"scale {suite.scale}: {suite.settings.summary}", file=sys.stderr)
     try:

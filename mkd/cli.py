@@ -264,6 +264,8 @@ def _reference(options: argparse.Namespace) -> None:
     from mkd.results.check import check
 
     suite = _suite(options)
+    if suite.own:
+        raise UserError(f"{suite.file} is a scale of your own: the suite keeps no reference of it")
     source = options.folder or suite.results
     _, problems = check(suite, source)
     reference.update(suite, source)

@@ -123,6 +123,19 @@ def read_yaml(path: Path) -> Any:
     return load_yaml(read_text(path, "the file"), path)
 
 
+def checked_yaml(path: Path, schema: str) -> Any:
+    """The content of a YAML file that fits its schema.
+
+    Raises:
+        UserError: It is missing or no such YAML, or the first thing that does not fit: the file,
+            the line, the field and what is wrong.
+    """
+    text = read_text(path, "the file")
+    value = load_yaml(text, path)
+    validate(value, schema, str(path), text)
+    return value
+
+
 def load_yaml(text: str, path: Path) -> Any:
     """The content of the text of a YAML file.
 

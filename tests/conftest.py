@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -93,6 +95,14 @@ def made_up(run: Run, seed: int, scale: str = "desk") -> dict[str, Any]:
         "method": run.method,
         "options": run.options,
         "metrics": metrics,
+        "classes": {
+            kind: {
+                "cat": round(figures["AP"] - 3, 3),
+                "dog": round(figures["AP"] + 3, 3),
+                "cow": None,
+            }
+            for kind, figures in metrics.items()
+        },
         "pr": {iou: falling(six[f"AP{iou}"] / 100) for iou in ("50", "75")},
         "errors": {kind: round(9 - ap / 10 + noise, 3) for kind in KINDS},
         "params_m": 1.213,
@@ -174,7 +184,7 @@ def lay(suite: Suite, *names: str, seeds: tuple[int, ...] = (0, 1, 2)) -> Path:
     """Lay records for the named runs (default: all) and return the results folder."""
     for name in names or suite.runs:
         for seed in (0,) if name in ("s-baseline", "m-baseline") else seeds:
-            put(suite.results.parent, made_up(suite.runs[name], seed))
+            put(suite.results.parent, made_up(suite.runs[name], seed, suite.scale))
     return suite.results.parent
 
 
@@ -188,6 +198,20 @@ def suite(tmp_path: Path) -> Suite:
 def fill(suite: Suite) -> Callable[..., Path]:
     """:func:`lay` for that suite."""
     return partial(lay, suite)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Suite:
+    """A scale of a user's own over a base, nothing run."""
+    file = tmp_path / "cells.yaml"
+    file.write_text("base: desk\ndata: {kind: coco, root: cells}\ntrain: {epochs: 9}\n")
+    return config.load({"scale": str(file), "results": str(tmp_path / "results")})
+
+
+@pytest.fixture
+def fill_own(own: Suite) -> Callable[..., Path]:
+    """:func:`lay` for that scale."""
+    return partial(lay, own)
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +239,94 @@ def tiny_coco() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real COCO images at {root}: set MKD_TINY_COCO to their folder")
     return root
+
+
+@pytest.fixture(scope="session")
+def voc() -> Callable[..., Path]:
+    """Lays the first images of a made data set out as VOC does.
+
+    Boxes count pixels from 1 with both ends within, or are edges from 0.
+    """
+
+    def lay(
+        data: Path,
+        root: Path,
+        train: int = 8,
+        val: int = 4,
+        classes: int = 99,
+        from_one: bool = True,
+    ) -> Path:
+        for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
+            (root / folder).mkdir(parents=True)
+        for split, count in {"train": train, "val": val}.items():
+            content = json.loads((data / f"annotations/instances_{split}.json").read_text())
+            names = {item["id"]: item["name"] for item in content["categories"][:classes]}
+            stems = []
+            for image in content["images"][:count]:
+                found = [
+                    (names[item["category_id"]], item["bbox"])
+                    for item in content["annotations"]
+                    if item["image_id"] == image["id"] and item["category_id"] in names
+                ]
+                source = data / split / image["file_name"]
+                stems.append(f"{split}_{source.stem}")
+                shutil.copy(source, root / f"JPEGImages/{stems[-1]}{source.suffix}")
+                path = root / f"Annotations/{stems[-1]}.xml"
+                path.write_text(_annotation(image, found, from_one))
+            (root / f"ImageSets/Main/{split}.txt").write_text("\n".join(stems) + "\n")
+        return root
+
+    return lay
+
+
+def _annotation(image: dict[str, Any], boxes: list[tuple[str, list[float]]], from_one: bool) -> str:
+    tree = ElementTree.Element("annotation")
+    size = ElementTree.SubElement(tree, "size")
+    for side in ("width", "height"):
+        ElementTree.SubElement(size, side).text = str(image[side])
+    for name, bbox in boxes:
+        found = ElementTree.SubElement(tree, "object")
+        ElementTree.SubElement(found, "name").text = name
+        ElementTree.SubElement(found, "difficult").text = "0"
+        x, y, width, height = (round(value) for value in bbox)
+        box = ElementTree.SubElement(found, "bndbox")
+        edges = (x + from_one, y + from_one, x + width, y + height)
+        for key, edge in zip(("xmin", "ymin", "xmax", "ymax"), edges, strict=True):
+            ElementTree.SubElement(box, key).text = str(edge)
+    return ElementTree.tostring(tree, encoding="unicode")
+
+
+@pytest.fixture(scope="session")
+def release() -> Callable[..., Path]:
+    """Writes weights as OpenMMLab releases them, under a name that ends with their digest.
+
+    That is what mmengine's runner saves, with its log and EMA: the averages stand in
+    ``state_dict``.
+    """
+    import numpy as np
+    import torch
+    from mmengine.logging import MessageHub
+
+    def write(
+        folder: Path, state: dict[str, Any], name: str = "rtmdet_s_8xb32-300e_coco", **meta: Any
+    ) -> Path:
+        hub = MessageHub("released")
+        hub.update_scalar("train/loss", np.float64(1.5))
+        averaged = {f"module.{key}": torch.zeros_like(value) for key, value in state.items()}
+        content = {
+            "meta": {"epoch": 300, "iter": 9, "cfg": "model = dict()", "dataset_meta": meta},
+            "state_dict": state,
+            "ema_state_dict": averaged | {"steps": torch.tensor(9)},
+            "message_hub": hub.state_dict(),
+            "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]},
+            "param_schedulers": [{"last_step": 9}],
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / "draft"
+        torch.save(content, draft)
+        return draft.rename(folder / f"{name}_20220905_161602-{sha256_file(draft)[:8]}.pth")
+
+    return write
 
 
 @pytest.fixture(scope="session")

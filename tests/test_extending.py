@@ -1,4 +1,4 @@
-"""Every example of docs/extending.md, as it stands there, in a copy of the checkout."""
+"""Every example of the guides, as it stands there, in a copy of the checkout."""
 
 import json
 import os
@@ -6,13 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mkd import ROOT
+from mkd.detectors import models  # before mmdet
 
-PAGE = ROOT / "docs/extending.md"
+# isort: split
+from mkd import ROOT
+from mkd.experiment.architectures import ARCHITECTURES
+from mkd.files import sha256_file
+
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 NAMED = re.compile(r"# (file|append): (\S+)\n")
 
@@ -44,10 +49,10 @@ def run(command: str, checkout: Path) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.slow
-def test_every_block_of_the_page_works(checkout: Path) -> None:
+def work_through(page: str, checkout: Path) -> list[str]:
+    """Write the files of a page and give its commands, in order; what the commands said."""
     said = []
-    for language, text in BLOCK.findall(PAGE.read_text()):
+    for language, text in BLOCK.findall((ROOT / page).read_text()):
         named = NAMED.match(text)
         if language == "sh":
             said.append(run(text, checkout))
@@ -56,7 +61,12 @@ def test_every_block_of_the_page_works(checkout: Path) -> None:
         path, content = checkout / named[2], text[named.end() :]
         assert path.exists() == (named[1] == "append"), path
         path.write_text((path.read_text() if named[1] == "append" else "") + content)
-    planned, trained, detector, own, started, judged = said
+    return said
+
+
+@pytest.mark.slow
+def test_every_block_of_the_page_works(checkout: Path) -> None:
+    planned, trained, detector, own, started, judged = work_through("docs/extending.md", checkout)
     assert "tiny-mkd-weak" in planned
     record = checkout / "results/smoke/runs/tiny-cosine/seed0/record.json"
     assert json.loads(record.read_text())["options"] == {"cosine.loss_weight": 0.5}
@@ -67,3 +77,37 @@ def test_every_block_of_the_page_works(checkout: Path) -> None:
     assert 'id="claim-cosine-over-baseline-tiny"><strong>tiny: not run' in page
     assert trained
     assert judged
+
+
+@pytest.mark.slow
+def test_own_data_and_published_weights(
+    checkout: Path, smoke_data: Path, voc: Callable[..., Path], release: Callable[..., Path]
+) -> None:
+    """A set of three classes in VOC's layout, and a teacher of eighty in a release's file."""
+    voc(smoke_data, checkout / "mine/cells", train=16, val=8, classes=3)
+    content = json.loads((smoke_data / "annotations/instances_val.json").read_text())
+    names = sorted(category["name"] for category in content["categories"][:3])
+    teacher = models.build(models.model_config(ARCHITECTURES["rtmdet-s"], 80))
+    file = release(checkout / "weights", teacher.state_dict())
+    (checkout / "mine/s.pth").touch()
+    imported, made, listed, taught, planned, published, scored = work_through(
+        "docs/own-work.md", checkout
+    )
+    assert "16 images, " in imported
+    assert f"3 classes ({', '.join(names)})" in imported
+    assert "report: results/cells/report/index.html" in made
+    page = (checkout / "results/cells/report/index.html").read_text()
+    assert all(f'<tr><th scope="row">{name}</th>' in page for name in names)
+    records = {path.parts[-3] for path in checkout.glob("results/cells/runs/*/seed0/record.json")}
+    assert records == {"s-baseline", "tiny-baseline", "tiny-cwd", "tiny-mkd"}
+    assert not (checkout / "results/cells/latency").exists()
+    assert f"weights/{file.name}: teacher s-baseline, not scored; is there" in listed
+    record = json.loads((checkout / "results/taught/runs/tiny-mkd/seed0/record.json").read_text())
+    weights = checkout / "results/taught/runs/s-baseline/seed0/weights.pth"
+    assert record["digests"]["teacher"] == sha256_file(weights)
+    assert not weights.with_name("record.json").exists()
+    assert taught
+    assert "take" in planned
+    assert "kd_l_rtmdet_x_neck_300e_coco_20230220_141912-c9979722.pth" in published
+    assert "time_file" not in scored
+    assert "scale paper: nothing is trained" in scored

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import cv2
 import yaml
 from PIL import Image
 
@@ -388,7 +389,7 @@ def _size(image: Path) -> tuple[int, int]:
     """
     try:
         return coco.size(image, decode=False)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, cv2.error, Image.DecompressionBombError) as error:
         raise Broken(f"belongs to the image {image}, which is damaged ({error})") from error
 
 

@@ -15,7 +15,7 @@ from mkd.edge import models
 from mkd.edge.metadata import PRECISIONS, precision_path
 from mkd.errors import UserError
 from mkd.experiment.config import Suite
-from mkd.schemas import read_yaml, validate
+from mkd.schemas import checked_yaml
 
 FILE = ROOT / "config" / "latency.yaml"
 PROVIDER_PRECISIONS = {
@@ -55,8 +55,7 @@ class EdgeSettings:
 
 @cache
 def _read() -> dict[str, EdgeSettings]:
-    settings = read_yaml(FILE)
-    validate(settings, "latency-settings", str(FILE))
+    settings = checked_yaml(FILE, "latency-settings")
     for scale, section in settings.items():
         chosen = section["models"]
         unknown = [] if chosen == "all" else sorted(set(chosen) - models.MODELS.keys())
@@ -71,14 +70,15 @@ def _read() -> dict[str, EdgeSettings]:
 def settings(suite: Suite) -> EdgeSettings:
     """The section of ``config/latency.yaml`` for a scale.
 
-    A scale without one times nothing but the runs it names itself, as scale desk does.
+    A scale without one times nothing but the runs it names itself, as scale desk does; nor does a
+    table of runs that trains nothing.
 
     Raises:
         UserError: The file does not fit ``workflow/schemas/latency-settings.schema.yaml``, or names
             a model that Table 1 has not.
     """
     sections = _read()
-    if suite.scale in sections:
+    if suite.scale in sections and not all(run in suite.pretrained for run in suite.runs):
         return sections[suite.scale]
     return replace(sections["desk"], models=[], students=suite.settings.latency or [])
 

@@ -11,25 +11,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from mkd import ROOT
 from mkd.errors import UserError, meant
-from mkd.experiment import methods, plugins
+from mkd.experiment import methods, plugins, scale_file
 from mkd.experiment.datasets import KINDS
-from mkd.experiment.resolved import ResolvedRun, first_error
+from mkd.experiment.resolved import ResolvedRun
 from mkd.experiment.runs import Run, read_runs, teachers, with_own_teachers
 from mkd.experiment.scale import Evaluate, Scale, TrainSettings
-from mkd.schemas import line_of, load_yaml, read_text, read_yaml, validate
+from mkd.schemas import read_yaml, validate
 
 DEFAULT_RUNS = "config/runs.tsv"
 """The suite's own table of runs, which a scale may replace or add to."""
 OWN_RUNS = "config/own.tsv"
 """The table of a scale outside ``config/scales``: a method against its baseline."""
-COSTS = ("runs", "starts", "checks", "longer", "mask_rcnn", "estimate", "pretrained", "latency")
-"""What a scale has of its base only where it says so itself: more jobs, and what is of them."""
-MERGED = ("train", "pretrain", "evaluate")
-"""Sections of which a scale may replace a part of its base's."""
 READINGS = "config/readings.tsv"
 """More readings of the method, beyond the paper's tables: trained when they are asked for."""
 
@@ -285,8 +279,9 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
         raise UserError(
             f"{path}: data: '{unknown[0]}' is no kind of data set: they are {', '.join(KINDS)}"
         )
-    scale_file, own = _find_scale(config["scale"], path.parent / "scales")
-    scale, settings = scale_file.stem, _scale(scale_file, path.parent / "scales")
+    scales = path.parent / "scales"
+    file, own = scale_file.find(config["scale"], scales)
+    scale, settings = file.stem, scale_file.read(file, scales)
     if settings.data.kind not in config["data"]:
         raise UserError(
             f"{path}: data: scale '{scale}' uses the kind '{settings.data.kind}' and no "
@@ -296,7 +291,7 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     # Whoever names another table wants its rows and no more.
     default = table == DEFAULT_RUNS
     if default and own:
-        table = scale_file.parent / settings.runs if settings.runs else OWN_RUNS
+        table = file.parent / settings.runs if settings.runs else OWN_RUNS
     elif default:
         table = settings.runs or table
     runs = read_runs(root / table)
@@ -323,8 +318,8 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
         others = {name: run for name, run in taken.items() if name not in runs}
         runs |= read_runs(root / settings.checks, runs | others)
         runs |= {name: run for name, run in others.items() if name in teachers(runs)}
-    suite = Suite(scale, settings, runs, config, starts, scale_file, own)
-    _check_starts(suite, scale_file)
+    suite = Suite(scale, settings, runs, config, starts, file, own)
+    _check_starts(suite)
     _check_named(suite)
     for run in runs.values():
         if suite.taken(run.id):
@@ -334,7 +329,7 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
                             ("sgd.milestones", train.last_milestone)):  # fmt: skip
             if least > train.epochs:
                 raise UserError(
-                    f"{scale_file}: {name}={least} is more than the {train.epochs} epochs of run "
+                    f"{file}: {name}={least} is more than the {train.epochs} epochs of run "
                     f"'{run.id}': make it smaller"
                 )
         stop = run.options.get("stop_epoch")
@@ -346,7 +341,7 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     return suite
 
 
-def _check_starts(suite: Suite, scale_file: Path) -> None:
+def _check_starts(suite: Suite) -> None:
     wanted = suite.settings.starts
     if wanted is None or suite.starts is None:
         return
@@ -354,7 +349,7 @@ def _check_starts(suite: Suite, scale_file: Path) -> None:
         known = suite.starts.runs
         if stem not in known or known[stem].arch != arch:
             raise UserError(
-                f"{scale_file}: starts.stems.{arch}: scale '{wanted.scale}' has no run '{stem}' of "
+                f"{suite.file}: starts.stems.{arch}: scale '{wanted.scale}' has no run '{stem}' of "
                 "that architecture"
             )
     for run in suite.runs:
@@ -364,7 +359,7 @@ def _check_starts(suite: Suite, scale_file: Path) -> None:
             suite.width(run),
         ):
             raise UserError(
-                f"{scale_file}: run '{run}' is taken from scale '{wanted.scale}', where it has "
+                f"{suite.file}: run '{run}' is taken from scale '{wanted.scale}', where it has "
                 "another architecture or width: make them the same"
             )
 
@@ -390,77 +385,3 @@ def _check_named(suite: Suite) -> None:
             raise UserError(
                 f"{where}: latency: the run '{name}' only teaches and is not scored: leave it out"
             )
-
-
-def _find_scale(named: str, scales: Path) -> tuple[Path, bool]:
-    """A scale's file, and whether it is a user's own.
-
-    Raises:
-        UserError: There is none, or its results would lie among another's.
-    """
-    known = sorted(file.stem for file in scales.glob("*.yaml"))
-    if named in known:
-        return scales / f"{named}.yaml", False
-    path = Path(named).expanduser()
-    if path.suffix not in (".yaml", ".yml"):
-        raise UserError(
-            f"unknown scale '{named}': {scales} has {', '.join(known)}{meant(named, known)}; a "
-            "scale of your own is named by the path of its .yaml file"
-        )
-    if not path.exists():
-        raise UserError(f"the scale's file {path} does not exist: name a file, or one of {scales}")
-    path = path.resolve()
-    if path.parent == scales.resolve():
-        return scales / path.name, False
-    if path.stem in {*known, "reference"}:
-        raise UserError(
-            f"{path}: results lie in a folder of the file's name, and '{path.stem}' is a name of "
-            "the suite's own: give the file another name"
-        )
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", path.stem):
-        raise UserError(
-            f"{path}: the file's name names the scale: use letters, digits, hyphens, dots and "
-            "underscores alone"
-        )
-    return path, True
-
-
-def _scale(path: Path, scales: Path) -> Scale:
-    text = read_text(path, "the file")
-    settings = load_yaml(text, path)
-    if isinstance(settings, dict) and "base" in settings:
-        settings = _on_base(settings, path, scales)
-    # The schema is made from the model, and its words are better than the model's own.
-    validate(settings, "scale", str(path), text)
-    try:
-        return Scale.model_validate(settings)
-    except ValidationError as error:
-        line = line_of(text, error.errors()[0]["loc"])
-        where = f"{path}, line {line}" if line else str(path)
-        raise UserError(f"{where}: {first_error(error)}") from error
-
-
-def _on_base(settings: dict[str, Any], path: Path, scales: Path) -> dict[str, Any]:
-    """A scale's settings over those of the one that it names as its base."""
-    own = dict(settings)
-    base, known = own.pop("base"), sorted(file.stem for file in scales.glob("*.yaml"))
-    if base not in known:
-        raise UserError(
-            f"{path}: base: there is no scale '{base}' in {scales}; it has {', '.join(known)}"
-            f"{meant(str(base), known)}"
-        )
-    below = {k: v for k, v in read_yaml(scales / f"{base}.yaml").items() if k not in COSTS}
-    below["summary"] = f"{path.stem}, on the settings of scale {base}"
-    for name in MERGED:
-        if isinstance(own.get(name), dict) and isinstance(below.get(name), dict):
-            own[name] = _merged(below[name], own[name])
-    return {**below, **own}
-
-
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    both = {
-        key: _merged(below[key], value)
-        for key, value in above.items()
-        if isinstance(value, dict) and isinstance(below.get(key), dict)
-    }
-    return {**below, **above, **both}

@@ -54,11 +54,12 @@ def pretrained_file(suite: Suite, run: str, seed: int) -> Path:
     named = suite.pretrained[run].file.replace(SEED, str(seed))
     weights = Path(suite.config["weights"])
     for folder in ([suite.file.parent] if suite.own else []) + [Path(), weights]:
-        wanted = folder / Path(named).expanduser()
-        if wanted.is_file():
-            return wanted
+        wanted = Path(named).expanduser()
+        if (folder / wanted).is_file():
+            return folder / wanted
         pattern = str(wanted) if wanted.suffix == ".pth" else f"{wanted}*.pth"
-        found = [path for path in sorted(map(Path, glob.glob(pattern))) if path.is_file()]
+        found = [folder / name for name in sorted(glob.glob(pattern, root_dir=folder))]
+        found = [path for path in found if path.is_file()]
         if len(found) > 1:
             raise UserError(
                 f"the weights of run '{run}' may be {found[0]} or {found[1]}, both fit '{named}': "
@@ -66,7 +67,7 @@ def pretrained_file(suite: Suite, run: str, seed: int) -> Path:
             )
         if found:
             return found[0]
-    return weights / named
+    return weights / Path(named).expanduser()
 
 
 def taken_weights(suite: Suite, run: str, seed: int) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mkd import ROOT
 from mkd.errors import UserError
-from mkd.schemas import read_yaml, validate
+from mkd.schemas import checked_yaml
 
 FILE = ROOT / "config" / "claims.yaml"
 
@@ -84,11 +84,7 @@ def load(path: Path = FILE) -> list[Claim]:
     Raises:
         UserError: The file is missing, malformed, or names a claim twice.
     """
-    try:
-        document = read_yaml(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: it holds the claims to judge") from error
-    validate(document, "claims", str(path))
+    document = checked_yaml(path, "claims")
     claims: dict[str, Claim] = {}
     for claim in _expand(document, path):
         if claim.id in claims:

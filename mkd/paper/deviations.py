@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mkd import ROOT
 from mkd.errors import UserError
-from mkd.schemas import read_yaml, validate
+from mkd.schemas import checked_yaml
 
 FILE = ROOT / "config" / "deviations.yaml"
 
@@ -49,11 +49,7 @@ def load(scale: str, path: Path = FILE) -> list[Deviation]:
     Raises:
         UserError: The file is missing, malformed, or has an id twice.
     """
-    try:
-        entries = read_yaml(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: it says where scales and paper differ") from error
-    validate(entries, "deviations", str(path))
+    entries = checked_yaml(path, "deviations")
     found: dict[str, Deviation] = {}
     for entry in entries:
         lists = {key: tuple(entry.get(key, ())) for key in ("scales", "items", "fields")}

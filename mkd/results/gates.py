@@ -17,7 +17,7 @@ from mkd.experiment.runs import Run, baseline_of
 from mkd.results import statistics
 from mkd.results.formats import half, number, signed
 from mkd.results.records import Records
-from mkd.schemas import read_yaml, validate
+from mkd.schemas import checked_yaml
 
 FILE = ROOT / "config" / "gates.yaml"
 PASS, FAIL, NOT_RUN = "pass", "fail", "not run"
@@ -51,8 +51,7 @@ def load(path: Path = FILE) -> dict[str, Any]:
     Raises:
         UserError: The file is missing, malformed, or names a gate twice.
     """
-    document: dict[str, Any] = read_yaml(path)
-    validate(document, "gates", str(path))
+    document: dict[str, Any] = checked_yaml(path, "gates")
     names = [gate["id"] for gate in document["gates"]]
     for name in names:
         if names.count(name) > 1:

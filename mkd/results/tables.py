@@ -305,7 +305,8 @@ def measure(
         if not points:
             continue
         reference = records.points(baseline, column.record)
-        delta = statistics.paired_delta(points, reference) if baseline != run else None
+        compared = column.better == "↑" and baseline != run
+        delta = statistics.paired_delta(points, reference) if compared else None
         cells[column.key] = Cell(points, statistics.interval(points.values()), delta)
     return cells
 

@@ -3,8 +3,8 @@
 A training costs images × epochs × (3 × the student's FLOPs + the teacher's FLOPs where it
 distils): the way back is counted as twice the way forth, and a teacher only goes forth. A FLOP is
 half a MAC, and MACs are those of ``config/paper/published.csv``, which calls them FLOPs, at 640
-px. The scale's ``estimate`` names a GPU and the rate it is assumed to sustain. What this leaves
-out (data loading, adapters and terms, evaluation) makes it an order of magnitude, not a promise.
+px. The scale's ``estimate`` names a GPU and the rate at which public logs of its trainings come
+out, data loading and evaluation included. What no such log has (adapters, terms) is left out.
 """
 
 from collections.abc import Iterable
@@ -84,6 +84,8 @@ def text(suite: Suite) -> str:
     """
     trained = [run for run in suite.planned if not suite.taken(run)]
     planned = [(run, seed) for run in trained for seed in suite.seeds(run)]
+    if not planned:
+        return f"scale {suite.scale}: nothing is trained, every run reads its weights from a file"
     todo = [training for training in planned if not progress.is_done(suite, *training)]
     found = estimate(suite, todo)
     assumed, devices = _assumed(suite), suite.settings.train.devices

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median_low
 
 from mkd.errors import UserError
 from mkd.experiment import paths, run_digests
@@ -36,7 +37,7 @@ class Logged:
         epoch: The epoch of the last line, from 1.
         iteration: Iterations done when it was written, of all epochs together.
         per_epoch: Iterations of one epoch.
-        seconds: Wall time of one iteration, the mean over the lines read.
+        seconds: Wall time of one iteration, the median of the lines read.
         loss: The total loss as printed.
     """
 
@@ -119,7 +120,8 @@ def read_log(log: Path) -> Logged | None:
         epoch=epoch,
         iteration=(epoch - 1) * per_epoch + iteration,
         per_epoch=per_epoch,
-        seconds=sum(float(line[3]) for line in found) / len(found),
+        # Of a job that was suspended for a night one line says so, and the others do not.
+        seconds=median_low(float(line[3]) for line in found),
         loss=found[-1][4],
     )
 

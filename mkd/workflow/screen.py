@@ -4,10 +4,13 @@ Snakemake's own log file keeps every word.
 """
 
 import logging
+import re
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 
+from mkd.errors import meant
 from mkd.experiment.config import Suite
 from mkd.workflow import progress
 
@@ -20,6 +23,25 @@ SELECTING = "Select jobs to execute..."
 
 TRAININGS = ("train", "train_teacher", "train_first")
 """Rules whose jobs speak for themselves; on a cluster some of them are still queued."""
+
+
+class Targets(logging.Filter):
+    """Adds to Snakemake's words about a target that is no rule's the one that was meant.
+
+    Args:
+        rules: Names of the rules.
+    """
+
+    def __init__(self, rules: Iterable[str]) -> None:
+        super().__init__()
+        self._rules = sorted(rules)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        missing = re.search(r"No rule to produce ([^\s/]+)", str(record.msg))
+        if missing and meant(missing[1], self._rules):
+            record.msg = f"mkd: there is no target '{missing[1]}'{meant(missing[1], self._rules)}"
+        return True
 
 
 class Watch:

@@ -1,6 +1,8 @@
 """The screen a workflow ends with: what there is now, and what failed and why."""
 
 import re
+import shlex
+import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,11 @@ FAILED = re.compile(
     r"^Error in rule (\S+):\n(?:    .*\n)*?    log: (.+?) \(check log", re.MULTILINE
 )
 """How Snakemake's own log names a failed job and that job's log."""
+ENDED = re.compile(
+    r"^Command '(.*)' (?:returned non-zero exit status (\d+)|died with <Signals\.\w+: (\d+)>)\.$",
+    re.MULTILINE,
+)
+"""How it says that a command ended; a shell adds 128 to the number of the signal that killed it."""
 
 
 def summary(suite: Suite, logs: Iterable[str]) -> str:
@@ -47,8 +54,16 @@ def summary(suite: Suite, logs: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
-def reason(log: Path) -> str:
-    """The sentence a job ended with, or the last line of its log."""
+def reason(log: Path, killed: str = "") -> str:
+    """Why a job failed: the signal that killed it, its own last sentence, or its log's last line.
+
+    Args:
+        log: The job's.
+        killed: The name of the signal, where there was one.
+    """
+    if killed:
+        hint = ", as the system does when memory runs out" if killed == "SIGKILL" else ""
+        return f"killed by {killed}{hint}"
     text = _read(log)
     if text is None:
         return "it left no log"
@@ -60,10 +75,26 @@ def reason(log: Path) -> str:
 
 def _failed(logs: Iterable[str]) -> Iterator[str]:
     """One line a failed job; a job that was tried again counts once."""
-    found = [job for log in logs for job in FAILED.findall(_read(Path(log)) or "")]
+    texts = [_read(Path(log)) or "" for log in logs]
+    found = [job for text in texts for job in FAILED.findall(text)]
+    ended = [command for text in texts for command in ENDED.findall(text)]
     for rule, path in dict.fromkeys(found):
         name = Path(path).stem
-        yield f"  {rule}{'' if name == rule else f' {name}'}: {reason(Path(path))} ({path})"
+        why = reason(Path(path), _signal(path, ended))
+        yield f"  {rule}{'' if name == rule else f' {name}'}: {why} ({path})"
+
+
+def _signal(log: str, ended: Iterable[tuple[str, str, str]]) -> str:
+    """The signal that killed the last try of a job with that log; empty for none."""
+    quoted = f"> {shlex.quote(log)} "
+    number = 0
+    for command, status, killed in ended:
+        if quoted in f"{command} ":
+            number = int(killed or 0) or int(status or 0) - 128
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return ""
 
 
 def _read(log: Path) -> str | None:

@@ -58,7 +58,7 @@ class Wanted:
 
 def lines(suite: Suite) -> list[str]:
     """What the verb prints: a line a file, those that are needed first."""
-    found = list(dict.fromkeys(_wanted(suite)))
+    found = list({file.path: file for file in reversed(list(_wanted(suite)))}.values())[::-1]
     if not found:
         return [f"scale {suite.scale} trains all that it uses, and reads no weights"]
     said = []

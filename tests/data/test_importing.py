@@ -27,39 +27,6 @@ def truth(data: Path, split: str) -> dict[str, Any]:
     return dict(content)
 
 
-def write_voc(data: Path, root: Path, from_one: bool = True) -> Path:
-    """The first images in VOC's layout: pixels from 1 with both ends within, or edges from 0."""
-    for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
-        (root / folder).mkdir(parents=True)
-    for split in FEW:
-        content = truth(data, split)
-        names = {category["id"]: category["name"] for category in content["categories"]}
-        stems = []
-        for image in content["images"]:
-            stem = f"{split}_{Path(image['file_name']).stem}"
-            stems.append(stem)
-            suffix = Path(image["file_name"]).suffix
-            shutil.copy(data / split / image["file_name"], root / f"JPEGImages/{stem}{suffix}")
-            tree = ElementTree.Element("annotation")
-            size = ElementTree.SubElement(tree, "size")
-            for side in ("width", "height"):
-                ElementTree.SubElement(size, side).text = str(image[side])
-            for item in content["annotations"]:
-                if item["image_id"] != image["id"]:
-                    continue
-                found = ElementTree.SubElement(tree, "object")
-                ElementTree.SubElement(found, "name").text = names[item["category_id"]]
-                ElementTree.SubElement(found, "difficult").text = "0"
-                x, y, width, height = (round(value) for value in item["bbox"])
-                edges = (x + from_one, y + from_one, x + width, y + height)
-                box = ElementTree.SubElement(found, "bndbox")
-                for key, edge in zip(("xmin", "ymin", "xmax", "ymax"), edges, strict=True):
-                    ElementTree.SubElement(box, key).text = str(edge)
-            ElementTree.ElementTree(tree).write(root / f"Annotations/{stem}.xml")
-        (root / f"ImageSets/Main/{split}.txt").write_text("\n".join(stems) + "\n")
-    return root
-
-
 def write_yolo(data: Path, root: Path) -> Path:
     names: list[str] = []
     for split in FEW:
@@ -103,13 +70,13 @@ def read_back(root: Path) -> Coco:
 
 @pytest.mark.parametrize("layout", ["voc", "voc from 0", "yolo"])
 def test_every_box_comes_back_and_the_section_works(
-    smoke_data: Path, tmp_path: Path, layout: str
+    smoke_data: Path, voc: Callable[..., Path], tmp_path: Path, layout: str
 ) -> None:
     root = tmp_path / "a folder, with: odd {letters}"
     if layout == "yolo":
         write_yolo(smoke_data, root)
     else:
-        write_voc(smoke_data, root, from_one=layout == "voc")
+        voc(smoke_data, root, from_one=layout == "voc")
     if layout == "voc from 0":
         # One box at the edge tells that pixels count from 0.
         path = next(iter(sorted((root / "Annotations").iterdir())))
@@ -137,9 +104,9 @@ def test_every_box_comes_back_and_the_section_works(
 
 
 def test_difficult_objects_are_neither_taught_nor_asked_for(
-    smoke_data: Path, tmp_path: Path
+    smoke_data: Path, voc: Callable[..., Path], tmp_path: Path
 ) -> None:
-    root = write_voc(smoke_data, tmp_path / "voc")
+    root = voc(smoke_data, tmp_path / "voc")
     for path in (root / "Annotations").iterdir():
         path.write_text(path.read_text().replace("<difficult>0", "<difficult>1", 1))
     importing.convert(root)
@@ -194,9 +161,13 @@ XML = {
 
 @pytest.mark.parametrize("kind", XML)
 def test_a_broken_file_of_voc_is_named_and_nothing_is_written(
-    smoke_data: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+    smoke_data: Path,
+    voc: Callable[..., Path],
+    tmp_path: Path,
+    kind: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    root = write_voc(smoke_data, tmp_path / "voc")
+    root = voc(smoke_data, tmp_path / "voc")
     spoil, words = XML[kind]
     first, second, *_ = sorted((root / "Annotations").iterdir())
     for path in (first, second):
@@ -249,16 +220,20 @@ def test_a_sheet_that_says_too_little(smoke_data: Path, tmp_path: Path, text: st
         importing.convert(root)
 
 
-def test_what_is_scored_is_not_trained_on(smoke_data: Path, tmp_path: Path) -> None:
-    root = write_voc(smoke_data, tmp_path / "voc")
+def test_what_is_scored_is_not_trained_on(
+    smoke_data: Path, voc: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = voc(smoke_data, tmp_path / "voc")
     lists = root / "ImageSets/Main"
     shutil.copy(lists / "train.txt", lists / "val.txt")
     with pytest.raises(UserError, match="must not be trained on"):
         importing.convert(root)
 
 
-def test_a_users_own_file_is_never_replaced(smoke_data: Path, tmp_path: Path) -> None:
-    root = write_voc(smoke_data, tmp_path / "voc")
+def test_a_users_own_file_is_never_replaced(
+    smoke_data: Path, voc: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = voc(smoke_data, tmp_path / "voc")
     importing.convert(root)
     importing.convert(root)
     (root / "coco/train.json").write_text('{"mine": 1}')
@@ -274,10 +249,12 @@ def test_neither_layout(tmp_path: Path) -> None:
         importing.convert(tmp_path / "none")
 
 
-def test_whatever_is_in_a_file_ends_in_a_sentence(smoke_data: Path, tmp_path: Path) -> None:
+def test_whatever_is_in_a_file_ends_in_a_sentence(
+    smoke_data: Path, voc: Callable[..., Path], tmp_path: Path
+) -> None:
     """Bytes changed, cut and doubled at random: it is read, or refused by name."""
     draw, refused = random.Random(0), []
-    for layout, write in (("voc", write_voc), ("yolo", write_yolo)):
+    for layout, write in (("voc", voc), ("yolo", write_yolo)):
         root = write(smoke_data, tmp_path / layout)
         names = [
             path for path in sorted(root.rglob("*")) if path.suffix in (".xml", ".txt", ".yaml")

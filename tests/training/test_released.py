@@ -12,9 +12,7 @@ import torch
 from mkd.detectors import models  # before mmdet
 
 # isort: split
-import numpy as np
 from mmengine.config import Config
-from mmengine.logging import MessageHub
 from torch import nn
 
 from mkd.data import splits
@@ -38,32 +36,6 @@ def detector(arch: str, classes: int, width: float = 0.5) -> nn.Module:
         if value.is_floating_point():
             value.uniform_(0.1, 0.9)
     return model
-
-
-def checkpoint(state: dict[str, Any], classes: Any = None, key: str = "classes") -> dict[str, Any]:
-    """What mmengine's runner saves with EMA and its log: the averages stand in ``state_dict``."""
-    hub = MessageHub("released")
-    hub.update_scalar("train/loss", np.float64(1.5))
-    meta: dict[str, Any] = {"epoch": 300, "iter": 9, "cfg": "model = dict()"}
-    if classes:
-        meta["dataset_meta"] = {key: classes, "palette": [(220, 20, 60)]}
-    averaged = {f"module.{name}": torch.zeros_like(value) for name, value in state.items()}
-    return {
-        "meta": meta,
-        "state_dict": state,
-        "ema_state_dict": averaged | {"steps": torch.tensor(9)},
-        "message_hub": hub.state_dict(),
-        "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]},
-        "param_schedulers": [{"last_step": 9}],
-    }
-
-
-def release(folder: Path, content: Any, name: str = NAME) -> Path:
-    """A file named as OpenMMLab names its releases, by the digest of its bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / "draft"
-    torch.save(content, draft)
-    return draft.rename(folder / f"{name}_20220905_161602-{sha256_file(draft)[:8]}.pth")
 
 
 @pytest.fixture
@@ -99,14 +71,14 @@ def classes(suite: Suite) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("prefix", ["", "module.", "architecture."])
 def test_a_release_takes_the_place_of_a_training(
-    load: Callable[..., Suite], tmp_path: Path, prefix: str
+    load: Callable[..., Suite], release: Callable[..., Path], tmp_path: Path, prefix: str
 ) -> None:
     """Averaged, logged, wrapped or a student beside its teacher; its name lacks date and digest."""
     suite, theirs = load(s_baseline=NAME), detector("rtmdet-s", 6)
     state = {f"{prefix}{name}": value for name, value in theirs.state_dict().items()}
     if prefix == "architecture.":
         state |= {"teacher.neck.weight": torch.zeros(2), "distiller.fpn.conv": torch.zeros(2)}
-    file = release(tmp_path / "weights", checkpoint(state, list(classes(suite))))
+    file = release(tmp_path / "weights", state, classes=list(classes(suite)))
     kept.take(suite, "s-baseline", 0)
     folder = Path(paths.run_path(suite, "s-baseline", 0, ""))
     said = outputs.read_trained(suite, "s-baseline", 0)
@@ -119,16 +91,16 @@ def test_a_release_takes_the_place_of_a_training(
 
 
 def test_a_file_that_is_not_the_release_its_name_says(
-    load: Callable[..., Suite], tmp_path: Path
+    load: Callable[..., Suite], release: Callable[..., Path], tmp_path: Path
 ) -> None:
     suite = load(s_baseline=NAME)
-    file = release(tmp_path / "weights", checkpoint(detector("rtmdet-s", 6).state_dict()))
+    file = release(tmp_path / "weights", detector("rtmdet-s", 6).state_dict())
     with file.open("ab") as handle:
         handle.write(b"more")
     with pytest.raises(UserError, match=r"is damaged|does not have the SHA-256 its name promises"):
         kept.take(suite, "s-baseline", 0)
     other = file.with_name(f"{NAME}_20220905_161602-00000000.pth")
-    torch.save(checkpoint(detector("rtmdet-s", 6).state_dict()), other)
+    release(tmp_path / "other", detector("rtmdet-s", 6).state_dict()).rename(other)
     file.unlink()
     with pytest.raises(UserError, match=r"SHA-256 its name promises \(00000000"):
         kept.take(suite, "s-baseline", 0)
@@ -145,20 +117,22 @@ class Touch:
         return os.system, (f"touch {self.marker}",)
 
 
-def test_no_code_of_a_release_runs(load: Callable[..., Suite], tmp_path: Path) -> None:
+def test_no_code_of_a_release_runs(
+    load: Callable[..., Suite], release: Callable[..., Path], tmp_path: Path
+) -> None:
     suite, marker = load(s_baseline=NAME), tmp_path / "touched"
-    content = checkpoint(detector("rtmdet-s", 6).state_dict())
-    content["meta"]["dataset_meta"] = {"classes": Touch(marker)}
-    release(tmp_path / "weights", content)
+    release(tmp_path / "weights", detector("rtmdet-s", 6).state_dict(), classes=Touch(marker))
     with pytest.raises(UserError, match="nothing of it was run"):
         kept.take(suite, "s-baseline", 0)
     assert not marker.exists()
 
 
-def test_another_architecture_is_refused(load: Callable[..., Suite], tmp_path: Path) -> None:
+def test_another_architecture_is_refused(
+    load: Callable[..., Suite], release: Callable[..., Path], tmp_path: Path
+) -> None:
     suite = load(s_baseline="own.pth")
-    (tmp_path / "weights").mkdir()
-    torch.save(checkpoint(detector("rtmdet-tiny", 6).state_dict()), tmp_path / "weights/own.pth")
+    file = release(tmp_path / "weights", detector("rtmdet-tiny", 6).state_dict())
+    file.rename(file.with_name("own.pth"))
     with pytest.raises(UserError, match=r"own\.pth does not fit: 'backbone"):
         kept.take(suite, "s-baseline", 0)
 
@@ -173,12 +147,18 @@ def test_another_architecture_is_refused(load: Callable[..., Suite], tmp_path: P
     ],
 )
 def test_other_classes_can_teach_and_are_not_scored(
-    load: Callable[..., Suite], tmp_path: Path, count: int, named: Any, key: str, words: str
+    load: Callable[..., Suite],
+    release: Callable[..., Path],
+    tmp_path: Path,
+    count: int,
+    named: Any,
+    key: str,
+    words: str,
 ) -> None:
     suite = load(s_baseline=NAME)
     theirs = detector("rtmdet-s", count)
     known = classes(suite)[::-1] if named == "reversed" else named
-    file = release(tmp_path / "weights", checkpoint(theirs.state_dict(), known, key))
+    file = release(tmp_path / "weights", theirs.state_dict(), **{key: known})
     with pytest.raises(UserError, match=words) as caught:
         kept.take(suite, "s-baseline", 0)
     assert f"pretrained: {{s-baseline: {{teaches: {file.name}}}}}" in str(caught.value)

@@ -29,8 +29,25 @@ def test_a_students_step_costs_three_of_its_own_and_one_of_its_teachers(paper: S
     found = estimate.estimate(paper, [("tiny-mkd", 0), ("s-baseline", 0), ("s-baseline", 1)])
     images = 117266 * 300
     flops = images * 2 * (3 * 8.1e9 + 14.8e9) + 2 * images * 2 * 3 * 14.8e9
-    assert found.gpu_hours == pytest.approx(flops / 20e12 / 3600)
+    assert found.gpu_hours == pytest.approx(flops / 8e12 / 3600)
     assert (found.trainings, found.unknown) == (3, ())
+
+
+@pytest.mark.parametrize(("run", "hours"), [("m-baseline", 8 * 32.83), ("s-baseline", 112)])
+def test_it_agrees_with_public_logs(run: str, hours: float) -> None:
+    """RTMDet-m: MMYOLO issue 341, from the release's log. RTMDet-s: by MMYOLO's faster pipeline."""
+    paper = config.load({"scale": "paper"})
+    assert estimate.estimate(paper, [(run, 0)]).gpu_hours == pytest.approx(hours, rel=0.1)
+
+
+def test_what_is_read_from_a_file_costs_nothing(tmp_path: Path) -> None:
+    named = {"pretrained": {"s-baseline": "a.pth", "m-baseline": "b.pth"}}
+    asked = {"scale": "paper", "results": str(tmp_path)}
+    whole, fewer = (estimate.text(config.load(asked | more)) for more in ({}, named))
+    counts = [int(text.split(" of ")[1].split()[0]) for text in (whole, fewer)]
+    assert counts[0] - counts[1] == 2
+    none = config.load({**asked, "runs": "config/published.tsv"})
+    assert "nothing is trained" in estimate.text(none)
 
 
 def test_images_epochs_and_input_are_the_scales(paper: Suite) -> None:

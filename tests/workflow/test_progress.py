@@ -59,7 +59,7 @@ def few(suite: Suite) -> Suite:
 
 def test_done_running_and_left(few: Suite) -> None:
     finish(few, "tiny-baseline", 0)
-    write(few, "tiny-baseline-seed0", line(4, 220, 0.08) + line(4, 240, 0.12))
+    write(few, "tiny-baseline-seed0", line(4, 220, 0.1) + line(4, 240, 0.12))
     write(few, "s-baseline-seed0", line(3, 80, 0.2) + line(3, 100, 0.2, "1.5"), running=True)
     trainings = progress.look(few)
     assert [training.state for training in trainings] == ["done", *["waiting"] * 2, "running"] + [
@@ -124,7 +124,15 @@ def test_a_training_whose_weights_were_deleted_is_not_done(few: Suite) -> None:
 def test_a_log_with_two_runs_tells_of_the_last(few: Suite) -> None:
     resumed = line(4, 200) + "Environment again\n" + line(3, 20, 0.3, "nan")
     found = progress.read_log(write(few, "tiny-mkd-seed0", resumed))
-    assert found == progress.Logged(3, 470, 225, pytest.approx(0.2), "nan")
+    assert found == progress.Logged(3, 470, 225, pytest.approx(0.1), "nan")
+
+
+@pytest.mark.parametrize("lines", [2, 9])
+def test_a_night_in_suspension_leaves_the_pace_alone(few: Suite, lines: int) -> None:
+    text = line(1, 20, 36000.0) + "".join(line(1, 20 + at) for at in range(lines - 1))
+    found = progress.read_log(write(few, "tiny-mkd-seed0", text))
+    assert found is not None
+    assert found.seconds == pytest.approx(0.1)
 
 
 def test_a_long_log_is_read_from_its_end(few: Suite) -> None:

@@ -80,3 +80,18 @@ def test_the_screen_does_without_what_snakemakes_log_keeps(tmp_path: Path) -> No
     assert "rule data:" not in done.stderr
     (log,) = tmp_path.glob(".snakemake/log/*.log")
     assert "rule data:" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("reprot", "mkd: there is no target 'reprot'; did you mean 'report'?"),
+        ("tabel1", "mkd: there is no target 'tabel1'; did you mean 'table1'?"),
+        ("zzz", "No rule to produce zzz (if you use input functions"),
+        ("results/desk/reprot", "No rule to produce results/desk/reprot (if you use input"),
+    ],
+)
+def test_a_misspelt_target_is_told_which_one_was_meant(target: str, words: str) -> None:
+    said = record(None, msg=f"No rule to produce {target} (if you use input functions …)")
+    assert screen.Targets(["report", "table1", "data"]).filter(said)
+    assert str(said.msg).startswith(words)

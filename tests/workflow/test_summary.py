@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from mkd import ROOT
 from mkd.experiment.config import Suite
 from mkd.results import tallies
@@ -82,3 +84,28 @@ def test_snakemakes_own_log_is_understood(tmp_path: Path) -> None:
     said = done.stderr[done.stderr.index("1 job failed:") :]
     assert f"  data: the data folder {tmp_path}/coco does not exist" in said
     assert "scale lab: 0 of " in said
+
+
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        ("returned non-zero exit status 137.", "killed by SIGKILL, as the system does when memory"),
+        ("returned non-zero exit status 143.", "killed by SIGTERM ("),
+        ("died with <Signals.SIGSEGV: 11>.", "killed by SIGSEGV ("),
+        ("returned non-zero exit status 2.", "Epoch(train) [3][20/225] loss: 1.5 ("),
+        ("returned non-zero exit status 255.", "Epoch(train) [3][20/225] loss: 1.5 ("),
+    ],
+)
+def test_a_job_that_was_killed_is_said_to_be(
+    suite: Suite, tmp_path: Path, ended: str, words: str
+) -> None:
+    path, log = tmp_path / "a b/tiny.log", tmp_path / "snakemake.log"
+    path.parent.mkdir()
+    path.write_text("Epoch(train) [3][20/225] loss: 1.5\n")
+    command = f"set -euo pipefail;  python -m mkd train > '{path}' 2>&1"
+    other = "set -euo pipefail;  python -m mkd train > other.log 2>&1"
+    log.write_text(
+        f"Command '{other}' returned non-zero exit status 137.\n"
+        f"Command '{command}' {ended}\n{BLOCK.format(rule='train', log=path)}"
+    )
+    assert words in summary(suite, [str(log)]).splitlines()[1]

@@ -1,0 +1,150 @@
+"""A scale outside the suite: what it has of its base, what it says itself, what is wrong in it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mkd.edge import suite as edge
+from mkd.errors import UserError
+from mkd.experiment import config
+from mkd.experiment.config import Suite
+from mkd.experiment.datasets import Split
+from mkd.workflow import pipeline
+
+DATA = "data: {kind: coco, root: cells, train: [t.json, images], val: [v.json, other]}\n"
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., Suite]:
+    """The scale of a file with that text."""
+
+    def loaded(text: str, name: str = "cells.yaml", **replace: Any) -> Suite:
+        file = tmp_path / name
+        file.write_text(text)
+        return config.load({"scale": str(file), "results": str(tmp_path / "results"), **replace})
+
+    return loaded
+
+
+def test_it_stands_on_its_base_and_inherits_nothing_that_costs(
+    load: Callable[..., Suite], tmp_path: Path
+) -> None:
+    suite, desk = load(f"base: desk\n{DATA}train: {{epochs: 9}}\n"), config.load({"scale": "desk"})
+    ours, theirs = suite.settings, desk.settings
+    assert (suite.scale, suite.own, desk.own) == ("cells", True, False)
+    assert ours.train == theirs.train.model_copy(update={"epochs": 9})
+    assert (ours.width, ours.seeds, ours.evaluate) == (theirs.width, theirs.seeds, theirs.evaluate)
+    assert (ours.starts, ours.checks, ours.mask_rcnn, ours.estimate) == (None,) * 4
+    assert list(suite.runs) == ["s-baseline", "tiny-baseline", "tiny-cwd", "tiny-mkd"]
+    assert edge.zoo(suite) == edge.students(suite) == edge.table_records(suite) == []
+    assert pipeline.first(suite) == []
+    assert pipeline.counted(suite) == pipeline.resampled(suite) == pipeline.attended(suite) == {}
+    assert list(pipeline.pictured(suite)) == ["tiny-baseline", "tiny-cwd", "tiny-mkd"]
+    assert suite.results == tmp_path / "results/cells"
+    assert suite.data_root == tmp_path / "cells"
+    assert ours.data.splits == {"train": Split("t.json", "images"), "val": Split("v.json", "other")}
+
+
+def test_where_the_data_lie_decides_nothing(load: Callable[..., Suite]) -> None:
+    there = load(f"base: desk\n{DATA}").resolve("tiny-mkd", 0)
+    moved = load("base: desk\n" + DATA.replace("root: cells", "root: /elsewhere"))
+    assert moved.data_root == Path("/elsewhere")
+    assert moved.resolve("tiny-mkd", 0).decisive_digest() == there.decisive_digest()
+    fewer = load(f"base: desk\n{DATA}".replace("coco,", "coco, train_images: 9,"))
+    assert fewer.resolve("tiny-mkd", 0).decisive_digest() != there.decisive_digest()
+
+
+def test_a_table_beside_the_file_and_runs_that_are_timed(
+    load: Callable[..., Suite], tmp_path: Path
+) -> None:
+    """Rows that say no table of the paper are compared all the same; a teacher alone is not."""
+    head = "run\tarch\tteacher\tmethod\toptions\ttables\n"
+    rows = ["big\trtmdet-m\t-\tbaseline\t-\t-", "small\trtmdet-s\t-\tbaseline\t-\t-"]
+    rows += ["fgd\trtmdet-s\tbig\tfgd\t-\t-"]
+    (tmp_path / "mine.tsv").write_text(head + "\n".join(rows) + "\n")
+    suite = load(f"base: desk\n{DATA}runs: mine.tsv\nlatency: [fgd]\n")
+    assert {run: len(suite.seeds(run)) for run in suite.runs} == {"big": 1, "small": 3, "fgd": 3}
+    assert edge.students(suite) == ["fgd"]
+    assert edge.zoo(suite) == []
+    assert list(pipeline.pictured(suite)) == ["small", "fgd"]
+
+
+def test_a_bundled_scale_without_settings_for_latency_times_nothing() -> None:
+    """It used to inherit those of scale desk: every detector of Table 1."""
+    suite = config.load({"scale": "overnight"})
+    assert edge.zoo(suite) == edge.students(suite) == []
+    assert edge.zoo(config.load({"scale": "desk"}))
+
+
+WRONG = {
+    "base: dsk\n": "base: there is no scale 'dsk' in .*; did you mean 'desk'",
+    "base: [desk]\n": "base: there is no scale",
+    "base: desk\ntrain:\n  epochs: 3\n  epoch: 4\n": r"line 4: train: .*'epoch'.*mean 'epochs'",
+    "base: desk\ntrain: 3\n": "line 2: train: 3 is not of type 'object'",
+    "base: desk\n\ndata:\n  kind: coco\n  train: [a]\n": r"line 5: data\.train: .* is too short",
+    "base: desk\ndata: {kind: coco, train: [a, b]}\n": "line 2: .*'val' is missing",
+    "base: desk\ndata: {kind: voc}\n": "line 2: data.kind: 'voc' is not one of",
+    "base: desk\nseeds: [0, a]\n": r"line 2: seeds\.1: 'a' is not",
+    "base: desk\nlatency: [tiny]\n": "latency: there is no run 'tiny'.*did you mean 'tiny-",
+    "base: desk\npretrained: {s-baselin: a}\n": "pretrained: .*'s-baselin'.*mean 's-baseline'",
+    "base: desk\npretrained: {s-baseline: {teach: a}}\n": r"line 2: pretrained\.s-baseline: ",
+    "base: desk\npretrained: {s-baseline: 3}\n": r"line 2: pretrained\.s-baseline: 3 is not a file",
+    "base: desk\npretrained: {s-baseline: {teaches: a}}\nlatency: [s-baseline]\n": "only teaches",
+    "base: desk\nruns: no.tsv\n": "no.tsv does not exist",
+    "summary: alone\n": "'data' is a required property",
+    "- desk\n": "is not of type 'object'",
+    "": "None is not of type 'object'",
+    "base: desk\nbase: lab\n": "the key 'base' stands twice",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_is_wrong_is_said_with_file_line_and_field(
+    load: Callable[..., Suite], text: str
+) -> None:
+    with pytest.raises(UserError, match=WRONG[text]) as caught:
+        load(text)
+    assert ".yaml" in str(caught.value) or ".tsv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("desk.yaml", "'desk' is a name of the suite's own: give the file another name"),
+        ("reference.yaml", "'reference' is a name of the suite's own"),
+        ("my cells.yaml", "use letters, digits, hyphens"),
+        ("-x.yaml", "use letters, digits, hyphens"),
+        ("cells.txt", "unknown scale .*named by the path of its .yaml file"),
+    ],
+)
+def test_its_results_never_lie_among_others(
+    load: Callable[..., Suite], name: str, words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        load("base: desk\n", name)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no\.yaml does not exist"):
+        config.load({"scale": str(tmp_path / "no.yaml")})
+
+
+def test_a_bundled_scale_by_its_path_is_that_scale() -> None:
+    suite = config.load({"scale": str(config.ROOT / "config/scales/smoke.yaml")})
+    assert (suite.scale, suite.own) == ("smoke", False)
+
+
+def test_weights_at_the_command_line_go_before_those_of_the_file(
+    load: Callable[..., Suite],
+) -> None:
+    text = f"base: desk\n{DATA}pretrained: {{s-baseline: a.pth, tiny-mkd: b.pth}}\n"
+    suite = load(text, pretrained={"s-baseline": {"teaches": "c.pth"}})
+    assert {run: named.file for run, named in suite.pretrained.items()} == {
+        "s-baseline": "c.pth",
+        "tiny-mkd": "b.pth",
+    }
+    assert (suite.scored("s-baseline"), suite.scored("tiny-mkd")) == (False, True)
+    wanted = {path.split("/runs/")[1].split("/")[0] for path in pipeline.records(suite)}
+    assert wanted == {"tiny-baseline", "tiny-cwd", "tiny-mkd"}

@@ -1,0 +1,94 @@
+"""The page of a scale of one's own, from made-up records."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from mkd.experiment.config import Suite
+from mkd.provenance import seal
+from mkd.report import own_page
+from mkd.results import tables
+from mkd.results.check import check
+from mkd.results.records import load_records
+
+
+def text(suite: Suite) -> str:
+    """The page's words, without style, script and drawings."""
+    own_page.render(suite, suite.results / "report")
+    page = (suite.results / "report/index.html").read_text()
+    return re.sub(r"<(style|script|svg)\b.*?</\1>", "", page, flags=re.DOTALL)
+
+
+def test_methods_stand_against_their_baseline_and_nothing_of_the_paper_is_there(
+    own: Suite, fill_own: Callable[..., Path]
+) -> None:
+    fill_own()
+    page = text(own)
+    assert not re.search(r"\bpaper\b|\bclaim|verdict|Table 1", page, re.IGNORECASE)
+    assert re.search(r"<p>RTMDet-tiny\+CWD: 9\.\d ± \d\.\d AP, 3 seeds; it raises AP", page)
+    for words in ("AP by class", "Difference by object size", "Errors by kind", "Training curves"):
+        assert words in page
+    assert '<tr><th scope="row">cat</th>' in page
+    assert '<tr><th scope="row">cow</th>' not in page
+    assert 'id="latency"' not in page
+    rows = re.findall(r'<th scope="row" id="row-([\w-]+)"', page)
+    assert rows == ["tiny-baseline", "tiny-cwd", "tiny-mkd", "s-baseline"]
+    kept = json.loads((own.results / "report/data.json").read_text())
+    assert [row["run"] for row in kept["table"]] == rows
+    names = {path.name for path in (own.results / "report").iterdir()}
+    assert names == {"index.html", "data.json", "summary.csv", "summary.md", "summary.tex"}
+    head = (own.results / "report/summary.md").read_text().splitlines()[2]
+    assert "paper" not in head
+    assert "published" not in head
+    assert (own.results / "report/summary.tex").read_text().count(r"\cmidrule(lr){2-9}") == 1
+    assert not [
+        p for p in check(own, own.results)[1] if "report" in p.where or "summary" in p.where
+    ]
+
+
+def test_nothing_run_yet_and_one_seed(own: Suite, fill_own: Callable[..., Path]) -> None:
+    assert "No run has a record with its baseline&#39;s yet." in text(own).replace("'", "&#39;")
+    fill_own(seeds=(0,))
+    assert "from one seed, which tells nothing of noise" in text(own)
+
+
+def test_published_weights_are_marked_with_their_digest(
+    own: Suite, fill_own: Callable[..., Path]
+) -> None:
+    fill_own()
+    path = own.results / "runs/tiny-baseline/seed0/record.json"
+    record = json.loads(path.read_text())
+    none = {"iterations": 0, "epochs": 0, "images_per_s": 0.0, "wall_s": 0.0, "step_s": 0.0}
+    record |= {"taken": "mine.pth", "train": none | {"curve": []}}
+    record["digests"]["published"] = "9" * 64
+    path.write_text(json.dumps({**record, "sha256": seal(record)}))
+    page = text(own)
+    assert "RTMDet-tiny (published weights)" in page
+    assert f"none here: published weights, mine.pth, SHA-256 {'9' * 64}" in page
+    table = tables.of_own(load_records(own.results.parent, own.scale), own.runs)
+    assert [row.label for row in table.rows if "published" in row.label] == [
+        "RTMDet-tiny (published weights)"
+    ]
+
+
+def test_ap_by_class_is_paired_by_seed(own: Suite, fill_own: Callable[..., Path]) -> None:
+    fill_own()
+    records = load_records(own.results.parent, own.scale)
+    found = tables.by_class(records, own.runs, "rtmdet-tiny")
+    assert list(found) == ["cat", "dog"]
+    cells = found["dog"]
+    assert cells["tiny-baseline"].delta is None
+    baseline, distilled = (cells[run].points for run in ("tiny-baseline", "tiny-cwd"))
+    delta = cells["tiny-cwd"].delta
+    assert delta is not None
+    assert delta.points == tuple(distilled[seed] - baseline[seed] for seed in (0, 1, 2))
+
+
+def test_names_of_classes_are_text(own: Suite, fill_own: Callable[..., Path]) -> None:
+    fill_own()
+    path = own.results / "runs/tiny-baseline/seed0/record.json"
+    record = json.loads(path.read_text())
+    record["classes"]["box"]["<b>{{ 7*7 }} &"] = 1.0
+    path.write_text(json.dumps({**record, "sha256": seal(record)}))
+    assert "&lt;b&gt;{{ 7*7 }} &amp;</th>" in text(own)
