@@ -1,4 +1,4 @@
-"""Every example of docs/extending.md, as it stands there, in a copy of the checkout."""
+"""Every example of the pages on adding to the suite, as it stands there, in a copy of the checkout."""
 
 import json
 import os
@@ -12,7 +12,6 @@ import pytest
 
 from mkd import ROOT
 
-PAGE = ROOT / "docs/extending.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 NAMED = re.compile(r"# (file|append): (\S+)\n")
 
@@ -44,10 +43,10 @@ def run(command: str, checkout: Path) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.slow
-def test_every_block_of_the_page_works(checkout: Path) -> None:
+def play(page: str, checkout: Path) -> list[str]:
+    """Do what a page says, block by block; what its commands said."""
     said = []
-    for language, text in BLOCK.findall(PAGE.read_text()):
+    for language, text in BLOCK.findall((ROOT / "docs" / page).read_text()):
         named = NAMED.match(text)
         if language == "sh":
             said.append(run(text, checkout))
@@ -55,7 +54,42 @@ def test_every_block_of_the_page_works(checkout: Path) -> None:
         assert named, f"no file is named: {text[:60]}"
         path, content = checkout / named[2], text[named.end() :]
         assert path.exists() == (named[1] == "append"), path
+        path.parent.mkdir(exist_ok=True)
         path.write_text((path.read_text() if named[1] == "append" else "") + content)
+    return said
+
+
+@pytest.mark.slow
+def test_losses_and_detectors_of_a_users_own_leave_the_checkout_as_it_is(checkout: Path) -> None:
+    step, _, heads, _ = play("own-detectors-and-losses.md", checkout)
+    assert "one step of cosine, rtmdet-tiny taught by rtmdet-s: every level gives" in step
+    assert len(re.findall(r"^cosine \d ", step, re.M)) == 3
+    assert len(re.findall(r"^ld \d ", heads, re.M)) == 5
+    found = {
+        name: json.loads((checkout / f"results/smoke/runs/{name}/seed0/record.json").read_text())
+        for name in ("tiny-cosine", "r18-mkd", "r18-fgd", "r18-ld")
+    }
+    assert found["tiny-cosine"]["options"] == {"cosine.loss_weight": 0.5}
+    assert {found[name]["arch"] for name in found if name[0] == "r"} == {
+        "config:../mine/gfl_r18.py"
+    }
+    assert found["r18-ld"]["teacher"] == "r50"
+    # An edit of the loss trains its run again, and no other.
+    loss = checkout.parent / "mine/cosine.py"
+    loss.write_text(loss.read_text().replace("(1 -", "(2 -"))
+    own = "--config scale=smoke runs=../mine/runs.tsv plugins=[../mine/cosine.py]"
+    wanted = "results/smoke/runs/tiny-cosine/seed0/record.json"
+    planned = run(f"snakemake -n {wanted} {own}", checkout)
+    assert re.findall(r"^train\w* +(\d+)$", planned, re.M) == ["1"]
+    page = run(f"snakemake report_partial {own}", checkout) and (
+        checkout / "results/smoke/report/index.html"
+    )
+    assert "COSINE" in page.read_text()
+
+
+@pytest.mark.slow
+def test_every_block_of_the_page_works(checkout: Path) -> None:
+    said = play("extending.md", checkout)
     planned, trained, detector, own, started, judged = said
     assert "tiny-mkd-weak" in planned
     record = checkout / "results/smoke/runs/tiny-cosine/seed0/record.json"
