@@ -48,7 +48,12 @@ def use(files: Iterable[str]) -> list[str]:
             del sys.modules[module]
     _FILES.clear()
     _FILES.update(found)
-    return list(found)
+    return named()
+
+
+def named() -> list[str]:
+    """The modules that plugins are imported as."""
+    return list(_FILES)
 
 
 def file(module: str) -> Path | None:

@@ -60,8 +60,37 @@ def work_through(page: str, checkout: Path) -> list[str]:
         assert named, f"no file is named: {text[:60]}"
         path, content = checkout / named[2], text[named.end() :]
         assert path.exists() == (named[1] == "append"), path
+        path.parent.mkdir(exist_ok=True)
         path.write_text((path.read_text() if named[1] == "append" else "") + content)
     return said
+
+
+@pytest.mark.slow
+def test_losses_and_detectors_of_a_users_own_leave_the_checkout_as_it_is(checkout: Path) -> None:
+    step, _, heads, _ = work_through("docs/own-detectors-and-losses.md", checkout)
+    assert "one step of cosine, rtmdet-tiny taught by rtmdet-s: every level gives" in step
+    assert len(re.findall(r"^cosine \d ", step, re.M)) == 3
+    assert len(re.findall(r"^ld \d ", heads, re.M)) == 5
+    found = {
+        name: json.loads((checkout / f"results/smoke/runs/{name}/seed0/record.json").read_text())
+        for name in ("tiny-cosine", "r18-mkd", "r18-fgd", "r18-ld")
+    }
+    assert found["tiny-cosine"]["options"] == {"cosine.loss_weight": 0.5}
+    assert {found[name]["arch"] for name in found if name[0] == "r"} == {
+        "config:../mine/gfl_r18.py"
+    }
+    assert found["r18-ld"]["teacher"] == "r50"
+    # An edit of the loss trains its run again, and no other.
+    loss = checkout.parent / "mine/cosine.py"
+    loss.write_text(loss.read_text().replace("(1 -", "(2 -"))
+    own = "--config scale=smoke runs=../mine/runs.tsv plugins=[../mine/cosine.py]"
+    wanted = "results/smoke/runs/tiny-cosine/seed0/record.json"
+    planned = run(f"snakemake -n {wanted} {own}", checkout)
+    assert re.findall(r"^train\w* +(\d+)$", planned, re.M) == ["1"]
+    page = run(f"snakemake report_partial {own}", checkout) and (
+        checkout / "results/smoke/report/index.html"
+    )
+    assert "COSINE" in page.read_text()
 
 
 @pytest.mark.slow

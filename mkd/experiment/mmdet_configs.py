@@ -70,26 +70,36 @@ def _is_own(path: Path) -> bool:
     return not path.resolve().is_relative_to(_folder().resolve())
 
 
-def _chain(path: Path) -> Iterable[tuple[Path, ast.Module]]:
+def _chain(path: Path, above: tuple[Path, ...] = ()) -> Iterable[tuple[Path, ast.Module]]:
     """A file and all that its ``_base_`` names, itself first."""
+    if path.resolve() in above:
+        raise UserError(f"{path} is its own base: remove it from _base_")
     try:
         tree = _tree(path.absolute(), path.stat().st_mtime_ns)
     except OSError as error:
-        raise UserError(f"arch {PREFIX}{path}: {path} cannot be read: {error.strerror}") from error
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise UserError(f"arch {PREFIX}{path}: {path} is not Python: {error}") from error
+        raise UserError(f"{path} is not Python: {error}") from error
     yield path, tree
     for node in tree.body:
         if isinstance(node, ast.With) and "read_base" in ast.unparse(node.items[0]):
-            raise UserError(
-                f"arch {PREFIX}{path}: {path} takes its bases by read_base: write them as _base_"
-            )
-        if not isinstance(node, ast.Assign) or ast.unparse(node.targets[0]) != "_base_":
-            continue
-        bases = ast.literal_eval(node.value)
-        for base in [bases] if isinstance(bases, str) else bases:
-            scope, colons, inside = base.partition("::")
-            yield from _chain(_folder() / inside if colons else path.parent / scope)
+            raise UserError(f"{path} takes its bases by read_base: write them as _base_")
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_base_":
+            for base in _bases(path, node):
+                scope, colons, inside = base.partition("::")
+                named = _folder() / inside if colons else path.parent / scope
+                yield from _chain(named, (*above, path.resolve()))
+
+
+def _bases(path: Path, node: ast.Assign) -> list[str]:
+    try:
+        found = ast.literal_eval(node.value)
+    except ValueError:
+        found = None
+    found = [found] if isinstance(found, str) else found
+    if not isinstance(found, list | tuple) or not all(isinstance(name, str) for name in found):
+        raise UserError(f"{path}, line {node.lineno}: _base_ is no path or list of paths")
+    return list(found)
 
 
 @cache

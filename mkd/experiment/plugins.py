@@ -24,12 +24,14 @@ def use(files: Iterable[str]) -> None:
         UserError: A file is not there, is not Python, imports a file that is not named, or has an
             entry that cannot be read or whose name is taken.
     """
+    before = plugins.named()
     for name in _ADDED:
         methods.METHODS.pop(name, None)
     _ADDED.clear()
     modules = plugins.use(files)
-    code.forget()
-    loss_arguments.defaults.cache_clear()
+    if before or modules:
+        code.forget()
+        loss_arguments.defaults.cache_clear()
     for module in modules:
         tree = code.tree(module)
         _check_imports(module, tree)
@@ -84,7 +86,9 @@ def _check_imports(module: str, tree: ast.Module) -> None:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [node.module] if node.module else [alias.name for alias in node.names]
+            below = node.module in (None, plugins.PACKAGE)
+            origin = f"{plugins.PACKAGE}." if node.module else ""
+            names = [f"{origin}{each.name}" for each in node.names] if below else [str(node.module)]
         for name in names:
             first = name.removeprefix(f"{plugins.PACKAGE}.").split(".")[0]
             beside = [path.parent / f"{first}.py", path.parent / first / "__init__.py"]

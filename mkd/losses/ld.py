@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from mkd.losses.common import in_full_precision, promote
+from mkd.losses.common import as_teacher, in_full_precision
 
 
 @MODELS.register_module()
@@ -63,7 +63,7 @@ class LD(nn.Module):
                     f"4 edges x {self.bins} bins: LD needs a head with a distribution over "
                     "edges, as GFL's"
                 )
-        return self._divergence(preds_S, preds_T, promote(confidence))
+        return self._divergence(preds_S, preds_T, as_teacher(confidence))
 
     @in_full_precision
     def _divergence(self, preds_S: Tensor, preds_T: Tensor, weight: Tensor) -> Tensor:

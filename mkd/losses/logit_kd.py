@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from mkd.losses.common import in_full_precision, promote
+from mkd.losses.common import as_teacher, in_full_precision
 
 
 @MODELS.register_module()
@@ -52,7 +52,7 @@ class LogitKD(nn.Module):
                 f"the student's head has {preds_S.shape[1]} logits of classes at a position and "
                 f"the teacher's {preds_T.shape[1]}: they need equal classes and priors"
             )
-        return self._divergence(preds_S, preds_T, promote(confidence).sum().clamp(min=1))
+        return self._divergence(preds_S, preds_T, as_teacher(confidence).sum().clamp(min=1))
 
     @in_full_precision
     def _divergence(self, preds_S: Tensor, preds_T: Tensor, objects: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
 from mkd import ROOT
+from mkd.experiment.labels import METHOD_NAMES
 from mkd.results.statistics import Interval
 
 SHEET = ROOT / "report/static/report.css"
@@ -71,7 +72,7 @@ def marker(method: str) -> str:
 
 def name(method: str) -> str:
     """What a method is called in a figure."""
-    return METHODS[method][2] if method in METHODS else method.upper()
+    return METHODS[method][2] if method in METHODS else METHOD_NAMES.get(method, method.upper())
 
 
 def method_order(method: str) -> tuple[int, str]:

@@ -18,7 +18,11 @@ from mkd.errors import UserError
 from mkd.experiment import loss_arguments, methods
 from mkd.experiment.plan import Plan
 
-METHODS = [name for name in methods.METHODS if name != "baseline"]
+METHODS = [
+    name
+    for name, entry in methods.METHODS.items()
+    if name != "baseline" and not any(term.output for term in entry.terms.values())
+]
 
 
 def losses(model: distillation.FrozenTeacherDistill) -> dict[str, torch.Tensor]:

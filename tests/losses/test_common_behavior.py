@@ -21,7 +21,9 @@ from mkd.losses import (
     PKD,
     FeatureAlignmentLoss,
     FeatureLoss,
+    FreeKD,
     FrequencyMaskLoss,
+    LogitKD,
     MultiscaleLoss,
 )
 
@@ -41,21 +43,25 @@ PLAIN: dict[str, Callable[[], nn.Module]] = {
     "feature-pkd": lambda: FeatureLoss("pkd"),
     "cwd": CWD,
     "pkd": PKD,
+    "kd": LogitKD,
 }
 LEARNED: dict[str, Callable[[], nn.Module]] = {
     "frequency-generator": lambda: FrequencyMaskLoss(generator_channels=CHANNELS),
     "mgd": lambda: MGD(CHANNELS, CHANNELS),
     "fkd": lambda: FKD(CHANNELS, CHANNELS),
     "fgd": lambda: FGD(CHANNELS, CHANNELS),
+    "freekd": lambda: FreeKD(CHANNELS, CHANNELS),
 }
 ALL = PLAIN | LEARNED
 # Raw features come in, and an adapter of their own makes them fit.
-ADAPTED = {"mgd": MGD, "fkd": FKD, "fgd": FGD}
+ADAPTED = {"mgd": MGD, "fkd": FKD, "fgd": FGD, "freekd": FreeKD}
 
 
 def run(module: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:
     """The loss from a fixed seed, FGD with two boxes an image."""
     torch.manual_seed(11)
+    if isinstance(module, LogitKD):
+        return module(student, teacher, teacher.detach().sigmoid().amax(1, keepdim=True))
     if not isinstance(module, FGD):
         return module(student, teacher)
     n = len(student)

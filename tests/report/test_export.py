@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from mkd import ROOT
+from mkd.experiment import config
 from mkd.experiment.methods import METHODS
 from mkd.report import export, style
 
@@ -115,8 +116,11 @@ def test_every_color_of_the_style_is_one_of_the_pages_in_light_and_in_dark() -> 
     assert set(style.palette()) == set(re.findall(r"--([\w-]+): #", dark))
 
 
-def test_every_method_of_the_suite_has_a_look() -> None:
-    assert {"baseline", *METHODS} == set(style.METHODS)
+def test_every_method_of_the_suites_tables_has_a_look() -> None:
+    for scale in ("smoke", "desk", "paper"):
+        used = {run.method for run in config.load({"scale": scale}).runs.values()}
+        assert used <= set(style.METHODS) <= set(METHODS)
+    assert style.name("freekd-unprompted") == "FreeKD without prompts"
 
 
 def test_a_users_own_style_changes_nothing(tmp_path: Path) -> None:

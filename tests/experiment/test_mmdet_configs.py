@@ -1,0 +1,97 @@
+"""mmdet's configurations, and a user's own, as architectures."""
+
+from pathlib import Path
+
+import pytest
+
+from mkd.errors import UserError
+from mkd.experiment import config, labels
+from mkd.experiment.architectures import ARCHITECTURES, architecture, has_masks
+from mkd.experiment.run_digests import config_digest, pretraining
+
+OWN = """
+_base_ = "base.py"
+model = dict(backbone=dict(depth=18))
+"""
+BASE = """
+_base_ = "mmdet::gfl/gfl_r50_fpn_1x_coco.py"
+imagenet = "resnet18-f37072fd"
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("base.py").write_text(BASE)
+    Path("own.py").write_text(OWN)
+    return tmp_path
+
+
+def test_a_config_of_mmdet_is_known_by_its_name() -> None:
+    found = architecture("gfl_r50_fpn_1x_coco")
+    assert (found.config, found.digest) == ("gfl/gfl_r50_fpn_1x_coco.py", None)
+    assert (found.generic, found.has_masks, found.two_stage) == (True, False, False)
+    faster, masks = map(architecture, ("faster-rcnn_r50_fpn_1x_coco", "mask-rcnn_r101_fpn_2x_coco"))
+    assert (faster.two_stage, faster.has_masks) == (True, False)
+    assert (masks.two_stage, masks.has_masks) == (True, True)
+    assert architecture("rtmdet-s") is ARCHITECTURES["rtmdet-s"]
+
+
+def test_a_users_own_file_is_an_architecture(own: Path) -> None:
+    found = architecture("config:own.py")
+    assert (found.config, found.imagenet) == ("own.py", "resnet18-f37072fd")
+    assert found.generic
+    assert not found.two_stage
+    assert (labels.arch_name("config:my/gfl_r18.py"), has_masks("config:gone.py")) == (
+        "gfl_r18",
+        False,
+    )
+
+
+def test_what_its_files_say_is_in_the_digests_of_its_runs(own: Path) -> None:
+    rows = "run\tarch\tteacher\tmethod\toptions\ttables\na\tconfig:own.py\t-\tbaseline\t-\t1\n"
+    Path("runs.tsv").write_text(f"{rows}b\trtmdet-tiny\t-\tbaseline\t-\t1\n")
+
+    def digests() -> list[str]:
+        suite = config.load({"scale": "smoke", "runs": str(own / "runs.tsv")})
+        assert suite.width("a") == 1
+        return [
+            config_digest(suite, "a", 0),
+            pretraining(suite, "config-own-py"),
+            config_digest(suite, "b", 0),
+        ]
+
+    first = digests()
+    Path("base.py").write_text(f"# more words\n{BASE}")
+    assert digests() == first
+    Path("base.py").write_text(f"{BASE}\nmodel = dict(neck=dict(out_channels=64))\n")
+    changed = digests()
+    assert [a != b for a, b in zip(first, changed, strict=True)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("rtmdet-tinny", "", "unknown arch 'rtmdet-tinny'; .*did you mean 'rtmdet-tiny'"),
+        ("gfl_r50_fpn_1x_cocoo", "", "did you mean 'gfl_r50_fpn_1x_coco'"),
+        ("config:gone.py", "", "gone.py cannot be read: No such file"),
+        ("config:.", "", "cannot be read: Is a directory"),
+        ("config:new.py", "model = dict(", "new.py is not Python"),
+        ("config:new.py", "_base_ = 'gone.py'", "gone.py cannot be read: No such file"),
+        ("config:new.py", "_base_ = ['mmdet::gone.py']", "gone.py cannot be read: No such file"),
+        ("config:new.py", "_base_ = 'new.py'", "new.py is its own base"),
+        ("config:new.py", "_base_ = name", "line 1: _base_ is no path or list of paths"),
+        ("config:new.py", "_base_ = [3]", "line 1: _base_ is no path or list of paths"),
+        ("config:new.py", "with read_base():\n    from .x import *", "write them as _base_"),
+    ],
+)
+def test_a_config_that_does_not_do_is_one_sentence(
+    own: Path, name: str, text: str, sentence: str
+) -> None:
+    Path("new.py").write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        architecture(name)
+    rows = f"run\tarch\tteacher\tmethod\toptions\ttables\na\t{name}\t-\tbaseline\t-\t1\n"
+    Path("runs.tsv").write_text(rows)
+    with pytest.raises(UserError, match=f"runs.tsv: run 'a': .*{sentence}"):
+        config.load({"scale": "smoke", "runs": str(own / "runs.tsv")})
