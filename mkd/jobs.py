@@ -346,7 +346,9 @@ def report(suite: Suite) -> None:
     """Render the report of what has been run."""
     from mkd.report import render
 
-    render.render(suite, suite.results / "report")
+    render.render(
+        suite, suite.results / "report", arguments=pipeline.config_arguments(suite)
+    )
 
 
 def _hide_gpus(suite: Suite) -> None:

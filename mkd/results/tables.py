@@ -70,7 +70,8 @@ class Cell:
         points: Seed → value; none for a figure of the architecture and not of a run.
         value: Their mean with its 95 % interval.
         delta: Mean difference to the baseline of the same architecture, paired by seed; None
-            where no seed has both or the row is the baseline itself.
+            where no seed has both, and for what is not distilled: a teacher has a schedule of its
+            own.
     """
 
     points: dict[int, float]
@@ -211,7 +212,8 @@ def measure(
         if not points:
             continue
         reference = records.points(baseline, column.record)
-        delta = statistics.paired_delta(points, reference) if baseline != run else None
+        distilled = run in runs and runs[run].method != "baseline"
+        delta = statistics.paired_delta(points, reference) if distilled else None
         cells[column.key] = Cell(points, statistics.interval(points.values()), delta)
     return cells
 
