@@ -36,7 +36,7 @@ def overview(frame: pd.DataFrame, scale: str, *, columns: int) -> Figure:
         [0.21 * max(len(found), 3) for found in rows.values()],
         columns=columns,
         left=0.15 + style.LETTER * longest,
-        right=0.42,
+        right=0.55,
         full=OVERVIEW * columns,
     )
     for arch, (ax,) in zip(archs, cells, strict=True):
@@ -50,6 +50,9 @@ def overview(frame: pd.DataFrame, scale: str, *, columns: int) -> Figure:
             color=style.palette()["ink"],
         )
         ax.set_xlabel(f"ΔAP, {scale} scale")
+        for name, row in zip(ax.get_yticklabels(), rows[arch], strict=True):
+            if row.loc[row["source"] == "measured", "value"].count() == 1:
+                name.set_color(style.palette()["quiet"])
         quiet = {"color": style.palette()["quiet"], "transform": ax.get_yaxis_transform()}
         ax.text(1.05, -0.85, "paper", va="center", **quiet)
         for at, row in enumerate(rows[arch]):

@@ -117,7 +117,7 @@ def curves(losses: pd.DataFrame) -> str:
     low, high = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
     return (
         "At the last iteration the terms of distillation are together between "
-        f"{ratios[low]:.2g} ({low}) and {ratios[high]:.2g} times ({high}) the detector’s own losses."
+        f"{_ratio(ratios[low])} ({low}) and {_ratio(ratios[high])} times ({high}) the detector’s own losses."
     )
 
 
@@ -197,6 +197,10 @@ def attention(data: Mapping[str, Any]) -> str:
         return ""
     stride = data["detectors"][0]["levels"][0]["stride"]
     return f"Correlation with the teacher’s map at stride {stride}: {'; '.join(said)}."
+
+
+def _ratio(value: float) -> str:
+    return number(float(value), 0 if value >= 10 else 1 if value >= 1 else 2)
 
 
 def _by_arch(frame: pd.DataFrame) -> dict[str, dict[str, Interval]]:

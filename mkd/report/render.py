@@ -158,7 +158,11 @@ def _environment(suite: Suite) -> jinja2.Environment:
 
 
 def typeset(text: str) -> Markup:
-    """Text with the index of ``AP_S``, ``AP50`` or ``L_FAD`` set low, and curly quotes."""
+    """Text with the index of ``AP_S``, ``AP50`` or ``L_FAD`` set low, and curly quotes.
+
+    What belongs together stays on one line: ``+2.6 ± 3.2``, ``95 %``.
+    """
+    text = re.sub(" (±|%)( (?=[0-9]))?", lambda m: f"\N{NO-BREAK SPACE}{m[1]}" + "\N{NO-BREAK SPACE}" * bool(m[2]), text)
     text = re.sub(r"(?<![\w.)])'(?=\S)", "‘", text).replace("'", "’")
     parts = re.split(r"\b(AP|L)(?:_|(?=50|75))(\w+)", text)
     out = Markup("")

@@ -52,8 +52,12 @@ def shown(table: Table, records: Records, runs: Mapping[str, Run]) -> Shown:
         runs: The table of runs, by id.
     """
     by_key = {column.key: column for column in table.columns}
-    deltas = {row.id: cell.delta for row in table.rows if (cell := row.measured.get("AP"))}
-    low, high = _range(delta for delta in deltas.values() if delta)
+    deltas = {
+        row.id: cell.delta
+        for row in table.rows
+        if (cell := row.measured.get("AP")) and cell.delta is not None
+    }
+    low, high = _range(deltas.values())
     lone = frozenset(
         row.id
         for row in table.rows
@@ -69,12 +73,12 @@ def shown(table: Table, records: Records, runs: Mapping[str, Run]) -> Shown:
         cost_px=" and ".join(f"{px} px" for px in sizes) or "640 px",
         intervals={
             row.id: _lone(row, by_key["AP"].record, records, runs)
-            if delta is not None and row.id in lone
-            else _plot(delta, row.method, low, high)
+            if row.id in lone
+            else _plot(deltas[row.id], row.method, low, high)
             for row in table.rows
-            if (delta := deltas.get(row.id)) is not None
+            if row.id in deltas
         },
-        range=f"{signed(low, 0)} to {signed(high, 0)}",
+        range=f"{signed(low, 0)} to {signed(high, 0)}" if deltas.keys() - lone else "",
         lone=lone,
     )
 
@@ -123,7 +127,8 @@ def _lone(row: Row, metric: str, records: Records, runs: Mapping[str, Run]) -> M
     if not both:
         return Markup("")
     seed = both[0]
-    words = f"seed {seed}: {number(plain[seed])} → {number(cell.points[seed])}"
+    words = tag("span", f"seed {seed}: ", class_="roomy")
+    words += f"{number(plain[seed])} → {number(cell.points[seed])}"
     return tag("span", words, class_="quiet", title="the same seed without distillation, and with")
 
 
