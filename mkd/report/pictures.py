@@ -115,7 +115,7 @@ def outline(
     score = f", score {box['score']:.2f}" if "score" in box else ""
     words = f"{WORDS.get(kind, 'object')}: {box['category']}{score}{', small' * box['small']}"
     drawn = tag("rect", class_="halo", **place) + tag("rect", class_=f"box b-{kind}", **place)
-    letter = max(image["width"], image["height"]) / 22
+    letter = max(image["width"], image["height"]) / 26
     if box["small"]:
         side = letter * 0.6
         corner = {"x": x + width - side, "y": y, "width": side, "height": side}

@@ -93,6 +93,7 @@ def render(
             files=Path(os.path.relpath(written, out)).as_posix(),
             kept=kept,
             problems=problems,
+            headline=conclusion.headline(records, suite.runs, archs, min_seeds),
             conclusion=conclusion.sentences(records, suite.runs, archs, min_seeds),
             tally=verdict_view.tally(judged, suite.scale),
             report=summary_view.summary(suite, records, judged, gated, choices),

@@ -25,6 +25,12 @@ STYLES = {
 """Verdict → style class, in the order of the tally."""
 GATES = {gates.PASS: "v-reproduced", gates.FAIL: "v-failed", gates.NOT_RUN: "v-void"}
 """Word of a gate → style class."""
+TITLES = {
+    "paper": "The paper’s claims",
+    "open": "Questions the paper leaves open",
+    "other": "Other readings of MKD",
+}
+"""Group of the tally → its heading; the first two are of the method at its defaults."""
 OPEN = "Questions the paper leaves open"
 OTHER = "Every other reading tried"
 
@@ -156,5 +162,5 @@ def tally(judged: Sequence[Verdict], scale: str) -> list[dict[str, Any]]:
             for side, counts in (("tested", one.tested), ("untested", one.untested))
         }
         detail = f"{one.equal} of equal cost, which training cannot change" if one.equal else ""
-        made.append({"title": tallies.GROUPS[one.group], **sides, "detail": detail})
+        made.append({"title": TITLES[one.group], **sides, "detail": detail})
     return made
