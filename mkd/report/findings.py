@@ -57,6 +57,8 @@ def around(frame: pd.DataFrame) -> str:
     A detector without the method at its defaults is left out.
     """
     above, others, said = 0, 0, []
+    if frame.empty:
+        return ""
     for arch, rows in _by_arch(frame[frame["method"] == "mkd"]).items():
         if "MKD" not in rows:
             continue
@@ -71,6 +73,8 @@ def around(frame: pd.DataFrame) -> str:
 
 def weights(frame: pd.DataFrame) -> str:
     """The weight with the highest mean, for each detector, and how many end below zero."""
+    if frame.empty:
+        return ""
     ours = frame[(frame["source"] == "measured") & frame["alpha"].notna()].dropna(subset="value")
     said = []
     for arch, rows in ours.groupby("arch", sort=False):
@@ -138,6 +142,8 @@ def precision_recall(frame: pd.DataFrame) -> str:
 
 def errors(frame: pd.DataFrame) -> str:
     """The kind of error that costs most without distillation, and what the methods change of it."""
+    if frame.empty:
+        return ""
     said = []
     means = frame.groupby(["arch", "method", "kind"], sort=False)["value"].mean()
     for arch in frame["arch"].unique():

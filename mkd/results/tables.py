@@ -196,7 +196,8 @@ def _teachers(
         points = records.points(teacher, figure.record)
         if points:
             mean = sum(points.values()) / len(points)
-            said.append(f"{teacher} {mean:.1f} (of {', '.join(sorted(students))})")
+            name = arch_name(runs[teacher].arch) if teacher in runs else teacher
+            said.append(f"{name} {mean:.1f} (of {', '.join(sorted(students))})")
     kind = figure.record.partition(".")[0]
     return f"Measured {kind} AP of the teachers: {'; '.join(said)}." if said else ""
 
