@@ -346,9 +346,7 @@ def report(suite: Suite) -> None:
     """Render the report of what has been run."""
     from mkd.report import render
 
-    render.render(
-        suite, suite.results / "report", arguments=pipeline.config_arguments(suite)
-    )
+    render.render(suite, suite.results / "report", arguments=pipeline.config_arguments(suite))
 
 
 def reference(suite: Suite, source: Path, root: Path = ROOT) -> None:

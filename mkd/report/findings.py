@@ -79,7 +79,9 @@ def weights(frame: pd.DataFrame) -> str:
     said = []
     for arch, rows in ours.groupby("arch", sort=False):
         means = rows.groupby("alpha")["value"].mean()
-        said.append(f"{arch_name(str(arch))}: α = {means.idxmax():g} is highest ({_d(means.max())})")
+        said.append(
+            f"{arch_name(str(arch))}: α = {means.idxmax():g} is highest ({_d(means.max())})"
+        )
     return _joined(said)
 
 

@@ -111,9 +111,7 @@ def readings(found: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:
         ]
         if not default or not deltas["run"].isin(others).any():
             continue
-        labels = {
-            run: method_name(runs[run]).removeprefix("MKD, ") for run in (*default, *others)
-        }
+        labels = {run: method_name(runs[run]).removeprefix("MKD, ") for run in (*default, *others)}
         for run, label in labels.items():
             ours = deltas[deltas["run"] == run]
             lone = [{"seed": None, "delta": float("nan")}]

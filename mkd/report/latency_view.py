@@ -97,7 +97,7 @@ def _exported(edge: EdgeRecords) -> list[dict[str, Any]]:
     It has the file's AP, its distance to torch's, and its latency on each provider beside that of
     the FP32 file.
     """
-    timed = _timed(edge)
+    timed = timings(edge)
     rows = []
     for run, record in edge.exported.items():
         for precision, file in record["files"].items():
@@ -121,7 +121,7 @@ def _exported(edge: EdgeRecords) -> list[dict[str, Any]]:
     return rows
 
 
-def _timed(edge: EdgeRecords) -> dict[tuple[str, str], dict[str, float | None]]:
+def timings(edge: EdgeRecords) -> dict[tuple[str, str], dict[str, float | None]]:
     """Run and precision of this scale → provider → latency, None where it was never steady.
 
     Students of one graph share one timing, the median of theirs: their weights cannot change it. It
@@ -180,7 +180,7 @@ def points(records: Records, table: Table) -> pd.DataFrame:
         and row.method in ("", "baseline", "mkd")
         and {"AP", "latency_ms"} <= row.paper.keys()
     ]
-    timed = _timed(edge)
+    timed = timings(edge)
     for run, record in edge.exported.items():
         seeds = records.by_run.get(run, {})
         rows += [

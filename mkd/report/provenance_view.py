@@ -86,9 +86,7 @@ def _counted(said: Iterable[str]) -> list[str]:
 
 
 def _command(suite: Suite, run: str, arguments: str) -> str:
-    files = " ".join(
-        paths.run_path(suite, run, seed, "record.json") for seed in suite.seeds(run)
-    )
+    files = " ".join(paths.run_path(suite, run, seed, "record.json") for seed in suite.seeds(run))
     # Files go before what --config takes, which has no end of its own.
     return f"snakemake {files} {arguments}".strip()
 

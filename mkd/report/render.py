@@ -39,9 +39,7 @@ from mkd.results.verdicts import Verdict
 FOLDER = ROOT / "report"
 
 
-def render(
-    suite: Suite, out: Path, *, source: Path | None = None, arguments: str = ""
-) -> None:
+def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: str = "") -> None:
     """Write the report of one scale.
 
     It is ``index.html`` with ``data.json``, each table's files and, in the scale's ``figures/``, each
@@ -163,7 +161,11 @@ def typeset(text: str) -> Markup:
 
     What belongs together stays on one line: ``+2.6 ± 3.2``, ``95 %``.
     """
-    text = re.sub(" (±|%)( (?=[0-9]))?", lambda m: f"\N{NO-BREAK SPACE}{m[1]}" + "\N{NO-BREAK SPACE}" * bool(m[2]), text)
+    text = re.sub(
+        " (±|%)( (?=[0-9]))?",
+        lambda m: f"\N{NO-BREAK SPACE}{m[1]}" + "\N{NO-BREAK SPACE}" * bool(m[2]),
+        text,
+    )
     text = re.sub(r"(?<![\w.)])'(?=\S)", "‘", text).replace("'", "’")
     parts = re.split(r"\b(AP|L)(?:_|(?=50|75))(\w+)", text)
     out = Markup("")

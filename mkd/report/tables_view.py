@@ -152,4 +152,3 @@ def title(row: Row, key: str) -> str:
             f"Δ {signed(cell.delta.mean, 2)}{spread}, {seeds} paired seed{'s' * (seeds > 1)}"
         )
     return "; ".join(said)
-

@@ -98,7 +98,10 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
             record["sha256"] = seal(record)
         write_atomic(out / name, json.dumps(record, separators=(",", ":")) + "\n")
     # Last: until the new ones lie there the old ones stay.
-    old = [*(f"{part}/**/*" for part in ("runs", "figures", *KINDS)), *(f"{name}.json" for name in MEASURED)]
+    old = [
+        *(f"{part}/**/*" for part in ("runs", "figures", *KINDS)),
+        *(f"{name}.json" for name in MEASURED),
+    ]
     for path in (file for pattern in old for file in out.glob(pattern)):
         if path.is_file() and path.relative_to(out).as_posix() not in kept:
             path.unlink()

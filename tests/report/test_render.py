@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from mkd import jobs
 from mkd.experiment.config import Suite
 from mkd.experiment.runs import Run
 from mkd.provenance import seal
 from mkd.report.render import render, typeset
-from mkd.results import formats, gates, statistics
+from mkd.results import formats, gates, reference, statistics
 from mkd.results.records import load_records
 
 
@@ -138,13 +139,13 @@ def test_no_code_stands_where_a_name_belongs(full_page: Page) -> None:
     assert heads
     assert chips
     for shown in (*heads, *chips):
-        assert not re.search(r"\w=\w|-over-|tiny-(mkd|cwd|5|fad)|zeta|alpha\d", shown)
+        assert not re.search(r"(terms|alpha)=|-over-|tiny-(mkd|cwd|5|fad)|zeta|alpha\d", shown)
     assert "MKD without feature alignment" in full_page.text["run-tiny-mkd-no-fad"]
 
 
 def test_no_heading_names_one_input_size_over_figures_of_another(full_page: Page) -> None:
-    heads = re.findall(r'<thead>(.*?)</thead>', full_page.html, re.S)
-    papers = [head for head in heads if "Measured" in head]
+    heads = re.findall(r"<thead>(.*?)</thead>", full_page.html, re.S)
+    papers = [head for head in heads if 'scope="colgroup"' in head and "Measured" in head]
     assert len(papers) == 5
     for head in papers:
         groups = re.findall(r'<th[^>]*scope="colgroup"[^>]*>(.*?)</th>', head, re.S)
@@ -199,7 +200,7 @@ def test_a_run_says_how_it_is_made_again_and_where_its_files_are(
     links = [link for link in made.links if "runs/tiny-baseline" in link]
     assert [link.rpartition("/")[2] for link in links].count("record.json") == 3
     assert "../runs/tiny-baseline/seed0/train.json" in links
-    assert "Commit 0123456789" in made.html
+    assert 'data-copy="0123456789abcdef0123' in made.html
     assert 'data-copy="' + "d" * 64 in made.html
     assert "d" * 64 not in made.text["run-tiny-baseline"]
 
@@ -247,6 +248,31 @@ def test_the_scale_stands_in_every_measured_heading_and_verdict(full_page: Page)
     verdicts = re.findall(r'<span class="verdict[^>]*>(.*?)</span>', "".join(chips), re.S)
     assert verdicts
     assert all("desk" in verdict for verdict in verdicts)
+
+
+def test_the_kept_reference_is_rendered_beside_the_docs_and_every_link_lands(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    fill("tiny-baseline", "tiny-mkd")
+    config = {"run": "tiny-mkd", "input_px": 128}
+    trained = suite.results / "runs/tiny-mkd/seed0/train.json"
+    trained.write_text(json.dumps({"config": config}))
+    root = tmp_path / "checkout"
+    (root / "docs").mkdir(parents=True)
+    (root / reference.PAGE).write_text("<!-- reference desk -->\n<!-- end of reference desk -->\n")
+    jobs.reference(suite, suite.results, root)
+    out = root / "docs/report"
+    made = Page((out / "index.html").read_text())
+    files = {link for link in made.links if not link.startswith(("#", "https://"))}
+    assert all((out / link).is_file() for link in files)
+    kept = root / "results/reference/desk/runs/tiny-mkd"
+    assert json.loads((kept / "config.json").read_text()) == config
+    assert "../../results/reference/desk/runs/tiny-mkd/config.json" in files
+    assert "figures/overview.svg" in files
+    assert {path.name for path in out.iterdir()} == {"index.html", "figures"}
+    before = (out / "index.html").read_bytes()
+    jobs.reference(suite, reference.folder("desk", root), root)
+    assert (out / "index.html").read_bytes() == before
 
 
 CORRUPT = {
@@ -377,7 +403,10 @@ def test_the_page_asks_for_nothing_outside(full_page: Page) -> None:
         ("MAP_S RTMDet-L", "MAP_S RTMDet-L"),
         ("row 'no L_FAD' <b>", "row ‘no L<sub>FAD</sub>’ &lt;b&gt;"),
         ("the paper's", "the paper’s"),
-        ("+2.6 ± 3.2 at 95 %", "+2.6\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}3.2 at 95\N{NO-BREAK SPACE}%"),
+        (
+            "+2.6 ± 3.2 at 95 %",
+            "+2.6\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}3.2 at 95\N{NO-BREAK SPACE}%",
+        ),
     ],
 )
 def test_typeset(text: str, html: str) -> None:

@@ -43,7 +43,9 @@ def test_every_verdict_stands_in_one_group(judged: list[Verdict]) -> None:
 def test_chips_gather_the_cases_of_one_word(suite: Suite, judged: list[Verdict]) -> None:
     families = dict(verdict_view.groups(judged))["Table 1"]
     first = next(family for family in families if family.id == "mkd-over-baseline")
-    assert [(chip["word"], chip["cases"]) for chip in verdict_view.chips(first.cases, suite.runs)] == [
+    assert [
+        (chip["word"], chip["cases"]) for chip in verdict_view.chips(first.cases, suite.runs)
+    ] == [
         (verdicts.REPRODUCED, ["tiny"]),
         (verdicts.NOT_RUN, ["s", "m", "l"]),
     ]
@@ -100,7 +102,8 @@ def test_the_audit_begins_with_the_headline_figures_that_had_been_published() ->
     assert weights == sorted(weights, reverse=True)
     assert all(weights)
     assert [finding.id for finding in items[0]["findings"]] == [
-        f"equals-published-t1-rtmdet-{size}-ours-rtmdet-{size}-cwd" for size in ("tiny", "s", "m", "l")
+        f"equals-published-t1-rtmdet-{size}-ours-rtmdet-{size}-cwd"
+        for size in ("tiny", "s", "m", "l")
     ]
     pairs = audit_view.equal_to_published(printed)
     assert [(str(pair["ours"]), pair["teacher"]) for pair in pairs] == [
@@ -126,9 +129,10 @@ def test_the_summary_names_what_held_and_counts_what_did_not(
 ) -> None:
     printed = facts.load()
     made = summary_view.summary(suite, records, judged, [], audit_view.choices(printed))
-    assert "MKD raises the AP of RTMDet above that of the undistilled model: tiny." in made[
-        "What held"
-    ]
+    assert (
+        "MKD raises the AP of RTMDet above that of the undistilled model: tiny."
+        in made["What held"]
+    )
     undecided = sum(v.word == verdicts.NOT_RUN and v.claim.kind != "size" for v in judged
                     if v.claim.reading == "default")  # fmt: skip
     assert f"{undecided} not run" in made["What stayed undecided"][0]
