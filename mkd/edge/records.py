@@ -100,7 +100,7 @@ class EdgeRecords:
 
 
 def steady(timed: dict[str, Any]) -> bool:
-    """Whether a graph, or the whole way end to end, was timed steadily, within and over restarts."""
+    """Whether a graph, or the way end to end, was timed steadily, within and over restarts."""
     return bool(timed["passed"]) and (timed["restart_spread"] or 0.0) <= MOST_SPREAD
 
 

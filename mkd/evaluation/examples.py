@@ -23,8 +23,8 @@ RULE = (
 """Fixed before any run: it knows neither a detection nor which detector found more."""
 DIFFERING = 2
 DIFFERING_RULE = (
-    f"the {DIFFERING} val images where {{0}} and {{1}} differ most, in objects that one of them finds "
-    "and the other misses plus the difference of their false detections"
+    f"the {DIFFERING} val images where {{0}} and {{1}} differ most, in objects that one of them "
+    "finds and the other misses plus the difference of their false detections"
 )
 """This one looks at nothing else than the outcome, and says so."""
 
@@ -84,7 +84,7 @@ def differing(
     found: Sequence[Mapping[int, Sequence[Box]]],
     names: Mapping[int, str],
 ) -> list[Mapping[str, Any]]:
-    """The images of :data:`DIFFERING_RULE`, the most different first, of equal ones the first by id.
+    """The images of :data:`DIFFERING_RULE`, the most different first, equal ones by id.
 
     Args:
         images: COCO's entries.

@@ -69,7 +69,10 @@ def headline(
     )
     if not helped:
         return ""
-    said = f"At {records.scale} scale MKD raises AP on {helped.count(1)} of {_detectors(len(helped))} tested"
+    said = (
+        f"At {records.scale} scale MKD raises AP on {helped.count(1)} of "
+        f"{_detectors(len(helped))} tested"
+    )
     if beaten:
         said += (
             f" and beats plain CWD, its own third term, on {beaten.count(1)} of {len(beaten)}"

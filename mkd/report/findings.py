@@ -123,7 +123,8 @@ def curves(losses: pd.DataFrame) -> str:
     low, high = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
     return (
         "At the last iteration the terms of distillation are together between "
-        f"{_ratio(ratios[low])} ({low}) and {_ratio(ratios[high])} times ({high}) the detector’s own losses."
+        f"{_ratio(ratios[low])} ({low}) and {_ratio(ratios[high])} times ({high}) the "
+        "detector’s own losses."
     )
 
 

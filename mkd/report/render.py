@@ -42,8 +42,8 @@ FOLDER = ROOT / "report"
 def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: str = "") -> None:
     """Write the report of one scale.
 
-    It is ``index.html`` with ``data.json``, each table's files and, in the scale's ``figures/``, each
-    plot's. Of a ``source`` beside the results, which has its tables, it is the page and its
+    It is ``index.html`` with ``data.json``, each table's files and, in the scale's ``figures/``,
+    each plot's. Of a ``source`` beside the results, which has its tables, it is the page and its
     ``figures/``.
 
     Only records, and the pictures' data the pipeline left, are read. What is missing is shown as

@@ -1,4 +1,4 @@
-"""The paper's tables as the page shows them: a row's cells in words, its interval as a small plot."""
+"""The paper's tables as the page shows them, the interval of each row as a small plot."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

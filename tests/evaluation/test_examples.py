@@ -151,3 +151,13 @@ def test_the_most_different_image_comes_first_and_equal_ones_by_id() -> None:
     found = [{1: hit, 2: hit, 3: [*hit, *hit, *hit]}, {}]
     ranked = examples.differing(images, objects, found, NAMES)
     assert [image["id"] for image in ranked] == [3, 1]
+
+
+@pytest.mark.parametrize("name", ["val.json", "found.json", "a.png"])
+def test_a_missing_file_is_one_sentence(files: dict[str, Path], name: str) -> None:
+    files[name].unlink()
+    with pytest.raises(UserError, match=name):
+        examples.make(
+            files["a.png"].parent, files["val.json"], {"x": files["found.json"]}, files["out.json"]
+        )
+    assert not files["out.json"].exists()
