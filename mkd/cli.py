@@ -260,7 +260,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _reference(options: argparse.Namespace) -> None:
-    from mkd.results import reference
+    from mkd import jobs
     from mkd.results.check import check
 
     suite = _suite(options)
@@ -268,7 +268,7 @@ def _reference(options: argparse.Namespace) -> None:
         raise UserError(f"{suite.file} is a scale of your own: the suite keeps no reference of it")
     source = options.folder or suite.results
     _, problems = check(suite, source)
-    reference.update(suite, source)
+    jobs.reference(suite, source)
     # An older run's records may be wanted all the same, but not without a word.
     for line in _by_sentence(problems):
         print(f"kept as it is: {line}", file=sys.stderr)

@@ -16,12 +16,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mkd import host, provenance
+from mkd import ROOT, host, provenance
 from mkd.data import coco, fingerprint, making
 from mkd.errors import UserError
 from mkd.evaluation import detected
 from mkd.experiment import labels, paths, run_digests
-from mkd.experiment.config import Suite
+from mkd.experiment.config import Suite, default_config
 from mkd.experiment.resolved import ResolvedRun
 from mkd.files import sha256_file, write_atomic, write_json
 from mkd.schemas import validate, write_record
@@ -370,7 +370,27 @@ def report(suite: Suite) -> None:
     from mkd.report import own_page, render
 
     page = own_page if suite.own else render
-    page.render(suite, suite.results / "report")
+    page.render(suite, suite.results / "report", arguments=pipeline.config_arguments(suite))
+
+
+def reference(suite: Suite, source: Path, root: Path = ROOT) -> None:
+    """Keep a results folder as the scale's reference, and render the page of the default scale.
+
+    Args:
+        suite: The scale and its table of runs.
+        source: The scale's results folder, or its reference.
+        root: The checkout that keeps it.
+
+    Raises:
+        UserError: As :func:`mkd.results.reference.update`; then nothing is written.
+    """
+    from mkd.report import render
+    from mkd.results import reference
+
+    reference.update(suite, source, root)
+    if suite.scale == default_config()["scale"]:
+        kept = reference.folder(suite.scale, root)
+        render.render(suite, root / "docs/report", source=kept)
 
 
 def _hide_gpus(suite: Suite) -> None:

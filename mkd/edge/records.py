@@ -8,6 +8,9 @@ from mkd.errors import UserError
 from mkd.schemas import read_record
 
 KINDS = ("complexity", "exported", "latency", "published")
+MOST_SPREAD = 0.1
+"""Between the medians of a timing's restarts, over their median: beyond it none of them is the
+latency."""
 SETTINGS = (("tensorrt", "fp16"), ("cuda", "fp16"), ("cpu", "fp32"))
 """Provider and precision of Table 1's latency column: the paper's own, or the nearest to it."""
 
@@ -32,12 +35,12 @@ class EdgeRecords:
 
     def column(self) -> list[dict[str, Any]]:
         """The latency records of Table 1's column: this scale's, one provider and precision."""
-        steady = [
+        timed = [
             record
             for record in self.latency
-            if record["scale"] is not None and record["graph"]["passed"]
+            if record["scale"] is not None and steady(record["graph"])
         ]
-        models = [record for record in steady if record["model"] == record["arch"]]
+        models = [record for record in timed if record["model"] == record["arch"]]
         for setting in SETTINGS:
             found = [r for r in models if (r["provider"], r["precision"]) == setting]
             if found:
@@ -94,6 +97,11 @@ class EdgeRecords:
             f"NMS, batch 1, ONNX Runtime {first['provider'].upper()}, "
             f"{threads} CPU thread{'s' * (threads > 1)}, {chip}. "
         )
+
+
+def steady(timed: dict[str, Any]) -> bool:
+    """Whether a graph, or the way end to end, was timed steadily, within and over restarts."""
+    return bool(timed["passed"]) and (timed["restart_spread"] or 0.0) <= MOST_SPREAD
 
 
 def load(root: Path, scale: str) -> EdgeRecords:

@@ -21,6 +21,12 @@ RULE = (
     f"(below 32² px²); detections with a score of at least {SCORE}"
 )
 """Fixed before any run: it knows neither a detection nor which detector found more."""
+DIFFERING = 2
+DIFFERING_RULE = (
+    f"the {DIFFERING} val images where {{0}} and {{1}} differ most, in objects that one of them "
+    "finds and the other misses plus the difference of their false detections"
+)
+"""This one looks at nothing else than the outcome, and says so."""
 
 Box = Mapping[str, Any]
 
@@ -38,25 +44,72 @@ def make(images: Path, annotations: Path, detections: Mapping[str, Path], out: P
         UserError: A file is missing or cannot be read.
     """
     truth = read_json(annotations)
-    found = {name: read_json(path)["bbox"] for name, path in detections.items()}
     names = {category["id"]: category["name"] for category in truth["categories"]}
-    shown = []
-    for image in choose(truth):
-        here = [a for a in truth["annotations"] if a["image_id"] == image["id"]]
-        shown.append(
-            {
-                "id": image["id"],
-                "width": image["width"],
-                "height": image["height"],
-                "photo": photo(images / image["file_name"]),
-                "truth": [described(a, names) for a in here if not a.get("iscrowd")],
-                "found": {
-                    name: judge(here, [b for b in boxes if b["image_id"] == image["id"]], names)
-                    for name, boxes in found.items()
-                },
-            }
-        )
-    write_json(out, {"rule": RULE, "iou": IOU, "images": shown})
+    objects = _by_image(truth["annotations"])
+    found = {name: _by_image(read_json(path)["bbox"]) for name, path in detections.items()}
+
+    def shown(image: Mapping[str, Any]) -> dict[str, Any]:
+        here = objects.get(image["id"], [])
+        return {
+            "id": image["id"],
+            "width": image["width"],
+            "height": image["height"],
+            "photo": photo(images / image["file_name"]),
+            "truth": [described(a, names) for a in here if not a.get("iscrowd")],
+            "found": {
+                name: judge(here, boxes.get(image["id"], []), names)
+                for name, boxes in found.items()
+            },
+        }
+
+    two = list(found)[-2:]
+    most = differing(truth["images"], objects, [found[name] for name in two], names)
+    write_json(
+        out,
+        {
+            "rule": RULE,
+            "iou": IOU,
+            "images": [shown(image) for image in choose(truth)],
+            "differing": {
+                "rule": DIFFERING_RULE.format(*two) if len(two) == 2 else "",
+                "images": [shown(image) for image in most],
+            },
+        },
+    )
+
+
+def differing(
+    images: Sequence[Mapping[str, Any]],
+    objects: Mapping[int, Sequence[Box]],
+    found: Sequence[Mapping[int, Sequence[Box]]],
+    names: Mapping[int, str],
+) -> list[Mapping[str, Any]]:
+    """The images of :data:`DIFFERING_RULE`, the most different first, equal ones by id.
+
+    Args:
+        images: COCO's entries.
+        objects: Image id → annotations.
+        found: Of each of two detectors, image id → detections; of any other number there is none.
+        names: Category id → name.
+    """
+    if len(found) != 2:
+        return []
+    distances = {}
+    for image in images:
+        here = objects.get(image["id"], [])
+        one, other = (judge(here, boxes.get(image["id"], []), names) for boxes in found)
+        missed = [{tuple(box["bbox"]) for box in judged["miss"]} for judged in (one, other)]
+        false = abs(len(one["false"]) - len(other["false"]))
+        distances[image["id"]] = len(missed[0] ^ missed[1]) + false
+    ranked = sorted(images, key=lambda image: (-distances[image["id"]], image["id"]))
+    return [image for image in ranked[:DIFFERING] if distances[image["id"]]]
+
+
+def _by_image(boxes: Sequence[Box]) -> dict[int, list[Box]]:
+    grouped: dict[int, list[Box]] = {}
+    for box in boxes:
+        grouped.setdefault(box["image_id"], []).append(box)
+    return grouped
 
 
 def choose(truth: Mapping[str, Any]) -> list[dict[str, Any]]:

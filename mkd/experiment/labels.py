@@ -1,11 +1,13 @@
-"""What architectures, methods and anchors are called where they are shown."""
+"""What architectures, methods, runs and anchors are called where they are shown."""
 
 import re
+from collections.abc import Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.mmdet_configs import PREFIX
-from mkd.experiment.runs import Run
+from mkd.experiment.runs import Run, teachers
 
 METHOD_NAMES = {
     "baseline": "",
@@ -14,6 +16,14 @@ METHOD_NAMES = {
     "freekd-unprompted": "FreeKD without prompts",
     "kd": "logit KD",
 }
+TERM_NAMES = {
+    "multiscale": "multi-scale",
+    "fdmd": "frequency mask",
+    "fad": "feature alignment",
+    "fea": "feature",
+}
+"""Term of MKD → its name; the first three are the method's own."""
+OPTION_NAMES = {"alpha": "α", "fdmd.mask_ratio": "ζ"}
 
 
 def slug(text: str) -> str:
@@ -29,7 +39,73 @@ def arch_name(arch: str) -> str:
 
 
 def method_name(run: Run) -> str:
-    """The method with the options that set the run apart, e.g. ``MKD (alpha=0.1)``."""
+    """The method with what sets the run apart, e.g. ``MKD, α = 0.1``, ``MKD without multi-scale``.
+
+    Empty for an undistilled run.
+    """
     name = METHOD_NAMES.get(run.method, run.method.upper())
-    options = ", ".join(f"{key}={value}" for key, value in run.options.items())
-    return f"{name} ({options})" if options else name
+    for key, value in run.options.items():
+        name += _terms(value) if key == "terms" else f", {_option(key, value)}"
+    return name
+
+
+def run_name(run: Run, runs: Mapping[str, Run]) -> str:
+    """A run in the field's words, e.g. ``RTMDet-tiny + CWD``, ``RTMDet-s, teacher``.
+
+    Args:
+        run: The run.
+        runs: The table of runs: where two differ by their teacher alone, the name says it.
+    """
+    name, method = arch_name(run.arch), method_name(run)
+    if method:
+        name += f" + {method}"
+    elif run.id in teachers(dict(runs)) and not run.tables:
+        name += ", teacher"
+    else:
+        name += ", undistilled"
+    own = {
+        "start": "one start for all seeds" if run.start is not None else "",
+        "order": "another order of the images" if run.order else "",
+        "labels": f"{100 * (run.shuffled_labels or 0):g} % of the labels shuffled"
+        if run.shuffled_labels
+        else "",
+    }
+    name += "".join(f", {words}" for words in own.values() if words)
+    before = [other for other in _until(run, runs) if _alike(other, run)]
+    if run.teacher and before:
+        known = runs.get(run.teacher)
+        apart = known is not None and known.arch not in {run.arch, *_teachers_of(before, runs)}
+        name += f", taught by {arch_name(known.arch) if known and apart else run.teacher}"
+    return name
+
+
+def _until(run: Run, runs: Mapping[str, Run]) -> list[Run]:
+    """The runs that stand before one in the table."""
+    listed = list(runs.values())
+    ids = [other.id for other in listed]
+    return listed[: ids.index(run.id)] if run.id in ids else []
+
+
+def _alike(run: Run, other: Run) -> bool:
+    return (run.arch, run.method, run.options) == (other.arch, other.method, other.options)
+
+
+def _teachers_of(found: list[Run], runs: Mapping[str, Run]) -> set[str]:
+    return {runs[run.teacher].arch for run in found if run.teacher in runs}
+
+
+def _terms(value: Any) -> str:
+    named = [part.strip() for part in str(value).split(",")]
+    own = list(TERM_NAMES)[:3]
+    missing = [term for term in own if term not in named]
+    if set(named) <= set(own) and len(missing) == 1:
+        return f" without {TERM_NAMES[missing[0]]}"
+    words = " and ".join(TERM_NAMES.get(term, term) for term in named)
+    return f", {words} alone" if len(named) == 1 else f", {words}"
+
+
+def _option(key: str, value: Any) -> str:
+    if (key, value) == ("fdmd.mask", "hermitian"):
+        return "Hermitian mask"
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{OPTION_NAMES.get(key, key.replace('.', ' ').replace('_', ' '))} = {shown}"

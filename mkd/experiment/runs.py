@@ -87,7 +87,7 @@ def rows_of(number: int, runs: Mapping[str, Run]) -> list[Run]:
     """The runs that one table of the paper is made of.
 
     They are its own, and of each of their architectures the undistilled detector and the CWD
-    control.
+    control; a CWD run of no table is a check, and no control.
     """
     archs = {run.arch for run in runs.values() if number in run.tables}
     return [
@@ -96,7 +96,10 @@ def rows_of(number: int, runs: Mapping[str, Run]) -> list[Run]:
         if number in run.tables
         or (
             run.arch in archs
-            and (run.id == baseline_of(run.id, runs) or (run.method == "cwd" and not run.options))
+            and (
+                run.id == baseline_of(run.id, runs)
+                or (run.method == "cwd" and run.tables and not run.options)
+            )
         )
     ]
 

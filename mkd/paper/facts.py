@@ -114,6 +114,7 @@ class Published:
     teacher: str
     source: str
     locator: str
+    url: str
     cells: Mapping[str, Decimal]
 
 
@@ -128,6 +129,7 @@ class Note:
     default: str = ""
     options: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
+    weight: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def load(folder: Path = FOLDER) -> Paper:
     Raises:
         UserError: A file is missing or malformed, with its line where there is one.
     """
-    words = ("model", "arch", "method", "teacher", "source", "locator")
+    words = ("model", "arch", "method", "teacher", "source", "locator", "url")
     figures = ("box_AP", "mask_AP", *COST_METRICS)
     published = [
         Published(**{key: record[key] for key in words}, cells=_cells(record, figures, where))

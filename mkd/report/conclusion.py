@@ -56,6 +56,35 @@ def sentences(
     return said
 
 
+def headline(
+    records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int
+) -> str:
+    """The answer in one sentence: on how many detectors MKD helps, and on how many beyond CWD.
+
+    Arguments as of :func:`sentences`; empty where nothing was tested.
+    """
+    helped, beaten = (
+        [delta.sign for delta in _tested(records, runs, archs, pair, min_seeds).values() if delta]
+        for pair in (("mkd", "baseline"), ("mkd", "cwd"))
+    )
+    if not helped:
+        return ""
+    said = (
+        f"At {records.scale} scale MKD raises AP on {helped.count(1)} of "
+        f"{_detectors(len(helped))} tested"
+    )
+    if beaten:
+        said += (
+            f" and beats plain CWD, its own third term, on {beaten.count(1)} of {len(beaten)}"
+            f" (loses on {beaten.count(-1)}, undecided on {beaten.count(0)})"
+        )
+    return f"{said}."
+
+
+def _detectors(count: int) -> str:
+    return f"{count} detector{'s' * (count != 1)}"
+
+
 def _tested(
     records: Records,
     runs: Mapping[str, Run],

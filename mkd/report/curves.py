@@ -50,11 +50,11 @@ def curves(losses: pd.DataFrame) -> Figure:
     Args:
         losses: From :func:`mkd.report.frames.losses`.
     """
-    runs = list(losses["run"].unique())
+    runs = dict(zip(losses["run"], losses["label"], strict=True))
     found = {run: mean_curve(losses[losses["run"] == run]) for run in runs}
     seen = set(losses["term"])
     figure, cells = style.facets(
-        runs,
+        list(runs.values()),
         [1.3] * len(runs),
         columns=3,
         left=0.58,

@@ -31,13 +31,7 @@ def save(figure: Figure, folder: Path, name: str, title: str) -> Markup:
     Raises:
         UserError: The disk is full; nothing is left behind.
     """
-    told = _told(figure)
-    buffer = io.BytesIO()
-    nobody = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", metadata=nobody)
-    # XML has no control characters; a name in a record may.
-    root = ElementTree.fromstring(re.sub(rb"[\x00-\x08\x0b-\x1f]", b"", buffer.getvalue()))
-    _describe(root, name, title, _description(figure), told)
+    root = _svg(figure, name, title)
     written = _written(root)
     svg, pdf = (folder / f"{name}.{kind}" for kind in FORMATS)
     # Fonts make the PDF the dear half of a page that is often drawn anew.
@@ -46,6 +40,22 @@ def save(figure: Figure, folder: Path, name: str, title: str) -> Markup:
             figure.savefig(path, format="pdf", metadata={"Title": title, "CreationDate": None})
         write_atomic(svg, written)
     return _themed(root)
+
+
+def inline(figure: Figure, name: str, title: str) -> Markup:
+    """The SVG for the page alone, without files; arguments as of :func:`save`."""
+    return _themed(_svg(figure, name, title))
+
+
+def _svg(figure: Figure, name: str, title: str) -> ElementTree.Element:
+    told = _told(figure)
+    buffer = io.BytesIO()
+    nobody = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", metadata=nobody)
+    # XML has no control characters; a name in a record may.
+    root = ElementTree.fromstring(re.sub(rb"[\x00-\x08\x0b-\x1f]", b"", buffer.getvalue()))
+    _describe(root, name, title, _description(figure), told)
+    return root
 
 
 def remove(folder: Path, name: str) -> None:

@@ -18,6 +18,61 @@ ROW = 0.33
 """Inches of a forest's row."""
 
 
+def overview(frame: pd.DataFrame, scale: str, *, columns: int) -> Figure:
+    """ΔAP of every method on every detector, a facet a detector, one range for all.
+
+    Means with their interval; the paper's own difference stands in figures behind each row.
+
+    Args:
+        frame: From :func:`mkd.report.frames.differences`.
+        scale: Of the measured ones.
+        columns: Facets side by side: four on a page, one on a phone.
+    """
+    archs = list(frame["arch"].unique())
+    rows = {arch: _by_method(frame[frame["arch"] == arch]) for arch in archs}
+    longest = max(len(row["label"].iloc[0]) for found in rows.values() for row in found)
+    figure, cells = style.facets(
+        [arch_name(arch) for arch in archs],
+        [0.21 * max(len(found), 3) for found in rows.values()],
+        columns=columns,
+        left=0.15 + style.LETTER * longest,
+        right=0.55,
+        full=OVERVIEW * columns,
+    )
+    for arch, (ax,) in zip(archs, cells, strict=True):
+        style.zero(ax)
+        ax.grid(axis="x")
+        ax.grid(visible=False, axis="y")
+        ax.set_ylim(len(rows[arch]) - 0.5, -0.5)
+        ax.set_yticks(
+            range(len(rows[arch])),
+            [row["label"].iloc[0] for row in rows[arch]],
+            color=style.palette()["ink"],
+        )
+        ax.set_xlabel(f"ΔAP, {scale} scale")
+        for name, row in zip(ax.get_yticklabels(), rows[arch], strict=True):
+            if row.loc[row["source"] == "measured", "value"].count() == 1:
+                name.set_color(style.palette()["quiet"])
+        quiet = {"color": style.palette()["quiet"], "transform": ax.get_yaxis_transform()}
+        ax.text(1.05, -0.85, "paper", va="center", **quiet)
+        for at, row in enumerate(rows[arch]):
+            _row(ax, None, at, row, scale)
+            for value in row.loc[row["source"] == "paper", "value"]:
+                ax.text(1.05, at, signed(value), va="center", **quiet)
+    _share([cell[0] for cell in cells], "x")
+    return figure
+
+
+OVERVIEW = 2.85
+"""Inches of a facet of the overview."""
+
+
+def _by_method(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows in the order of every legend."""
+    rows = [row for _, row in frame.groupby("row", sort=False)]
+    return sorted(rows, key=lambda row: style.method_order(row["method"].iloc[0]))
+
+
 def forest(frame: pd.DataFrame, scale: str) -> Figure:
     """ΔAP of every distilled row, a facet an architecture, one range for all.
 
@@ -64,7 +119,7 @@ def forest(frame: pd.DataFrame, scale: str) -> Figure:
     return figure
 
 
-def _row(ours: Axes, theirs: Axes, at: int, row: pd.DataFrame, scale: str) -> None:
+def _row(ours: Axes, theirs: Axes | None, at: int, row: pd.DataFrame, scale: str) -> None:
     label, method = row["label"].iloc[0], row["method"].iloc[0]
     values = row.loc[row["source"] == "measured", "value"].dropna()
     # Two marks on one axis stand one above the other.
@@ -75,7 +130,7 @@ def _row(ours: Axes, theirs: Axes, at: int, row: pd.DataFrame, scale: str) -> No
         found = interval(values)
         words = f"{label}, measured at {scale} scale: {spoken(found)}"
         style.measured(ours, at - apart, found, method, words)
-    for value in row.loc[row["source"] == "paper", "value"]:
+    for value in row.loc[row["source"] == "paper", "value"] if theirs is not None else ():
         words = f"{label}, paper: ΔAP {signed(value)} (COCO, 640 px)"
         style.point(theirs, value, at + apart, method, words, hollow=True)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mkd.experiment.architectures import has_masks
-from mkd.experiment.labels import arch_name, method_name
+from mkd.experiment.labels import arch_name, method_name, run_name
 from mkd.experiment.runs import Run, baseline_of
 from mkd.report.style import method_order
 from mkd.results.records import Records
@@ -29,7 +29,7 @@ def metrics(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
         Columns ``run``, ``arch``, ``method``, ``name`` (of the method with its options), ``seed``,
         ``metric`` (``box.AP``, …), ``value`` (percent; no row where the val set has no such
         object) and ``delta``: to the same seed of the architecture's baseline, NaN where that has
-        none and for the baseline itself.
+        none and for what is not distilled.
     """
     found = _frame(
         (
@@ -54,7 +54,7 @@ def metrics(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
     known = found[["run", "seed", "metric", "value"]]
     known = known.rename(columns={"run": "baseline", "value": "plain"})
     found = found.merge(known, how="left", on=["baseline", "seed", "metric"])
-    found["delta"] = (found["value"] - found["plain"]).where(found["run"] != found["baseline"])
+    found["delta"] = (found["value"] - found["plain"]).where(found["method"] != "baseline")
     return found.drop(columns=["baseline", "plain"])
 
 
@@ -111,10 +111,7 @@ def readings(found: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:
         ]
         if not default or not deltas["run"].isin(others).any():
             continue
-        labels = {
-            run: run.removeprefix(f"{default[0]}-") if run != default[0] else "MKD"
-            for run in (*default, *others)
-        }
+        labels = {run: method_name(runs[run]).removeprefix("MKD, ") for run in (*default, *others)}
         for run, label in labels.items():
             ours = deltas[deltas["run"] == run]
             lone = [{"seed": None, "delta": float("nan")}]
@@ -178,7 +175,8 @@ def losses(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
     """Every loss term of every run and seed, planned runs first.
 
     Returns:
-        Columns ``run``, ``method``, ``seed``, ``term`` (``loss_cls``, …), ``iteration``, ``value``.
+        Columns ``run``, ``label``, ``method``, ``seed``, ``term`` (``loss_cls``, …), ``iteration``
+        and ``value``.
     """
     order = [
         *(r for r in runs if r in records.by_run),
@@ -188,6 +186,7 @@ def losses(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
         (
             {
                 "run": run,
+                "label": run_name(runs[run], runs) if run in runs else run,
                 "method": runs[run].method if run in runs else "",
                 "seed": seed,
                 "term": term,
@@ -200,7 +199,7 @@ def losses(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
             for term, value in point.items()
             if term.startswith("loss_") and isinstance(value, int | float) and isfinite(value)
         ),
-        ("run", "method", "seed", "term", "iteration", "value"),
+        ("run", "label", "method", "seed", "term", "iteration", "value"),
     )
 
 

@@ -20,7 +20,10 @@ from mkd.report import (
     curves,
     export,
     figures,
+    findings,
     frames,
+    latency_figure,
+    latency_view,
     pictures,
     spectrum,
     style,
@@ -38,80 +41,152 @@ def caption(name: str, **values: str) -> str:
 
 
 def gallery(
-    records: Records, suite: Suite, made: dict[int, Table], archs: list[str]
+    records: Records,
+    suite: Suite,
+    made: dict[int, Table],
+    archs: list[str],
+    folders: tuple[Path, Path],
+    min_seeds: int,
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Every figure, with or without anything to show, and what was wrong with its data.
+    """Every figure by its number, with or without anything to show, and what its data lack.
 
-    A plot is saved as ``<id>.svg`` and ``<id>.pdf`` in the scale's ``figures/``.
+    A plot is saved as ``<id>.svg`` and ``<id>.pdf``. The first is the overview that opens the page.
 
     Args:
         records: From :func:`mkd.results.records.load_records`.
         suite: The scale and its table of runs.
         made: The tables by number.
         archs: Architectures in the order of the page.
+        folders: The scale's, where the pictures' data lie, and that of the plots.
+        min_seeds: Seeds that a test asks for.
     """
     runs, scale = suite.runs, suite.scale
     problems: list[Problem] = []
-    plot = partial(plotted, suite.results / "figures")
+    source, folder = folders
+    plot = partial(plotted, folder)
 
-    picture, rule = drawn(
-        suite.results,
+    picture, seen, rule = drawn(
+        source,
         "qualitative",
-        lambda data: (pictures.detections(data), data["rule"]),
-        (None, "it is written with the pictures"),
+        lambda data: (pictures.detections(data), findings.detections(data), data["rule"]),
+        (None, "", "it is written with the pictures"),
         problems,
     )
-    looks, measured = drawn(
-        suite.results,
+    looks, alike, measured = drawn(
+        source,
         "attention",
-        lambda data: (attention_view.attention(data), data["measured"]),
-        (None, "val images"),
+        lambda data: (attention_view.attention(data), findings.attention(data), data["measured"]),
+        (None, "", "val images"),
         problems,
     )
-    measured_masks = drawn(suite.results, "spectrum", spectrum.tidy, pd.DataFrame(), problems)
+    masks = drawn(source, "spectrum", spectrum.tidy, pd.DataFrame(), problems)
     found, losses = frames.metrics(records, runs), frames.losses(records, runs)
-
-    def forest(name: str, title: str, number: int) -> dict[str, Any]:
-        return plot(name, title, frames.differences(made[number], found), figures.forest, scale)
-
+    by_table = {number: frames.differences(made[number], found) for number in (1, 2, 3, 4)}
+    sizes, alphas = frames.by_size(found, runs, archs), frames.weights(made[5], found, runs)
+    others = frames.readings(found, runs)
+    curved = frames.precision_recall(records, runs, archs)
+    lost = frames.errors(records, runs, archs)
+    latency = latency_view.points(records, made[1])
     shown = [
-        forest("forest", "Difference to the baseline", 1),
+        plot(
+            "overview",
+            "What every method adds",
+            by_table[1],
+            partial(figures.overview, scale=scale, columns=4),
+            finding=findings.overview(by_table[1], min_seeds),
+            narrow=partial(figures.overview, scale=scale, columns=1),
+        ),
+        figure("detections", "Detections", picture, finding=seen, rule=rule),
+        plot(
+            "components",
+            "Components left out",
+            by_table[4],
+            partial(figures.forest, scale=scale),
+            finding=findings.around(by_table[4]),
+        ),
         plot(
             "sizes",
             "Difference by object size",
-            frames.by_size(found, runs, archs),
+            sizes,
             figures.by_size,
+            finding=findings.by_size(sizes),
+            fold=True,
         ),
-        figure("detections", "Detections", picture, rule=rule),
-        figure("attention", "Attention", looks, measured=measured),
-        forest("instances", "Instance segmentation", 2),
-        forest("teachers", "Choice of teacher", 3),
-        forest("components", "Components left out", 4),
         plot(
             "weights",
             "Weight of the distillation loss",
-            frames.weights(made[5], found, runs),
-            figures.weights,
-            scale,
+            alphas,
+            partial(figures.weights, scale=scale),
+            finding=findings.weights(alphas),
+            fold=True,
+        ),
+        plot(
+            "teachers",
+            "Choice of teacher",
+            by_table[3],
+            partial(figures.forest, scale=scale),
+            finding=findings.forest(by_table[3]),
+            fold=True,
+        ),
+        plot(
+            "instances",
+            "Instance segmentation",
+            by_table[2],
+            partial(figures.forest, scale=scale),
+            finding=findings.forest(by_table[2]),
+            fold=True,
         ),
         plot(
             "readings",
             "Other readings of the method",
-            frames.readings(found, runs),
-            figures.forest,
-            scale,
+            others,
+            partial(figures.forest, scale=scale),
+            finding=findings.around(others),
+            fold=True,
         ),
-        plot("spectrum", "The frequency term’s mask", measured_masks, spectrum.draw),
-        plot("curves", "Training curves", losses, curves.curves) | {"runs": losses["run"].unique()},
+        plot(
+            "errors",
+            "Errors by kind",
+            lost,
+            breakdown.errors,
+            finding=findings.errors(lost),
+            fold=True,
+        ),
         plot(
             "pr",
             "Precision and recall",
-            frames.precision_recall(records, runs, archs),
+            curved,
             breakdown.precision_recall,
+            finding=findings.precision_recall(curved),
+            fold=True,
         ),
-        plot("errors", "Errors by kind", frames.errors(records, runs, archs), breakdown.errors),
+        figure("attention", "Attention", looks, finding=alike, fold=True, measured=measured),
+        plot(
+            "spectrum",
+            "The frequency term’s mask",
+            masks,
+            spectrum.draw,
+            finding=findings.spectrum(masks),
+            fold=True,
+        ),
+        plot(
+            "curves",
+            "Training curves",
+            losses,
+            curves.curves,
+            finding=findings.curves(losses),
+            fold=True,
+        ),
+        plot(
+            "ap-latency",
+            "AP and latency",
+            latency,
+            partial(latency_figure.scatter, scale=scale),
+            finding=latency_view.rank(records, made[1]),
+            fold=True,
+        ),
     ]
-    return shown, problems
+    return [{**figure, "number": at} for at, figure in enumerate(shown, start=1)], problems
 
 
 def plotted(
@@ -119,8 +194,12 @@ def plotted(
     name: str,
     title: str,
     frame: pd.DataFrame,
-    draw: Callable[..., Figure],
-    *more: Any,
+    draw: Callable[[pd.DataFrame], Figure],
+    *,
+    finding: str,
+    fold: bool = False,
+    narrow: Callable[[pd.DataFrame], Figure] | None = None,
+    captions: str = ".",
 ) -> dict[str, Any]:
     """A figure drawn from a frame and saved, or nothing in its place where the frame is empty.
 
@@ -129,20 +208,45 @@ def plotted(
         name: Its id, and the name of its files and of its caption.
         title: On the page and in the files.
         frame: Of :mod:`mkd.report.frames`.
-        draw: Makes the figure of ``frame`` and ``more``.
-        more: Further arguments.
+        draw: Makes the figure of ``frame``.
+        finding: What it shows, in a sentence.
+        fold: Whether it is shown when asked for.
+        narrow: Makes the same figure for a phone.
+        captions: Folder of its caption.
     """
     if frame.empty:
         export.remove(folder, name)
-        return figure(name, title)
+        return figure(name, title, finding=finding, fold=fold, captions=captions)
     with style.styled():
-        body = export.save(draw(frame, *more), folder, name, title)
-    return figure(name, title, body) | {"files": True}
+        body = export.save(draw(frame), folder, name, title)
+        small = export.inline(narrow(frame), f"{name}-narrow", title) if narrow else None
+    return figure(name, title, body, finding=finding, fold=fold, captions=captions) | {
+        "files": True,
+        "narrow": small,
+    }
 
 
-def figure(name: str, title: str, body: Markup | None = None, **values: str) -> dict[str, Any]:
+def figure(
+    name: str,
+    title: str,
+    body: Markup | None = None,
+    *,
+    finding: str,
+    fold: bool = False,
+    captions: str = ".",
+    **values: str,
+) -> dict[str, Any]:
     """A figure as the page takes it, with its caption filled from ``values``."""
-    return {"id": name, "title": title, "body": body, "caption": caption(name, **values)}
+    return {
+        "id": name,
+        "title": title,
+        "body": body,
+        "narrow": None,
+        "files": False,
+        "finding": finding,
+        "fold": fold,
+        "caption": caption(f"{captions}/{name}", **values),
+    }
 
 
 def drawn(

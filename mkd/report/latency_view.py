@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from statistics import median
 from typing import Any
 
 import pandas as pd
 from scipy.stats import spearmanr
 
-from mkd.edge.records import EdgeRecords
+from mkd.edge.records import MOST_SPREAD, EdgeRecords, steady
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.labels import arch_name
 from mkd.report.latency_figure import PRECISION_NAMES
@@ -26,8 +27,7 @@ def view(records: Records, table: Table) -> dict[str, Any]:
     Returns:
         ``complexity``, rows of parameters and operations beside the paper's; ``hosts``, the
         latency records of each host and provider; ``exported``, AP and latency of the exported
-        students; ``rank``, the rank correlation of measured and printed latency in words, or
-        empty; ``note``, what the figures are of.
+        students; ``note``, what the figures are of.
     """
     edge = records.edge
     rows = _printed(table)
@@ -42,7 +42,6 @@ def view(records: Records, table: Table) -> dict[str, Any]:
         "convention": next((r["convention"] for r in edge.complexity.values()), ""),
         "hosts": _hosts(edge, order),
         "exported": _exported(edge),
-        "rank": _rank(edge, rows),
     }
 
 
@@ -78,6 +77,8 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
                         **record,
                         "name": _name(record["model"]),
                         "precision_name": PRECISION_NAMES[record["precision"]],
+                        "steady": steady(record["graph"]),
+                        "steady_end": record["end_to_end"] and steady(record["end_to_end"]),
                         # Of fewer samples it is no more than the slowest one.
                         "p99_ms": record["graph"]["p99_ms"]
                         if record["graph"]["samples"] >= 100
@@ -96,7 +97,7 @@ def _exported(edge: EdgeRecords) -> list[dict[str, Any]]:
     It has the file's AP, its distance to torch's, and its latency on each provider beside that of
     the FP32 file.
     """
-    timed = _timed(edge)
+    timed = timings(edge)
     rows = []
     for run, record in edge.exported.items():
         for precision, file in record["files"].items():
@@ -120,15 +121,32 @@ def _exported(edge: EdgeRecords) -> list[dict[str, Any]]:
     return rows
 
 
-def _timed(edge: EdgeRecords) -> dict[tuple[str, str], dict[str, float | None]]:
-    """Run and precision of this scale → provider → latency, None where it was never steady."""
-    timed: dict[tuple[str, str], dict[str, float | None]] = {}
+def timings(edge: EdgeRecords) -> dict[tuple[str, str], dict[str, float | None]]:
+    """Run and precision of this scale → provider → latency, None where it was never steady.
+
+    Students of one graph share one timing, the median of theirs: their weights cannot change it. It
+    is steady where they agree as closely as the restarts of one timing must.
+    """
+    shared: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for record in edge.latency:
         if record["scale"] is not None:
-            providers = timed.setdefault((record["model"], record["precision"]), {})
-            steady = record["graph"]["passed"]
-            providers[record["provider"]] = record["latency_ms"] if steady else None
-    return timed
+            shared.setdefault(_graph(record, edge), []).append(record)
+    found: dict[tuple[str, str], dict[str, float | None]] = {}
+    for (_, precision, provider), records in shared.items():
+        times = [record["latency_ms"] for record in records if steady(record["graph"])]
+        middle = median(times) if times else None
+        if middle and max(times) - min(times) > MOST_SPREAD * middle:
+            middle = None
+        for record in records:
+            found.setdefault((record["model"], precision), {})[provider] = middle
+    return found
+
+
+def _graph(record: dict[str, Any], edge: EdgeRecords) -> tuple[str, str, str]:
+    """What two timings must share to be of one thing; a model that is no student is its own."""
+    exported = edge.exported.get(record["model"])
+    graph = exported["graph"] if exported else record["model"]
+    return graph, record["precision"], record["provider"]
 
 
 def points(records: Records, table: Table) -> pd.DataFrame:
@@ -162,7 +180,7 @@ def points(records: Records, table: Table) -> pd.DataFrame:
         and row.method in ("", "baseline", "mkd")
         and {"AP", "latency_ms"} <= row.paper.keys()
     ]
-    timed = _timed(edge)
+    timed = timings(edge)
     for run, record in edge.exported.items():
         seeds = records.by_run.get(run, {})
         rows += [
@@ -212,8 +230,9 @@ def _pairs(edge: EdgeRecords, rows: Mapping[str, Row]) -> list[tuple[str, float,
     ]
 
 
-def _rank(edge: EdgeRecords, rows: Mapping[str, Row]) -> str:
-    pairs = _pairs(edge, rows)
+def rank(records: Records, table: Table) -> str:
+    """The rank correlation of measured and printed latency in a sentence, or nothing."""
+    pairs = _pairs(records.edge, _printed(table))
     if len(pairs) < 3:
         return ""
     found = spearmanr([printed for _, printed, _ in pairs], [ours for *_, ours in pairs])

@@ -1,6 +1,7 @@
 """The page of a scale of one's own: methods against their baseline, and nothing of the paper's."""
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from mkd import __version__
 from mkd.experiment.config import Suite
 from mkd.experiment.labels import arch_name, method_name
 from mkd.files import write_atomic, write_json
-from mkd.report import breakdown, curves, figures, frames, latency_view, pictures
-from mkd.report.gallery import caption, drawn, figure, plotted
-from mkd.report.provenance_view import coverage, entries
+from mkd.report import breakdown, curves, figures, findings, frames, latency_view, pictures
+from mkd.report.gallery import drawn, figure, plotted
+from mkd.report.provenance_view import circumstances, coverage, entries
 from mkd.report.render import assets, environment
 from mkd.results import formats, tables
 from mkd.results.check import comparable
@@ -26,7 +27,7 @@ WORDS = {
 """What is said of a difference, by the sign of its interval."""
 
 
-def render(suite: Suite, out: Path) -> None:
+def render(suite: Suite, out: Path, *, arguments: str = "") -> None:
     """Write the report of a scale of one's own.
 
     It is ``index.html``, ``data.json`` and the table's files, and each plot's files in the scale's
@@ -35,6 +36,7 @@ def render(suite: Suite, out: Path) -> None:
     Args:
         suite: The scale and its table of runs.
         out: Folder of the report; other files in it are left alone.
+        arguments: What Snakemake's command line must say to mean this configuration.
 
     Raises:
         UserError: The disk is full.
@@ -47,7 +49,7 @@ def render(suite: Suite, out: Path) -> None:
     summary = suite.settings.summary
     classes = {arch: tables.by_class(records, suite.runs, arch) for arch in archs}
     page = (
-        environment()
+        environment(suite)
         .get_template("own.html.j2")
         .render(
             **assets(),
@@ -64,7 +66,10 @@ def render(suite: Suite, out: Path) -> None:
             figures=shown,
             latency=latency_view.view(records, table),
             settings=suite.settings.model_dump(exclude_unset=True),
-            entries=entries(records, suite),
+            circumstances=circumstances(records),
+            entries=entries(records, suite, suite.results, out, arguments),
+            plots=Path(os.path.relpath(suite.results / "figures", out)).as_posix(),
+            files=".",
         )
     )
     formats.write_tables([table], summary, out)
@@ -92,40 +97,61 @@ def _gallery(
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     """The figures, with or without anything to show, and what was wrong with their data."""
     problems: list[Problem] = []
-    runs, plot = suite.runs, partial(plotted, suite.results / "figures")
-    picture, rule = drawn(
+    runs, plot = suite.runs, partial(plotted, suite.results / "figures", captions="own")
+    picture, seen, rule = drawn(
         suite.results,
         "qualitative",
-        lambda data: (pictures.detections(data), data["rule"]),
-        (None, "it is written with the pictures"),
+        lambda data: (pictures.detections(data), findings.detections(data), data["rule"]),
+        (None, "", "it is written with the pictures"),
         problems,
     )
     found, losses = frames.metrics(records, runs), frames.losses(records, runs)
     methods = {run.method for run in runs.values()}
-    pr = frames.precision_recall(records, runs, archs, methods)
-    errors = frames.errors(records, runs, archs, methods)
+    around, sizes = frames.differences(table, found), frames.by_size(found, runs, archs)
+    curved = frames.precision_recall(records, runs, archs, methods)
+    lost = frames.errors(records, runs, archs, methods)
     made = [
         plot(
             "forest",
             "Difference to the baseline",
-            frames.differences(table, found),
-            figures.forest,
-            suite.scale,
+            around,
+            partial(figures.forest, scale=suite.scale),
+            finding=findings.forest(around),
         ),
         plot(
             "sizes",
             "Difference by object size",
-            frames.by_size(found, runs, archs),
+            sizes,
             figures.by_size,
+            finding=findings.by_size(sizes),
         ),
-        figure("detections", "Detections", picture, rule=rule),
-        plot("curves", "Training curves", losses, curves.curves) | {"runs": losses["run"].unique()},
-        plot("pr", "Precision and recall", pr, breakdown.precision_recall),
-        plot("errors", "Errors by kind", errors, breakdown.errors),
+        figure("detections", "Detections", picture, finding=seen, captions="own", rule=rule),
+        plot(
+            "curves",
+            "Training curves",
+            losses,
+            curves.curves,
+            finding=findings.curves(losses),
+            fold=True,
+        ),
+        plot(
+            "pr",
+            "Precision and recall",
+            curved,
+            breakdown.precision_recall,
+            finding=findings.precision_recall(curved),
+            fold=True,
+        ),
+        plot(
+            "errors",
+            "Errors by kind",
+            lost,
+            breakdown.errors,
+            finding=findings.errors(lost),
+            fold=True,
+        ),
     ]
-    return [
-        shown | {"caption": caption(f"own/{shown['id']}", rule=rule)} for shown in made
-    ], problems
+    return [shown | {"number": at} for at, shown in enumerate(made, start=1)], problems
 
 
 def _data(records: Records, problems: list[Problem], table: Table, suite: Suite) -> dict[str, Any]:

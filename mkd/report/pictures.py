@@ -8,25 +8,48 @@ from markupsafe import Markup, escape
 from mkd.report.markup import tag, titled
 
 WORDS = {"hit": "found", "false": "false", "miss": "missed"}
+OPEN = 2
+"""Images of the rule that are shown; the others are behind a fold."""
 
 
 def detections(qualitative: Mapping[str, Any]) -> Markup:
     """Photographs with their boxes, one row an image, one column a detector.
 
     Each photograph is embedded once and used by every column; boxes stay vectors with the
-    category and score in their title.
+    category and score beside them. First come images of a rule that knows no outcome, then those
+    where two detectors differ most; the rest of both is behind a fold.
 
     Args:
         qualitative: What :func:`mkd.evaluation.examples.make` wrote.
     """
+    images, other = qualitative["images"], qualitative.get("differing") or {"images": []}
+    differing = other["images"]
+    shown = _rows(images[:OPEN], 0, "Detections")
+    if differing:
+        words = f"Not chosen blindly: {other['rule']}."
+        shown += tag("p", escape(words), class_="small") + _rows(
+            differing[:1], len(images), "Detections that differ most"
+        )
+    more = Markup("")
+    if images[OPEN:]:
+        more += _rows(images[OPEN:], OPEN, "More detections")
+    if differing[1:]:
+        more += tag("p", "Where they differ most, continued:", class_="small")
+        more += _rows(differing[1:], len(images) + 1, "More detections that differ most")
+    if more:
+        count = len(images[OPEN:]) + len(differing[1:])
+        more = tag("details", tag("summary", f"{count} more images") + more)
+    return photographs([*images, *differing], "photo") + _legend() + shown + more
+
+
+def _rows(images: Sequence[Mapping[str, Any]], first: int, name: str) -> Markup:
+    """Rows of tiles; ``first`` is the number of the first photograph."""
     tiles = []
-    for at, image in enumerate(qualitative["images"]):
+    for at, image in enumerate(images, start=first):
         tiles.append(_tile(at, image, "ground truth", {"truth": image["truth"]}))
         tiles += [_tile(at, image, name, judged) for name, judged in image["found"].items()]
-    columns = 1 + max((len(i["found"]) for i in qualitative["images"]), default=0)
-    return (
-        photographs(qualitative["images"], "photo") + _legend() + grid(tiles, columns, "Detections")
-    )
+    columns = 1 + max((len(i["found"]) for i in images), default=0)
+    return grid(tiles, columns, name)
 
 
 def photographs(images: Sequence[Mapping[str, Any]], name: str) -> Markup:
@@ -57,7 +80,9 @@ def grid(tiles: Sequence[Markup], columns: int, name: str) -> Markup:
 def _tile(
     at: int, image: Mapping[str, Any], name: str, kinds: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Markup:
-    boxes = Markup("").join(outline(k, box, image) for k, found in kinds.items() for box in found)
+    boxes = Markup("").join(
+        outline(k, box, image, named=True) for k, found in kinds.items() for box in found
+    )
     truth = kinds.get("truth")
     counts = (
         f"{len(truth)} objects, {sum(b['small'] for b in truth)} small"
@@ -74,23 +99,37 @@ def _tile(
     return tag("li", picture + tag("strong", escape(name)) + tag("div", escape(counts)))
 
 
-def outline(kind: str, box: Mapping[str, Any], image: Mapping[str, Any]) -> Markup:
-    """A box of an image with its words as the title, and an “s” beside a small one."""
+def outline(
+    kind: str, box: Mapping[str, Any], image: Mapping[str, Any], *, named: bool = False
+) -> Markup:
+    """A box of an image, a filled corner on a small one, its words as the title.
+
+    Args:
+        kind: ``truth``, or one of :data:`WORDS`.
+        box: The box.
+        image: Its image.
+        named: Whether category and score stand beside it.
+    """
     x, y, width, height = box["bbox"]
     place = {"x": x, "y": y, "width": width, "height": height}
     score = f", score {box['score']:.2f}" if "score" in box else ""
     words = f"{WORDS.get(kind, 'object')}: {box['category']}{score}{', small' * box['small']}"
     drawn = tag("rect", class_="halo", **place) + tag("rect", class_=f"box b-{kind}", **place)
+    letter = max(image["width"], image["height"]) / 26
     if box["small"]:
-        letter = max(image["width"], image["height"]) / 18
-        fits = x + width + letter < image["width"]
+        side = letter * 0.6
+        corner = {"x": x + width - side, "y": y, "width": side, "height": side}
+        drawn += tag("rect", class_=f"corner b-{kind}", **corner)
+    if named:
+        said = f"{box['category']} {box['score']:.2f}" if "score" in box else box["category"]
+        # A letter is about half as wide as it is high.
+        long = 0.56 * letter * len(said)
         drawn += tag(
             "text",
-            "s",
-            class_="size",
-            x=x + width + letter / 6 if fits else x - letter / 6,
-            y=max(y + letter / 3, letter),
-            text_anchor=None if fits else "end",
+            escape(said),
+            class_=f"name b-{kind}",
+            x=max(0.0, min(x, image["width"] - long)),
+            y=y - letter / 4 if y > letter * 1.3 else min(y + height + letter, image["height"] - 1),
             style=f"font-size:{letter:.1f}px",
         )
     return tag("g", titled(words) + drawn)
@@ -102,11 +141,17 @@ def _legend() -> Markup:
         ("hit", "found (IoU ≥ 0.5, right class)"),
         ("false", "false detection"),
         ("miss", "missed object"),
+        ("small", "small object: filled corner"),
     ]
     place: dict[str, Any] = {"x": -9, "y": -5, "width": 18, "height": 10}
     items = []
     for kind, words in entries:
-        key = tag("rect", class_="halo", **place) + tag("rect", class_=f"box b-{kind}", **place)
+        key = tag("rect", class_="halo", **place)
+        if kind == "small":
+            key += tag("rect", class_="box b-truth", **place)
+            key += tag("rect", class_="corner b-truth", x=4, y=-5, width=5, height=5)
+        else:
+            key += tag("rect", class_=f"box b-{kind}", **place)
         swatch = tag(
             "svg",
             key,

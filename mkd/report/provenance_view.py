@@ -1,38 +1,55 @@
-"""The provenance section: what each run is, and the record of every seed in words."""
+"""The provenance section: what each run is, how to make it again, and the record of every seed."""
 
-from datetime import timedelta
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from mkd.experiment import labels
+from mkd.experiment import labels, paths
 from mkd.experiment.config import Suite
 from mkd.results import tables
 from mkd.results.formats import measured, number
 from mkd.results.records import Records
 
+DIGESTS = ("config", "data", "code", "weights")
+"""Of a record that are shown; the record itself has all."""
+SHORT = 10
+"""Characters of a digest or commit that are shown."""
 
-def entries(records: Records, suite: Suite) -> list[dict[str, Any]]:
-    """One entry a run, the planned ones first, then records of runs the table has not."""
+
+def entries(
+    records: Records, suite: Suite, source: Path, page: Path, arguments: str
+) -> list[dict[str, Any]]:
+    """One entry a run, the planned ones first, then records of runs the table has not.
+
+    Args:
+        records: Of the scale.
+        suite: The scale and its table of runs.
+        source: The scale's folder the records were read from.
+        page: The page's folder, which links are relative to.
+        arguments: What Snakemake's command line must say to mean this configuration.
+    """
     made = []
     for run in [*suite.runs, *sorted(records.by_run.keys() - suite.runs.keys())]:
         row, seeds = suite.runs.get(run), records.by_run.get(run, {})
         first = next(iter(seeds.values()), None)
         teacher = first["teacher"] if first else row.teacher if row else None
-        options = first["options"] if first else row.options if row else {}
-        words = "not in the table of runs"
-        if row:
-            method = labels.METHOD_NAMES.get(row.method, row.method.upper())
-            words = f"{labels.arch_name(row.arch)}, {method or 'no distillation'}"
+        options = first["options"] if first else row.said if row else {}
         made.append(
             {
                 "run": run,
-                "words": words,
+                "words": labels.run_name(row, suite.runs) if row else "not in the table of runs",
                 "expected": len(suite.seeds(run)) if row else len(seeds),
                 "teacher": teacher,
                 "options": " ".join(f"{key}={value}" for key, value in options.items()),
                 "tables": row.tables if row else (),
                 "figures": _means(records, suite, run),
                 "absent": _absent(suite, run),
-                "seeds": {seed: _facts(record) for seed, record in sorted(seeds.items())},
+                "command": _command(suite, run, arguments) if row else "",
+                "seeds": {
+                    seed: _facts(record, source, page) for seed, record in sorted(seeds.items())
+                },
             }
         )
     return made
@@ -41,8 +58,8 @@ def entries(records: Records, suite: Suite) -> list[dict[str, Any]]:
 def _absent(suite: Suite, run: str) -> str:
     """Why a run has no record."""
     if run in suite.pretrained and not suite.scored(run):
-        return f"Not scored: published weights ({suite.pretrained[run].file}) that only teach."
-    return "Not run."
+        return f"not scored: published weights ({suite.pretrained[run].file}) that only teach"
+    return "not run"
 
 
 def coverage(records: Records, suite: Suite) -> str:
@@ -56,6 +73,32 @@ def coverage(records: Records, suite: Suite) -> str:
     )
 
 
+def circumstances(records: Records) -> list[tuple[str, list[str]]]:
+    """On what hosts and with what libraries the records were made, each said once."""
+    found = [record for seeds in records.by_run.values() for record in seeds.values()]
+    hosts = _counted(
+        "; ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in r["host"].items())
+        for r in found
+    )
+    versions = _counted(
+        ", ".join(f"{name} {value}" for name, value in r["versions"].items()) for r in found
+    )
+    return [("Host", hosts), ("Versions", versions)] if found else []
+
+
+def _counted(said: Iterable[str]) -> list[str]:
+    counts = Counter(said)
+    if len(counts) < 2:
+        return list(counts)
+    return [f"{words} ({count} records)" for words, count in counts.most_common()]
+
+
+def _command(suite: Suite, run: str, arguments: str) -> str:
+    files = " ".join(paths.run_path(suite, run, seed, "record.json") for seed in suite.seeds(run))
+    # Files go before what --config takes, which has no end of its own.
+    return f"snakemake {files} {arguments}".strip()
+
+
 def _means(records: Records, suite: Suite, run: str) -> str:
     """Mean AP of a run with its interval and its difference to the baseline."""
     said = []
@@ -67,55 +110,29 @@ def _means(records: Records, suite: Suite, run: str) -> str:
     return ", ".join(said)
 
 
-def _facts(record: dict[str, Any]) -> dict[str, Any]:
-    train, published = record["train"], record["digests"].get("published")
-    facts = [
-        *(
-            (
-                f"{kind} figures",
-                ", ".join(f"{name} {number(value, 2)}" for name, value in v.items()),
-            )
-            for kind, v in record["metrics"].items()
-        ),
-        (
-            "size",
-            f"{number(record['params_m'], 3)} M parameters, "
-            f"{number(record['macs_g'], 4)} G multiply-accumulates at {record['input_px']} px",
-        ),
-        (
-            "training",
-            f"none here: published weights, {record['taken']}, SHA-256 {published}"
-            if published
-            else f"{train['iterations']} iterations, {train['epochs']} epochs, "
-            f"{number(train['images_per_s'])} images/s, {_span(train['wall_s'])}",
-        ),
-        *_distilled(train),
-        *((f"{name.replace('_', ' ')} digest", value) for name, value in record["digests"].items()),
-        ("commit", f"{record['commit'] or 'none'}{', with changes' if record['dirty'] else ''}"),
-        ("started", record["started"]),
-        ("wall time", _span(record["wall_s"])),
-        (
-            "host",
-            "; ".join(
-                f"{name.replace('_', ' ')} {_plain(value)}"
-                for name, value in record["host"].items()
-            ),
-        ),
-        ("versions", ", ".join(f"{name} {value}" for name, value in record["versions"].items())),
-        ("log", record["log"] or "none"),
-    ]
-    return {"headline": f"box AP {number(record['metrics']['box']['AP'], 2)}", "facts": facts}
-
-
-def _distilled(train: dict[str, Any]) -> list[tuple[str, str]]:
-    """A distilled run's weights of its terms."""
-    weights = train.get("term_weights") or {}
-    said = ", ".join(f"{term} {value:.3g}" for term, value in sorted(weights.items()))
-    return [("weights of the terms", said)] if said else []
-
-
-def _span(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
+def _facts(record: dict[str, Any], source: Path, page: Path) -> dict[str, Any]:
+    folder = source / "runs" / record["run"]
+    seed = folder / f"seed{record['seed']}"
+    files = {
+        "record": seed / "record.json",
+        "configuration": seed / "train.json",
+        # A reference keeps it once a run.
+        "configuration ": folder / "config.json",
+        "log": source / "logs/train" / f"{record['run']}-seed{record['seed']}.log",
+    }
+    return {
+        "AP": number(record["metrics"]["box"]["AP"], 2),
+        "files": {
+            name.strip(): Path(os.path.relpath(path, page)).as_posix()
+            for name, path in files.items()
+            if path.is_file()
+        },
+        "commit": record["commit"],
+        "dirty": record["dirty"],
+        "published": record["taken"] if record["digests"].get("published") else None,
+        "started": record["started"][:16].replace("T", " "),
+        "digests": {name: record["digests"].get(name) for name in DIGESTS},
+    }
 
 
 def _plain(value: Any) -> str:

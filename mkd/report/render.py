@@ -3,7 +3,9 @@
 import base64
 import hashlib
 import json
+import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +14,36 @@ from markupsafe import Markup
 
 from mkd import ROOT, __version__
 from mkd.experiment.config import Suite
-from mkd.experiment.labels import slug
+from mkd.experiment.labels import run_name, slug
 from mkd.files import write_atomic, write_json
 from mkd.paper import audit, claims, deviations, facts
 from mkd.report import (
     audit_view,
     conclusion,
-    latency_figure,
     latency_view,
     noise_view,
+    summary_view,
+    tables_view,
+    title_view,
     verdict_view,
 )
-from mkd.report.gallery import caption, gallery, plotted
-from mkd.report.provenance_view import coverage, entries
+from mkd.report.gallery import caption, gallery
+from mkd.report.provenance_view import circumstances, entries
 from mkd.results import agreement, formats, gates, noise_budget, tables, tallies, verdicts
 from mkd.results.check import comparable
 from mkd.results.gates import Gate
-from mkd.results.records import Problem, Records, load_records, without_curve
+from mkd.results.records import Problem, Records, load_folder, without_curve
 from mkd.results.tables import Table
 from mkd.results.verdicts import Verdict
 
 FOLDER = ROOT / "report"
 
 
-def render(suite: Suite, out: Path) -> None:
+def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: str = "") -> None:
     """Write the report of one scale.
 
-    It is ``index.html``, ``data.json`` and each table's files, and each plot's files in the scale's
+    It is ``index.html`` with ``data.json``, each table's files and, in the scale's ``figures/``,
+    each plot's. Of a ``source`` beside the results, which has its tables, it is the page and its
     ``figures/``.
 
     Only records, and the pictures' data the pipeline left, are read. What is missing is shown as
@@ -47,11 +52,16 @@ def render(suite: Suite, out: Path) -> None:
     Args:
         suite: The scale and its table of runs.
         out: Folder of the report; other files in it are left alone.
+        source: What is read, the scale's results folder or what is kept of one; default: the first.
+        arguments: What Snakemake's command line must say to mean this configuration.
 
     Raises:
         UserError: The paper's figures or the claims cannot be read, or the disk is full.
     """
-    records = load_records(suite.results.parent, suite.scale)
+    kept = source is not None
+    source = source or suite.results
+    plots, written = (out / "figures", source / "tables") if kept else (source / "figures", out)
+    records = load_folder(source, suite.scale)
     made = {number: tables.build(records, suite.runs, number) for number in tables.TABLES}
     judged = verdicts.judge(claims.load(), records.points, suite.scale)
     budget = noise_budget.build(records, suite, judged)
@@ -60,65 +70,64 @@ def render(suite: Suite, out: Path) -> None:
     gated = gates.judge(gates.load(), records, suite.runs)
     ours = {run.arch for run in suite.runs.values()}
     archs = list(dict.fromkeys(r.arch for n in (1, 2) for r in made[n].rows if r.arch in ours))
-    figures, problems = gallery(records, suite, made, archs)
+    min_seeds = max(verdict.claim.min_seeds for verdict in judged)
+    figures, problems = gallery(records, suite, made, archs, (source, plots), min_seeds)
     problems = [*records.problems, *comparable(suite, records), *problems]
     if theirs:
         problems += [Problem(f"{theirs.scale}: {p.where}", p.what) for p in theirs.problems]
     printed = facts.load()
-    min_seeds = max(verdict.claim.min_seeds for verdict in judged)
     choices = audit_view.choices(printed)
-    summary = suite.settings.summary
+    said = suite.settings.summary
     page = (
-        environment()
+        environment(suite)
         .get_template("page.html.j2")
         .render(
             **assets(),
             own=False,
             version=__version__,
             scale=suite.scale,
-            summary=summary[:1].upper() + summary[1:],
+            summary=said[:1].upper() + said[1:],
+            title=title_view.title(records),
+            plots=Path(os.path.relpath(plots, out)).as_posix(),
+            files=Path(os.path.relpath(written, out)).as_posix(),
+            kept=kept,
             problems=problems,
-            coverage=coverage(records, suite),
+            headline=conclusion.headline(records, suite.runs, archs, min_seeds),
+            conclusion=conclusion.sentences(records, suite.runs, archs, min_seeds),
             tally=verdict_view.tally(judged, suite.scale),
+            report=summary_view.summary(suite, records, judged, gated, choices),
             corrected=tallies.corrected(judged),
             size_scale=judged[0].claim.size_scale,
             groups=verdict_view.groups(judged),
-            conclusion=conclusion.sentences(records, suite.runs, archs, min_seeds),
-            headlines=verdict_view.headlines(records, suite.runs, archs),
             gates=gated,
             gates_summary=gates.summary(gated),
             gate_styles=verdict_view.GATES,
-            tables=made.values(),
+            tables=[tables_view.shown(table, records, suite.runs) for table in made.values()],
             budget=budget,
             agreement=compared,
             most_seeds=noise_budget.MOST,
             figures=figures,
             latency=latency_view.view(records, made[1]),
-            latency_figure=plotted(
-                suite.results / "figures",
-                "ap-latency",
-                "AP and latency",
-                latency_view.points(records, made[1]),
-                latency_figure.scatter,
-                suite.scale,
-            ),
             audited=audit_view.audited(printed, audit.findings(printed)),
+            equal=audit_view.equal_to_published(printed),
             choices=choices,
             deviations=deviations.load(suite.scale),
             linked={note.id for note in choices},
             published=printed.published,
             settings=suite.settings.model_dump(exclude_unset=True),
-            entries=entries(records, suite),
+            circumstances=circumstances(records),
+            entries=entries(records, suite, source, out, arguments),
         )
     )
-    formats.write_tables(list(made.values()), summary, out)
-    for name, content in noise_budget.files(budget).items():
-        write_atomic(out / name, content)
-    write_json(out / "data.json", _data(records, problems, made, judged, gated, suite))
+    if not kept:
+        formats.write_tables(list(made.values()), said, out)
+        for name, content in noise_budget.files(budget).items():
+            write_atomic(out / name, content)
+        write_json(out / "data.json", _data(records, problems, made, judged, gated, suite))
     write_atomic(out / "index.html", page)
 
 
-def environment() -> jinja2.Environment:
+def environment(suite: Suite) -> jinja2.Environment:
     """Where templates come from, and what they may call."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "templates"),
@@ -136,7 +145,12 @@ def environment() -> jinja2.Environment:
         spread=formats.spread,
         slug=slug,
         typeset=typeset,
-        chips=verdict_view.chips,
+        chips=partial(verdict_view.chips, runs=suite.runs),
+        counted=verdict_view.counted,
+        named=lambda run: run_name(suite.runs[run], suite.runs) if run in suite.runs else run,
+        case=partial(verdict_view.case_name, runs=suite.runs),
+        delta_words=tables_view.delta_words,
+        cell_title=tables_view.title,
         said=tallies.said,
         starts=noise_view.starts,
         val_set=noise_view.val_set,
@@ -146,7 +160,15 @@ def environment() -> jinja2.Environment:
 
 
 def typeset(text: str) -> Markup:
-    """Text with the index of ``AP_S``, ``AP50`` or ``L_FAD`` set low, and curly quotes."""
+    """Text with the index of ``AP_S``, ``AP50`` or ``L_FAD`` set low, and curly quotes.
+
+    What belongs together stays on one line: ``+2.6 ± 3.2``, ``95 %``.
+    """
+    text = re.sub(
+        " (±|%)( (?=[0-9]))?",
+        lambda m: f"\N{NO-BREAK SPACE}{m[1]}" + "\N{NO-BREAK SPACE}" * bool(m[2]),
+        text,
+    )
     text = re.sub(r"(?<![\w.)])'(?=\S)", "‘", text).replace("'", "’")
     parts = re.split(r"\b(AP|L)(?:_|(?=50|75))(\w+)", text)
     out = Markup("")

@@ -16,6 +16,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
 from mkd import ROOT
@@ -60,14 +61,37 @@ def palette() -> dict[str, str]:
     return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", light))
 
 
+def color_name(method: str) -> str:
+    """What the style sheet calls the one color of a method."""
+    return METHODS.get(method, OTHER)[0]
+
+
 def color(method: str) -> str:
     """The one color of a method, as ``#rrggbb``."""
-    return palette()[METHODS.get(method, OTHER)[0]]
+    return palette()[color_name(method)]
 
 
 def marker(method: str) -> str:
     """The one mark of a method."""
     return METHODS.get(method, OTHER)[1]
+
+
+def mark_path(method: str, x: float, y: float, size: float) -> str:
+    """A method's mark as an SVG path, for what is drawn without matplotlib.
+
+    Args:
+        method: As in :data:`METHODS`.
+        x: Of its middle.
+        y: Of its middle.
+        size: Of the mark in the same unit.
+    """
+    mark = MarkerStyle(marker(method))
+    size *= LARGER.get(marker(method), 1.0)
+    outline = mark.get_path().transformed(mark.get_transform()).to_polygons(closed_only=False)
+    return "".join(
+        f"M{'L'.join(f'{x + size * across:.1f},{y - size * up:.1f}' for across, up in part)}Z"
+        for part in outline
+    )
 
 
 def name(method: str) -> str:
@@ -87,6 +111,8 @@ def facets(
     columns: int = 2,
     ratios: Sequence[float] = (1.0,),
     left: float = 0.6,
+    right: float = RIGHT,
+    full: float = WIDTH,
     legend: Sequence[Line2D] = (),
 ) -> tuple[Figure, list[list[Axes]]]:
     """An empty figure of facets, row by row, under one legend.
@@ -100,13 +126,15 @@ def facets(
         ratios: A facet is so many axes side by side, of these relative widths.
         left: Inches to the left of a facet's first axes, for its labels; between the others there
             is room for ticks alone.
+        right: Inches to the right of a facet's last axes.
+        full: Width of a full row in inches.
         legend: Its entries.
 
     Returns:
         The figure, and the axes of each facet.
     """
     across = min(columns, len(titles))
-    width, pitch = WIDTH * across / columns, WIDTH / columns
+    width, pitch = full * across / columns, full / columns
     lines = -(-len(legend) // max(1, int(width / 1.2)))
     rows = [max(heights[at : at + across]) for at in range(0, len(titles), across)]
     top = sum(rows) + len(rows) * (ABOVE + BELOW)
@@ -124,7 +152,7 @@ def facets(
     for at, title in enumerate(titles):
         row, column = divmod(at, across)
         bottom = top - sum(rows[: row + 1]) - row * (ABOVE + BELOW) - ABOVE
-        free = pitch - left - RIGHT - BETWEEN * (len(ratios) - 1)
+        free = pitch - left - right - BETWEEN * (len(ratios) - 1)
         start = column * pitch + left
         axes = []
         for ratio in ratios:

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from mkd.experiment.architectures import has_masks
-from mkd.experiment.labels import arch_name
+from mkd.experiment.labels import arch_name, method_name, slug
+from mkd.experiment.methods import METHODS
 from mkd.experiment.runs import Run
-from mkd.report.frames import plain
-from mkd.results import gates, statistics, tallies, verdicts
-from mkd.results.formats import half, number, signed
-from mkd.results.records import Records
+from mkd.paper.claims import Claim
+from mkd.results import gates, tallies, verdicts
 from mkd.results.verdicts import Verdict
 
 STYLES = {
@@ -27,6 +25,12 @@ STYLES = {
 """Verdict → style class, in the order of the tally."""
 GATES = {gates.PASS: "v-reproduced", gates.FAIL: "v-failed", gates.NOT_RUN: "v-void"}
 """Word of a gate → style class."""
+TITLES = {
+    "paper": "The paper’s claims",
+    "open": "Questions the paper leaves open",
+    "other": "Other readings of MKD",
+}
+"""Group of the tally → its heading; the first two are of the method at its defaults."""
 OPEN = "Questions the paper leaves open"
 OTHER = "Every other reading tried"
 
@@ -73,7 +77,7 @@ def _families(judged: Sequence[Verdict]) -> list[Family]:
         made.append(
             Family(
                 id=name,
-                statement=_general(claim.template, metrics),
+                statement=general(claim.template, metrics),
                 locator=claim.locator,
                 group=OTHER
                 if claim.reading == "other"
@@ -87,22 +91,58 @@ def _families(judged: Sequence[Verdict]) -> list[Family]:
     return made
 
 
-def _general(statement: str, metrics: set[str]) -> str:
+def general(statement: str, metrics: set[str]) -> str:
     """The statement for all cases: ``RTMDet-{case}`` is RTMDet, several metrics are any figure."""
     for named, general in (("-{case}", ""), (" ({case})", ""), ("{case}", "each other method")):
         statement = statement.replace(named, general)
     return statement.replace("{metric}", metrics.pop() if len(metrics) == 1 else "AP of each kind")
 
 
-def chips(cases: Mapping[str, Verdict]) -> list[dict[str, Any]]:
+def chips(cases: Mapping[str, Verdict], runs: Mapping[str, Run]) -> list[dict[str, Any]]:
     """Word → the cases it was said of, best first: what stands side by side on the page."""
     made = []
     for word, style in STYLES.items():
-        mine = {case: verdict for case, verdict in cases.items() if verdict.word == word}
+        mine = [verdict.claim for verdict in cases.values() if verdict.word == word]
         if mine:
-            shown = tallies.said(word, next(iter(mine.values())).claim)
-            made.append({"word": shown, "style": style, "cases": list(mine)})
+            names = [case_name(claim, runs) for claim in mine]
+            made.append({"word": tallies.said(word, mine[0]), "style": style, "cases": names})
     return made
+
+
+def counted(families: Sequence[Family]) -> list[dict[str, Any]]:
+    """How often each word was said of some claims, as a heading says it; no sizes."""
+    judged = [verdict for family in families for verdict in family.cases.values()]
+    made = []
+    for word, style in STYLES.items():
+        mine = [verdict.claim for verdict in judged if verdict.word == word]
+        if mine:
+            said = tallies.said(word, mine[0])
+            made.append({"word": said, "style": style, "count": len(mine)})
+    return made
+
+
+def case_name(claim: Claim, runs: Mapping[str, Run]) -> str:
+    """What a claim's case is called: by the runs it compares, where its own name is a code."""
+    sides = [runs[run] for run in (*claim.left, *claim.right) if run in runs]
+    special = [run for run in sides if run.options]
+    metric = claim.metric.rpartition(".")[2]
+    if claim.case == slug(metric):
+        return metric
+    if len(special) == 1:
+        words = method_name(special[0]).removeprefix("MKD").removeprefix(",").strip()
+        return f"{arch_name(special[0].arch)} {words}"
+    if len(sides) == len(claim.left) + len(claim.right) and "-over-" in claim.case:
+        left, right = sides[0], sides[-1]
+        if left.arch != right.arch:
+            return f"{arch_name(left.arch)} against {arch_name(right.arch)}"
+        return " against ".join(_teacher(run, runs) for run in (left, right))
+    if claim.case == "baseline":
+        return "no distillation"
+    return claim.case.upper() if claim.case in METHODS else claim.case
+
+
+def _teacher(run: Run, runs: Mapping[str, Run]) -> str:
+    return arch_name(runs[run.teacher].arch) if run.teacher in runs else str(run.teacher)
 
 
 def tally(judged: Sequence[Verdict], scale: str) -> list[dict[str, Any]]:
@@ -122,34 +162,5 @@ def tally(judged: Sequence[Verdict], scale: str) -> list[dict[str, Any]]:
             for side, counts in (("tested", one.tested), ("untested", one.untested))
         }
         detail = f"{one.equal} of equal cost, which training cannot change" if one.equal else ""
-        made.append({"title": tallies.GROUPS[one.group], **sides, "detail": detail})
+        made.append({"title": TITLES[one.group], **sides, "detail": detail})
     return made
-
-
-def headlines(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) -> list[str]:
-    """AP of MKD, its baseline and the control in one sentence, for each size with both.
-
-    It is mask AP where there are masks, as in Table 2.
-    """
-    said = []
-    for arch in archs:
-        kind = "mask" if has_masks(arch) else "box"
-        points = {run.method: records.points(run.id, f"{kind}.AP") for run in plain(runs, arch)}
-        none, cwd, mkd = (points.get(method, {}) for method in ("baseline", "cwd", "mkd"))
-        gain, beyond = statistics.paired_delta(mkd, none), statistics.paired_delta(mkd, cwd)
-        if gain is None:
-            continue
-        words = (
-            f"{arch_name(arch)}: {'mask AP' if kind == 'mask' else 'AP'} {_mean(none)} without "
-            f"distillation; {_mean(mkd)} with MKD, Δ {signed(gain.mean)} {half(gain)}"
-        )
-        if beyond:
-            words += (
-                f"; {_mean(cwd)} with CWD alone; MKD − CWD = {signed(beyond.mean)} {half(beyond)}"
-            )
-        said.append(f"{words}.")
-    return said
-
-
-def _mean(points: Mapping[int, float]) -> str:
-    return number(statistics.interval(points.values()).mean)

@@ -1,4 +1,4 @@
-"""The committed reference: records and tables of a full run, and the page that shows them."""
+"""The committed reference: records, pictures and tables of a full run, and what shows them."""
 
 import json
 from collections.abc import Sequence
@@ -20,6 +20,8 @@ from mkd.results.tables import Row, Table
 
 PAGE = "docs/results.md"
 """Where a checkout shows its references."""
+PICTURES = ("qualitative", "attention", "spectrum")
+"""Data of the report's pictures, ``figures/<name>.json``, which are kept where they are there."""
 MOST = 20
 """Points of a training curve that are kept."""
 MOST_SAMPLES = 50
@@ -79,14 +81,27 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
         for seed, record in seeds.items()
     }
     kept |= {f"{name}.json": content for name, content in records.measured.items()}
+    kept |= {
+        f"figures/{name}.json": read_json(source / f"figures/{name}.json")
+        for name in PICTURES
+        if (source / f"figures/{name}.json").is_file()
+    }
+    kept |= {
+        f"runs/{run}/config.json": config
+        for run, seeds in records.by_run.items()
+        if (config := _configuration(source / "runs" / run, min(seeds))) is not None
+    }
     for path in (file for kind in KINDS for file in source.glob(f"{kind}/**/*.json")):
         kept[path.relative_to(source).as_posix()] = fewer_samples(read_json(path))
     for name, record in kept.items():
-        if "sha256" in record:
+        if isinstance(record, dict) and "sha256" in record:
             record["sha256"] = seal(record)
         write_atomic(out / name, json.dumps(record, separators=(",", ":")) + "\n")
     # Last: until the new ones lie there the old ones stay.
-    old = [*(f"{part}/**/*" for part in ("runs", *KINDS)), *(f"{name}.json" for name in MEASURED)]
+    old = [
+        *(f"{part}/**/*" for part in ("runs", "figures", *KINDS)),
+        *(f"{name}.json" for name in MEASURED),
+    ]
     for path in (file for pattern in old for file in out.glob(pattern)):
         if path.is_file() and path.relative_to(out).as_posix() not in kept:
             path.unlink()
@@ -95,6 +110,14 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
     for name, content in noise_budget.files(noise_budget.build(records, suite, judged)).items():
         write_atomic(out / "tables" / name, content)
     return records
+
+
+def _configuration(run: Path, seed: int) -> Any:
+    """The configuration of a run in full, as its first seed was trained, or None."""
+    trained, kept = run / f"seed{seed}/train.json", run / "config.json"
+    if trained.is_file():
+        return read_json(trained).get("config")
+    return read_json(kept) if kept.is_file() else None
 
 
 def built(suite: Suite, records: Records) -> list[Table]:

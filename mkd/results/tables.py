@@ -70,7 +70,8 @@ class Cell:
         points: Seed → value; none for a figure of the architecture and not of a run.
         value: Their mean with its 95 % interval.
         delta: Mean difference to the baseline of the same architecture, paired by seed; None
-            where no seed has both or the row is the baseline itself.
+            where no seed has both, and for what is not distilled: a teacher has a schedule of its
+            own.
     """
 
     points: dict[int, float]
@@ -289,7 +290,8 @@ def _teachers(
         points = records.points(teacher, figure.record)
         if points:
             mean = sum(points.values()) / len(points)
-            said.append(f"{teacher} {mean:.1f} (of {', '.join(sorted(students))})")
+            name = arch_name(runs[teacher].arch) if teacher in runs else teacher
+            said.append(f"{name} {mean:.1f} (of {', '.join(sorted(students))})")
     kind = figure.record.partition(".")[0]
     return f"Measured {kind} AP of the teachers: {'; '.join(said)}." if said else ""
 
@@ -305,7 +307,8 @@ def measure(
         if not points:
             continue
         reference = records.points(baseline, column.record)
-        compared = column.better == "↑" and baseline != run
+        distilled = run in runs and runs[run].method != "baseline"
+        compared = distilled and column.better == "↑"
         delta = statistics.paired_delta(points, reference) if compared else None
         cells[column.key] = Cell(points, statistics.interval(points.values()), delta)
     return cells

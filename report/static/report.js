@@ -1,5 +1,5 @@
 "use strict";
-// Sorting is all the page needs a script for; without one the paper's order stands.
+// Sorting, copying and opening folds: without a script the page reads all the same.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const original = [...body.rows];
@@ -35,23 +35,28 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   }
 }
-// A link into a closed list opens it.
+// A link into a closed fold opens it, and those around it.
 const reveal = () => {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  const fold = target && target.closest("details");
-  if (fold && !fold.open) {
+  let closed = false;
+  for (let fold = target && target.closest("details"); fold; fold = fold.parentElement.closest("details")) {
+    closed = closed || !fold.open;
     fold.open = true;
-    target.scrollIntoView();
   }
+  if (closed) target.scrollIntoView();
 };
 addEventListener("hashchange", reveal);
 reveal();
-// Paper has no folds.
-let closed = [];
-addEventListener("beforeprint", () => {
-  closed = [...document.querySelectorAll("details:not([open])")];
-  for (const fold of closed) fold.open = true;
-});
-addEventListener("afterprint", () => {
-  for (const fold of closed) fold.open = false;
-});
+// What is shortened can be copied whole.
+for (const code of document.querySelectorAll(".copy")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "take";
+  button.textContent = "copy";
+  button.setAttribute("aria-label", `Copy ${code.dataset.copy.slice(0, 10)}`);
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(code.dataset.copy);
+    button.textContent = "copied";
+  });
+  (code.closest("a") || code).after(button);
+}

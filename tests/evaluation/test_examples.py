@@ -109,18 +109,48 @@ def test_make_writes_what_the_picture_shows(files: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     "bbox", [[0, 0, 20, 20], [280, 0, 20, 20], [140, 180, 20, 20], [270, 190, 29, 9]]
 )
-def test_a_small_objects_letter_stays_in_the_picture(bbox: list[float]) -> None:
-    box = {"bbox": bbox, "category": "disc", "small": True}
-    drawn = str(pictures.outline("truth", box, {"width": 300, "height": 200}))
-    found = re.search(r'<text class="size" x="(\S+)" y="(\S+)"(.*)font-size:(\S+)px', drawn)
+def test_a_boxs_name_and_a_small_ones_corner_stay_in_the_picture(bbox: list[float]) -> None:
+    box = {"bbox": bbox, "category": "disc", "small": True, "score": 0.87}
+    drawn = str(pictures.outline("hit", box, {"width": 300, "height": 200}, named=True))
+    found = re.search(
+        r'<text class="name b-hit" x="(\S+)" y="(\S+)".*font-size:(\S+)px">disc 0.87<', drawn
+    )
     assert found is not None
-    x, y, size = (float(found[at]) for at in (1, 2, 4))
-    assert size - 0.1 < y <= 200
-    left = x - size if "end" in found[3] else x
-    assert left >= 0
-    assert left + size <= 300
-    assert left >= bbox[0] + bbox[2] or left + size <= bbox[0]
-    assert "<text" not in str(pictures.outline("truth", {**box, "small": False}, {}))
+    x, y, size = (float(found[at]) for at in (1, 2, 3))
+    assert 0 <= x <= 300 - 0.5 * size * len("disc 0.87")
+    assert 0.8 * size <= y <= 200
+    corner = re.search(r'<rect x="(\S+)" y="(\S+)".*?class="corner b-hit"', drawn)
+    assert corner or 'class="corner b-hit"' in drawn
+
+
+def test_the_images_that_differ_most_are_found_and_said_to_be_so(files: dict[str, Path]) -> None:
+    folder = files["a.png"].parent
+    same = {"bbox": [seen([0, 0, 20, 20], 0.7), seen([100, 100, 90, 90], 0.8, 2)]}
+    (folder / "same.json").write_text(json.dumps(same))
+    pairs = {"one": files["found.json"], "other": folder / "same.json"}
+    examples.make(folder, files["val.json"], pairs, files["out.json"])
+    differing = json.loads(files["out.json"].read_text())["differing"]
+    assert [image["id"] for image in differing["images"]] == [1]
+    assert "where one and other differ most" in differing["rule"]
+    assert "Not chosen blindly" in str(
+        pictures.detections(json.loads(files["out.json"].read_text()))
+    )
+    examples.make(
+        folder,
+        files["val.json"],
+        dict.fromkeys(("a", "b"), folder / "same.json"),
+        files["out.json"],
+    )
+    assert json.loads(files["out.json"].read_text())["differing"]["images"] == []
+
+
+def test_the_most_different_image_comes_first_and_equal_ones_by_id() -> None:
+    images = [{"id": at} for at in (3, 2, 1)]
+    objects = {at: [thing(at, [0, 0, 10, 10]), thing(at, [50, 50, 10, 10])] for at in (1, 2, 3)}
+    hit = [seen([0, 0, 10, 10], 0.9)]
+    found = [{1: hit, 2: hit, 3: [*hit, *hit, *hit]}, {}]
+    ranked = examples.differing(images, objects, found, NAMES)
+    assert [image["id"] for image in ranked] == [3, 1]
 
 
 @pytest.mark.parametrize("name", ["val.json", "found.json", "a.png"])

@@ -71,3 +71,20 @@ def test_another_reading_of_mkd_does_not_speak_for_it() -> None:
     }
     (sentence,) = conclusion.sentences(Records("desk", by_run, []), runs, (TINY,), 3)
     assert sentence.startswith("Nothing is decided")
+
+
+def test_the_headline_counts_detectors_and_says_nothing_without_a_test() -> None:
+    figures = {
+        "tiny-baseline": PLAIN, "tiny-mkd": above(-5), "tiny-cwd": above(1),
+        "s-baseline": PLAIN, "s-mkd": above(2), "s-cwd": PLAIN[:1],
+    }  # fmt: skip
+    by_run = {
+        run: {seed: {"metrics": {"box": {"AP": value}}} for seed, value in enumerate(values)}
+        for run, values in figures.items()
+    }
+    said = conclusion.headline(Records("desk", by_run, []), SUITE.runs, (TINY, SMALL), 3)
+    assert said == (
+        "At desk scale MKD raises AP on 1 of 2 detectors tested and beats plain CWD, its own third "
+        "term, on 0 of 1 (loses on 1, undecided on 0)."
+    )
+    assert conclusion.headline(Records("desk", {}, []), SUITE.runs, (TINY,), 3) == ""

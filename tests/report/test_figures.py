@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mkd.experiment.config import Suite
+from mkd.experiment.labels import run_name
 from mkd.experiment.runs import Run
 from mkd.report import breakdown, curves, figures, frames, spectrum, style
 from mkd.results import tables
@@ -94,6 +95,53 @@ def test_forest_places_measured_and_paper_differences(suite: Suite, records: Rec
     assert text.get_position()[1] == rows.index("MGD")
 
 
+@pytest.mark.parametrize("columns", [4, 1])
+def test_the_overview_has_every_method_and_the_papers_figures_in_words(
+    suite: Suite, fill: Callable[..., Path], columns: int
+) -> None:
+    fill("tiny-baseline", "tiny-mkd", "tiny-cwd", "s-baseline", "s-mkd")
+    records = load_records(suite.results.parent, "desk")
+    table = tables.build(records, suite.runs, 1)
+    frame = frames.differences(table, frames.metrics(records, suite.runs))
+    figure = figures.overview(frame, "desk", columns=columns)
+    (ax,) = axes(figure, "RTMDet-tiny")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["CWD", "MKD", "MGD", "FGD"]
+    delta = next(row for row in table.rows if row.run == "tiny-mkd").measured["AP"].delta
+    assert delta is not None
+    assert marks(ax, "MKD, measured") == [pytest.approx((delta.mean, 1))]
+    written = [text.get_text() for text in ax.texts]
+    assert {"+0.7", "+0.3", "+0.1"} < set(written)
+    # No mark of the paper's widens the axis.
+    assert marks(ax, "MKD, paper") == []
+    (small,) = axes(figure, "RTMDet-s")
+    assert small.get_xlim() == ax.get_xlim()
+    lone = next(label for label in small.get_yticklabels() if label.get_text() == "MKD")
+    assert lone.get_color() == style.palette()["quiet"]
+
+
+def test_a_term_of_a_method_is_drawn_as_that_method() -> None:
+    for term, (method, *_) in curves.TERMS.items():
+        if (named := term.removeprefix("loss_")) in style.METHODS:
+            assert method == named
+
+
+def test_a_mark_is_the_same_path_wherever_it_is_drawn() -> None:
+    paths = {method: style.mark_path(method, 10, 8, 6) for method in style.METHODS}
+    assert len(set(paths.values())) == len(paths)
+    assert paths["cwd"] == "M7.0,11.0L13.0,11.0L13.0,5.0L7.0,5.0L7.0,11.0Z"
+
+
+def test_an_undistilled_run_has_no_difference(suite: Suite, fill: Callable[..., Path]) -> None:
+    teacher = replace(suite.runs["s-baseline"], id="s-teacher", tables=())
+    runs = {**suite.runs, teacher.id: teacher}
+    records = load_records(fill("s-baseline"), "desk")
+    records.by_run[teacher.id] = records.by_run["s-baseline"]
+    found = frames.metrics(records, runs)
+    assert found[found["run"] == "s-teacher"]["delta"].isna().all()
+    cell = tables.measure(records, runs, "s-teacher", tables.TABLES[3][1])["AP"]
+    assert cell.delta is None
+
+
 def test_the_papers_differences_keep_a_range_of_their_own(suite: Suite, records: Records) -> None:
     for title in ("RTMDet-tiny", "RTMDet-s"):
         ours, theirs = axes(forest(suite, records, 1), title)
@@ -169,9 +217,9 @@ def test_readings_show_what_stands_in_no_table(suite: Suite, fill: Callable[...,
     records.by_run[zeta.id] = {seed: {"metrics": {"box": {"AP": 30.0 + seed}}} for seed in (0, 1)}
     figure = figures.forest(frames.readings(frames.metrics(records, runs), runs), "desk")
     (ax,) = figure.axes
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["MKD", "zeta0"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["MKD", "ζ = 0"]
     plain = records.points("tiny-baseline", "box.AP")
-    ((x, _),) = marks(ax, "zeta0, measured at desk scale: ")
+    ((x, _),) = marks(ax, "ζ = 0, measured at desk scale: ")
     assert x == pytest.approx(np.mean([30.0 - plain[0], 31.0 - plain[1]]))
     assert len(marks(ax, "MKD, measured at desk scale: ")) == 1
 
@@ -213,9 +261,10 @@ def test_curves_are_means_over_seeds_of_every_term(suite: Suite, records: Record
     start = found[found["term"] == "loss_fad"].iloc[0]
     assert (start["iteration"], start["value"]) == pytest.approx((10, sum(first) / 3))
     figure = curves.curves(losses)
-    (ax,) = axes(figure, "tiny-mkd")
+    (ax,) = axes(figure, "RTMDet-tiny + MKD")
     assert [str(line.get_label()).partition(":")[0] for line in ax.lines] == names
-    assert [ax.get_title("left") for ax in figure.axes] == list(suite.runs)
+    names = [run_name(run, suite.runs) for run in suite.runs.values()]
+    assert [ax.get_title("left") for ax in figure.axes] == names
     # A stroke stands for one term alone.
     entries = figure.legends[0].get_lines()
     assert len({(line.get_color(), str(line._dash_pattern)) for line in entries}) == len(entries)
@@ -300,6 +349,7 @@ def test_a_method_has_one_color_and_one_mark_in_every_figure(
     table = tables.build(records, suite.runs, 1)
     drawn = [
         figures.forest(frames.differences(table, found), "desk"),
+        figures.overview(frames.differences(table, found), "desk", columns=4),
         figures.by_size(frames.by_size(found, suite.runs, ["rtmdet-tiny"])),
         curves.curves(losses),
     ]

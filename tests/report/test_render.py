@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from mkd import jobs
 from mkd.experiment.config import Suite
 from mkd.experiment.runs import Run
 from mkd.provenance import seal
 from mkd.report.render import render, typeset
-from mkd.results import formats, gates, statistics
+from mkd.results import formats, gates, reference, statistics
 from mkd.results.records import load_records
 
 
@@ -72,7 +73,7 @@ def test_empty_results_render_and_say_not_run(suite: Suite) -> None:
         assert "not run" in made.text[f"table{number}"]
     for figure in ("detections", "attention"):
         assert "Not run" in made.text[figure]
-    assert "0 of 13 planned runs" in made.text["verdicts"]
+    assert "0 of 13 planned runs" in made.text["summary"]
     assert "reproduced" not in made.text["verdicts"].replace("not reproduced", "")
     assert "problems" not in made.ids
 
@@ -84,7 +85,7 @@ def test_a_missing_cell_says_not_run_beside_one_that_ran(
     made = page(suite)
     assert made.text["t1-rtmdet-tiny-fgd-measured"] == "not run"
     assert made.text["t1-rtmdet-tiny-cwd-measured"] == "not run"
-    assert made.text["t1-rtmdet-tiny-ours-m-latency_ms"] == "not run"
+    assert made.text["t1-rtmdet-tiny-ours-c-latency_ms"] == "not run"
     assert re.match(r"\d+\.\d ± \d", made.text["t1-rtmdet-tiny-ours-m-ap"])
 
 
@@ -102,9 +103,12 @@ def test_a_cell_shows_what_stats_says_and_links_to_its_run(
         "t3-rtmdet-tiny-rtmdet-s",
         "t5-rtmdet-tiny-kd-loss-weight-1-0",
     ):
-        assert squeezed(made.text[f"{cell}-m-ap"]) == (
-            f"{value.mean:.1f} ± {value.half_width:.1f}Δ {delta.mean:+.1f} ± {delta.half_width:.1f}"
-        )
+        assert squeezed(made.text[f"{cell}-m-ap"]) == f"{value.mean:.1f} ± {value.half_width:.1f}"
+        shown = f"{delta.mean:+.1f} ± {delta.half_width:.1f}"
+        assert squeezed(made.text[f"{cell}-m-delta"]) == shown
+        start = made.html.index(f'id="{cell}-interval"')
+        ends = formats.bounds(delta, 2)
+        assert f"95 % interval {ends}" in made.html[start : made.html.index("</td>", start)]
     start = made.html.index('id="t1-rtmdet-tiny-ours-m-ap"')
     cell = made.html[start : made.html.index("</td>", start)]
     assert 'href="#run-tiny-mkd"' in cell
@@ -113,24 +117,107 @@ def test_a_cell_shows_what_stats_says_and_links_to_its_run(
         assert f"run-tiny-mkd-seed{seed}" in made.ids
 
 
-def test_one_seed_says_so(suite: Suite, fill: Callable[..., Path]) -> None:
-    fill("s-baseline", "s-mkd")
+def test_a_row_of_one_seed_is_grey_and_beside_the_baseline_of_that_very_seed(
+    suite: Suite, fill: Callable[..., Path]
+) -> None:
+    fill("tiny-baseline", "tiny-cwd")
+    fill("tiny-mkd", seeds=(1,))
     made = page(suite)
-    assert made.text["t1-rtmdet-s-m-ap"].endswith("(n=1)")
-    assert made.text["t1-rtmdet-s-ours-m-ap"].endswith("(n=1)")
+    records = load_records(suite.results.parent, "desk")
+    plain, mkd = (records.points(f"tiny-{name}", "box.AP") for name in ("baseline", "mkd"))
+    row = "t1-rtmdet-tiny-ours"
+    assert squeezed(made.text[f"{row}-interval"]) == f"seed 1: {plain[1]:.1f} → {mkd[1]:.1f}"
+    assert made.text[f"{row}-m-delta"] == formats.signed(mkd[1] - plain[1])
+    assert "±" not in made.text[f"{row}-m-ap"]
+    grey = re.findall(r'<tr class="[^"]*lone">\s*<th scope="row" id="(t1-[^"]*)"', made.html)
+    assert grey == [row]
+
+
+def test_no_code_stands_where_a_name_belongs(full_page: Page) -> None:
+    heads = re.findall(r'<th scope="row"[^>]*>(.*?)</th>', full_page.html, re.S)
+    chips = re.findall(r'<ul class="chips".*?</ul>', full_page.html, re.S)
+    assert heads
+    assert chips
+    for shown in (*heads, *chips):
+        assert not re.search(r"(terms|alpha)=|-over-|tiny-(mkd|cwd|5|fad)|zeta|alpha\d", shown)
+    assert "MKD without feature alignment" in full_page.text["run-tiny-mkd-no-fad"]
+
+
+def test_no_heading_names_one_input_size_over_figures_of_another(full_page: Page) -> None:
+    heads = re.findall(r"<thead>(.*?)</thead>", full_page.html, re.S)
+    papers = [head for head in heads if 'scope="colgroup"' in head and "Measured" in head]
+    assert len(papers) == 5
+    for head in papers:
+        groups = re.findall(r'<th[^>]*scope="colgroup"[^>]*>(.*?)</th>', head, re.S)
+        assert [group for group in groups if "px" in group and "Measured" in group] == []
+    assert "640 px" in next(g for g in papers[0].split("<th") if "Cost" in g)
+
+
+def test_the_first_screen_has_conclusion_one_figure_and_tallies_in_that_order(
+    full_page: Page,
+) -> None:
+    header = full_page.html[: full_page.html.index("</header>")]
+    marks = ['class="answer"', 'id="overview"', 'class="tallies"', "@software{"]
+    places = [header.index(mark) for mark in marks]
+    assert places == sorted(places)
+    assert header.count("<figure") == 1
+    assert "Not tested" in header[places[2] :]
+    assert "Questions the paper leaves open" in header[places[2] :]
+
+
+def test_every_figure_has_its_number_a_finding_and_how_to_read_it(full_page: Page) -> None:
+    figures = re.findall(r'<figure id="([^"]*)"(.*?)</figure>', full_page.html, re.S)
+    shown = [(name, body) for name, body in figures if name != "schematic"]
+    numbers = [int(re.search(r"Figure (\d+)\.", body)[1]) for _, body in shown]  # type: ignore[index]
+    assert numbers == list(range(1, len(shown) + 1))
+    for name, body in shown:
+        if "Not run" not in body:
+            assert re.search(r"</strong> \S", body), name
+            assert 'class="how"' in body
+
+
+def test_what_is_long_is_folded(full_page: Page) -> None:
+    for name in ("curves", "pr"):
+        start = full_page.html.index(f'<figure id="{name}"')
+        assert full_page.html[start:].split("<svg", 1)[0].count("<details>") == 1
+    assert " open" not in "".join(re.findall(r"<details[^>]*>", full_page.html))
+
+
+def test_a_run_says_how_it_is_made_again_and_where_its_files_are(
+    suite: Suite, fill: Callable[..., Path]
+) -> None:
+    fill("tiny-baseline")
+    (suite.results / "runs/tiny-baseline/seed0/train.json").write_text("{}")
+    out = suite.results / "report"
+    render(suite, out, arguments="--config scale=desk")
+    made = Page((out / "index.html").read_text())
+    text = squeezed(made.text["run-tiny-baseline"])
+    files = " ".join(
+        f"{suite.results.as_posix()}/runs/tiny-baseline/seed{seed}/record.json"
+        for seed in suite.seeds("tiny-baseline")
+    )
+    assert f"Made again by snakemake {files} --config scale=desk" in text
+    links = [link for link in made.links if "runs/tiny-baseline" in link]
+    assert [link.rpartition("/")[2] for link in links].count("record.json") == 3
+    assert "../runs/tiny-baseline/seed0/train.json" in links
+    assert 'data-copy="0123456789abcdef0123' in made.html
+    assert 'data-copy="' + "d" * 64 in made.html
+    assert "d" * 64 not in made.text["run-tiny-baseline"]
 
 
 def test_every_anchor_is_unique_and_every_link_lands(filled: Suite, full_page: Page) -> None:
     assert len(full_page.ids) == len(set(full_page.ids))
     figures = set()
     for link in full_page.links:
+        if link.startswith("https://"):
+            continue
         if link.startswith("#"):
             assert link.removeprefix("#") in full_page.ids
         else:
             assert (filled.results / "report" / link).is_file()
             figures |= {link} if link.startswith("../figures/") else set()
     # Readings, masks and latency have no record here.
-    plots = ("forest", "sizes", "instances", "teachers", "components", "weights", "curves", "pr",
+    plots = ("overview", "sizes", "instances", "teachers", "components", "weights", "curves", "pr",
              "errors")  # fmt: skip
     assert figures == {f"../figures/{plot}.{kind}" for plot in plots for kind in ("svg", "pdf")}
     assert {path.stem for path in (filled.results / "figures").iterdir()} == set(plots)
@@ -141,25 +228,51 @@ def test_a_figure_that_has_nothing_to_show_any_more_leaves_no_file(
 ) -> None:
     fill("s-baseline", "s-mkd", seeds=(0,))
     page(suite)
-    assert (suite.results / "figures/forest.pdf").is_file()
+    assert (suite.results / "figures/overview.pdf").is_file()
     shutil.rmtree(suite.results / "runs/s-baseline")
     made = page(suite)
-    assert "Not run" in made.text["forest"]
-    assert not list((suite.results / "figures").glob("forest.*"))
+    assert "Not run" in made.text["overview"]
+    assert not list((suite.results / "figures").glob("overview.*"))
     assert (suite.results / "figures/curves.pdf").is_file()
 
 
 def test_the_scale_stands_in_every_measured_heading_and_verdict(full_page: Page) -> None:
     html = full_page.html
     measured = re.findall(r'<th[^>]*data-col="m-[^>]*>(.*?)</th>', html, re.S)
-    assert len(measured) == 5 + 4 + 3 * 6
+    assert len(measured) == 3 + 5 + 3 * 7
     assert all("desk" in heading for heading in measured)
-    groups = re.findall(r'<th class="m m-first" colspan[^>]*>(.*?)</th>', html, re.S)
-    assert len(groups) == 5
-    assert all("desk scale" in group and "128 px" in group for group in groups)
-    verdicts = re.findall(r'<span class="verdict[^>]*>(.*?)</span>', html, re.S)
+    groups = re.findall(r'<th class="m m-first[^>]*colspan[^>]*>(.*?)</th>', html, re.S)
+    assert len(groups) == 10
+    assert all("desk scale" in group for group in groups)
+    chips = re.findall(r'<ul class="chips".*?</ul>', html, re.S)
+    verdicts = re.findall(r'<span class="verdict[^>]*>(.*?)</span>', "".join(chips), re.S)
     assert verdicts
     assert all("desk" in verdict for verdict in verdicts)
+
+
+def test_the_kept_reference_is_rendered_beside_the_docs_and_every_link_lands(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    fill("tiny-baseline", "tiny-mkd")
+    config = {"run": "tiny-mkd", "input_px": 128}
+    trained = suite.results / "runs/tiny-mkd/seed0/train.json"
+    trained.write_text(json.dumps({"config": config}))
+    root = tmp_path / "checkout"
+    (root / "docs").mkdir(parents=True)
+    (root / reference.PAGE).write_text("<!-- reference desk -->\n<!-- end of reference desk -->\n")
+    jobs.reference(suite, suite.results, root)
+    out = root / "docs/report"
+    made = Page((out / "index.html").read_text())
+    files = {link for link in made.links if not link.startswith(("#", "https://"))}
+    assert all((out / link).is_file() for link in files)
+    kept = root / "results/reference/desk/runs/tiny-mkd"
+    assert json.loads((kept / "config.json").read_text()) == config
+    assert "../../results/reference/desk/runs/tiny-mkd/config.json" in files
+    assert "figures/overview.svg" in files
+    assert {path.name for path in out.iterdir()} == {"index.html", "figures"}
+    before = (out / "index.html").read_bytes()
+    jobs.reference(suite, reference.folder("desk", root), root)
+    assert (out / "index.html").read_bytes() == before
 
 
 CORRUPT = {
@@ -276,7 +389,8 @@ def test_data_json_holds_tables_verdicts_and_records(
 
 def test_the_page_asks_for_nothing_outside(full_page: Page) -> None:
     html = full_page.html
-    assert re.findall(r'(?:src|href|action)="(?:[a-z]+:)?//', html) == []
+    # A link asks for nothing until it is followed.
+    assert re.findall(r'<(?!a )[^>]*(?:src|href|action)="(?:[a-z]+:)?//', html) == []
     assert "url(http" not in html
     assert len(html) < 5_000_000
 
@@ -289,6 +403,10 @@ def test_the_page_asks_for_nothing_outside(full_page: Page) -> None:
         ("MAP_S RTMDet-L", "MAP_S RTMDet-L"),
         ("row 'no L_FAD' <b>", "row ‘no L<sub>FAD</sub>’ &lt;b&gt;"),
         ("the paper's", "the paper’s"),
+        (
+            "+2.6 ± 3.2 at 95 %",
+            "+2.6\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}3.2 at 95\N{NO-BREAK SPACE}%",
+        ),
     ],
 )
 def test_typeset(text: str, html: str) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from mkd.experiment import config
 from mkd.experiment.config import Suite
 from mkd.paper import audit, claims, facts
-from mkd.report import audit_view, provenance_view, verdict_view
-from mkd.results import statistics, verdicts
+from mkd.report import audit_view, provenance_view, summary_view, title_view, verdict_view
+from mkd.results import verdicts
 from mkd.results.records import Records, load_records
 from mkd.results.verdicts import Verdict
 
@@ -40,10 +41,12 @@ def test_every_verdict_stands_in_one_group(judged: list[Verdict]) -> None:
     assert all("{" not in family.statement for _, families in groups for family in families)
 
 
-def test_chips_gather_the_cases_of_one_word(judged: list[Verdict]) -> None:
+def test_chips_gather_the_cases_of_one_word(suite: Suite, judged: list[Verdict]) -> None:
     families = dict(verdict_view.groups(judged))["Table 1"]
     first = next(family for family in families if family.id == "mkd-over-baseline")
-    assert [(chip["word"], chip["cases"]) for chip in verdict_view.chips(first.cases)] == [
+    assert [
+        (chip["word"], chip["cases"]) for chip in verdict_view.chips(first.cases, suite.runs)
+    ] == [
         (verdicts.REPRODUCED, ["tiny"]),
         (verdicts.NOT_RUN, ["s", "m", "l"]),
     ]
@@ -83,26 +86,61 @@ def test_every_word_of_verdicts_has_a_style() -> None:
     assert set(verdict_view.STYLES) == {*verdicts.TESTED, *verdicts.UNTESTED}
 
 
-def test_the_headline_says_mkd_against_baseline_and_control(suite: Suite, records: Records) -> None:
-    (line,) = verdict_view.headlines(records, suite.runs, ["rtmdet-tiny", "rtmdet-s"])
-    plain, cwd, mkd = (
-        records.points(f"tiny-{name}", "box.AP") for name in ("baseline", "cwd", "mkd")
-    )
-    gain, beyond = statistics.paired_delta(mkd, plain), statistics.paired_delta(mkd, cwd)
-    assert gain is not None
-    assert beyond is not None
-    assert f"Δ {gain.mean:+.1f} ± {gain.half_width:.1f}" in line
-    assert f"MKD − CWD = {beyond.mean:+.1f} ± {beyond.half_width:.1f}" in line
+def test_a_case_is_called_by_what_it_compares() -> None:
+    runs = config.load({"scale": "desk"}).runs
+    names = {claim.id: verdict_view.case_name(claim, runs) for claim in claims.load()}
+    assert names["mkd-over-baseline-tiny"] == "tiny"
+    spoken = set(names.values())
+    assert {"RTMDet-s against RTMDet-l", "RTMDet-tiny against RTMDet-s", "FGD"} <= spoken
+    assert {"RTMDet-tiny α = 5", "RTMDet-s without feature alignment", "AP_L"} <= spoken
+    assert not [name for name in spoken if "over" in name or "alpha" in name or "fad" in name]
 
 
-def test_the_headline_of_detectors_with_masks_is_mask_ap(
-    suite: Suite, fill: Callable[..., Path]
+def test_the_audit_begins_with_the_headline_figures_that_had_been_published() -> None:
+    printed = facts.load()
+    items = audit_view.audited(printed, audit.findings(printed))
+    weights = [item["note"].weight for item in items]
+    assert weights == sorted(weights, reverse=True)
+    assert all(weights)
+    assert [finding.id for finding in items[0]["findings"]] == [
+        f"equals-published-t1-rtmdet-{size}-ours-rtmdet-{size}-cwd"
+        for size in ("tiny", "s", "m", "l")
+    ]
+    pairs = audit_view.equal_to_published(printed)
+    assert [(str(pair["ours"]), pair["teacher"]) for pair in pairs] == [
+        ("41.8", "RTMDet-s"), ("45.7", "RTMDet-m"), ("50.2", "RTMDet-l"), ("52.3", "RTMDet-x"),
+    ]  # fmt: skip
+    assert {pair["published"].url for pair in pairs} == {
+        "https://github.com/open-mmlab/mmyolo/pull/544"
+    }
+
+
+def test_the_title_says_when_by_what_and_how_to_cite(records: Records) -> None:
+    said = title_view.title(records)
+    assert said["date"] == "2026-01-01"
+    assert said["commits"] == ["0123456789abcdef0123456789abcdef01234567"]
+    assert "@software{mkd-bench," in said["bibtex"]
+    assert "year = {2026}" in said["bibtex"]
+    assert "Xu, YanJun and Tian, Chunqi" in said["bibtex"]
+    assert title_view.title(Records("desk", {}, []))["date"] == ""
+
+
+def test_the_summary_names_what_held_and_counts_what_did_not(
+    suite: Suite, records: Records, judged: list[Verdict]
 ) -> None:
-    records = load_records(fill("ins-tiny-baseline", "ins-tiny-mkd"), "desk")
-    (line,) = verdict_view.headlines(records, suite.runs, ["rtmdet-ins-tiny"])
-    points = records.points("ins-tiny-mkd", "mask.AP")
-    assert f"{sum(points.values()) / len(points):.1f} with MKD" in line
-    assert "mask AP" in line
+    printed = facts.load()
+    made = summary_view.summary(suite, records, judged, [], audit_view.choices(printed))
+    assert (
+        "MKD raises the AP of RTMDet above that of the undistilled model: tiny."
+        in made["What held"]
+    )
+    undecided = sum(v.word == verdicts.NOT_RUN and v.claim.kind != "size" for v in judged
+                    if v.claim.reading == "default")  # fmt: skip
+    assert f"{undecided} not run" in made["What stayed undecided"][0]
+    nothing = verdicts.judge(claims.load(), lambda run, metric: {}, "desk")
+    empty = summary_view.summary(suite, Records("desk", {}, []), nothing, [], [])
+    assert empty["What held"] == ["Nothing that was tested."]
+    assert all(empty.values())
 
 
 def test_every_finding_stands_under_an_item() -> None:
@@ -124,7 +162,9 @@ def test_coverage_counts_planned_seeds_only(suite: Suite, records: Records) -> N
 
 
 def test_an_entry_says_how_many_seeds_are_still_missing(suite: Suite, records: Records) -> None:
-    by_run = {entry["run"]: entry for entry in provenance_view.entries(records, suite)}
+    made = provenance_view.entries(records, suite, suite.results, suite.results / "report", "")
+    by_run = {entry["run"]: entry for entry in made}
     expected = len(suite.seeds("tiny-fgd"))
     assert (len(by_run["tiny-fgd"]["seeds"]), by_run["tiny-fgd"]["expected"]) == (0, expected)
     assert by_run["tiny-mkd"]["figures"].startswith("box AP ")
+    assert by_run["tiny-mkd"]["words"] == "RTMDet-tiny + MKD"

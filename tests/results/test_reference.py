@@ -69,6 +69,24 @@ def test_what_was_measured_beside_the_records_is_kept_with_them(
     assert not (out / "noise.json").exists()
 
 
+def test_the_pictures_of_a_reference_are_kept_with_it(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    fill("tiny-baseline")
+    figures = suite.results / "figures"
+    figures.mkdir()
+    (figures / "qualitative.json").write_text('{"images": []}')
+    (figures / "spectrum.json").write_text("[]")
+    (figures / "curves.pdf").write_bytes(b"drawn anew at any time")
+    out = tmp_path / "reference/desk"
+    reference.keep(suite, suite.results, out)
+    kept = {path.name for path in (out / "figures").iterdir()}
+    assert kept == {"qualitative.json", "spectrum.json"}
+    (figures / "spectrum.json").unlink()
+    reference.keep(suite, suite.results, out)
+    assert not (out / "figures/spectrum.json").exists()
+
+
 def test_what_is_no_longer_there_is_not_kept(
     suite: Suite, fill: Callable[..., Path], tmp_path: Path
 ) -> None:

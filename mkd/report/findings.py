@@ -1,0 +1,262 @@
+"""What each figure shows, in a sentence that is written from its data by rule.
+
+None of them decides anything: the verdicts do, with intervals and seeds. A finding without data is
+empty.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mkd.experiment.labels import arch_name
+from mkd.report import style
+from mkd.report.breakdown import KINDS
+from mkd.report.curves import TERMS
+from mkd.report.frames import SIZES
+from mkd.report.spectrum import MASKS
+from mkd.results.formats import half, number, signed
+from mkd.results.statistics import Interval, interval
+
+DETECTOR = frozenset(term for term, (method, *_) in TERMS.items() if method == "baseline")
+"""Losses of the detector's own."""
+
+
+def overview(frame: pd.DataFrame, min_seeds: int) -> str:
+    """How many methods were tested, how they came out, and where the largest gain is."""
+    found = _deltas(frame)
+    if not found:
+        return ""
+    tested = {key: delta for key, delta in found.items() if len(delta.points) >= min_seeds}
+    signs = [delta.sign for delta in tested.values()]
+    said = (
+        f"Of {_count(len(found), 'row')}, {len(tested)} {_have(len(tested))} the {min_seeds} seeds "
+        f"that a test asks for"
+    )
+    if not tested:
+        return f"{said}."
+    said += (
+        f": {signs.count(1)} {_verb(signs.count(1), 'raise')} AP, {signs.count(-1)} "
+        f"{_verb(signs.count(-1), 'lower')} it, {signs.count(0)} cannot be told from noise."
+    )
+    sure = {key: delta for key, delta in tested.items() if delta.sign == 1}
+    if sure:
+        (arch, label), best = max(sure.items(), key=lambda item: item[1].mean)
+        said += f" The largest sure gain is that of {label} on {arch}, {_words(best)}."
+    return said
+
+
+def forest(frame: pd.DataFrame) -> str:
+    """The lowest and the highest row of each detector."""
+    return _joined(_ends(arch, rows) for arch, rows in _by_arch(frame).items())
+
+
+def around(frame: pd.DataFrame) -> str:
+    """How many other readings, ablations or weights end above MKD at its defaults, by their mean.
+
+    A detector without the method at its defaults is left out.
+    """
+    above, others, said = 0, 0, []
+    if frame.empty:
+        return ""
+    for arch, rows in _by_arch(frame[frame["method"] == "mkd"]).items():
+        if "MKD" not in rows:
+            continue
+        rest = [delta for label, delta in rows.items() if label != "MKD"]
+        others += len(rest)
+        above += sum(delta.mean > rows["MKD"].mean for delta in rest)
+        said.append(_ends(arch, rows))
+    if not others:
+        return ""
+    return f"{above} of {others} end above MKD at its defaults, by their mean. {_joined(said)}"
+
+
+def weights(frame: pd.DataFrame) -> str:
+    """The weight with the highest mean, for each detector, and how many end below zero."""
+    if frame.empty:
+        return ""
+    ours = frame[(frame["source"] == "measured") & frame["alpha"].notna()].dropna(subset="value")
+    said = []
+    for arch, rows in ours.groupby("arch", sort=False):
+        means = rows.groupby("alpha")["value"].mean()
+        said.append(
+            f"{arch_name(str(arch))}: α = {means.idxmax():g} is highest ({_d(means.max())})"
+        )
+    return _joined(said)
+
+
+def by_size(frame: pd.DataFrame) -> str:
+    """Whether MKD gains most on small objects, and more there than CWD."""
+    if frame.empty:
+        return ""
+    means = frame.groupby(["arch", "method", "size"])["delta"].mean().unstack("size")
+    means = means.reindex(columns=list(SIZES.values()))
+    most, archs, more, both = 0, 0, 0, 0
+    for arch in frame["arch"].unique():
+        mkd = means.loc[(arch, "mkd")] if (arch, "mkd") in means.index else None
+        if mkd is None or mkd.isna().all():
+            continue
+        archs += 1
+        most += mkd.idxmax() == "small"
+        if (arch, "cwd") in means.index and means.notna().loc[(arch, "cwd"), "small"]:
+            both += 1
+            more += bool(mkd["small"] > means.loc[(arch, "cwd"), "small"])
+    if not archs:
+        return ""
+    said = f"MKD gains most on small objects for {most} of {_count(archs, 'detector')}"
+    if both:
+        said += f", and more on them than CWD for {more} of {both}"
+    return f"{said} (by the means)."
+
+
+def curves(losses: pd.DataFrame) -> str:
+    """How large the terms of distillation are at the end, against the detector's own losses."""
+    ratios = {}
+    for run, rows in losses.groupby("label", sort=False):
+        last = rows.sort_values("iteration").groupby(["term", "seed"])["value"].last()
+        last = last.groupby("term").mean()
+        own = last[last.index.isin(DETECTOR)].sum()
+        if own > 0 and not last.index.isin(DETECTOR).all():
+            ratios[str(run)] = last[~last.index.isin(DETECTOR)].sum() / own
+    if not ratios:
+        return ""
+    low, high = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
+    return (
+        "At the last iteration the terms of distillation are together between "
+        f"{_ratio(ratios[low])} ({low}) and {_ratio(ratios[high])} times ({high}) the "
+        "detector’s own losses."
+    )
+
+
+def precision_recall(frame: pd.DataFrame) -> str:
+    """The mean precision over recalls at the lenient overlap."""
+    if frame.empty:
+        return ""
+    means = frame[frame["iou"] == "50"].groupby(["arch", "method"], sort=False)["value"].mean()
+    return _joined(
+        f"{arch_name(str(arch))}, AP50: "
+        + ", ".join(
+            f"{style.name(str(method))} {number(100 * value)}"
+            for (_, method), value in rows.items()
+        )
+        for arch, rows in means.groupby(level="arch", sort=False)
+    )
+
+
+def errors(frame: pd.DataFrame) -> str:
+    """The kind of error that costs most without distillation, and what the methods change of it."""
+    if frame.empty:
+        return ""
+    said = []
+    means = frame.groupby(["arch", "method", "kind"], sort=False)["value"].mean()
+    for arch in frame["arch"].unique():
+        here = means[arch]
+        if "baseline" not in here.index:
+            continue
+        kind = str(here["baseline"].idxmax())
+        words = f"{arch_name(arch)}: {KINDS[kind]} costs most ({number(here['baseline', kind])}"
+        others = [
+            f"{style.name(method)} {number(here[method, kind])}"
+            for method in ("cwd", "mkd")
+            if method in here.index
+        ]
+        said.append(f"{words}{'; ' if others else ''}{', '.join(others)})")
+    return _joined(said)
+
+
+def spectrum(frame: pd.DataFrame) -> str:
+    """Loss of a perfect student and the best multiple of the teacher, at the middle mask ratio."""
+    if frame.empty:
+        return ""
+    ratios = sorted(frame["mask_ratio"].unique())
+    ratio = min(ratios, key=lambda value: abs(value - 0.5))
+    here = frame[frame["mask_ratio"] == ratio].set_index(["mask", "metric"])["value"]
+    return _joined(
+        f"At ζ = {ratio:g} the {words} leaves {number(here[mask, 'residual'], 2)} of the "
+        f"teacher’s power and is least at {number(here[mask, 'minimizer_scale'], 2)} times its map"
+        for mask, (_, words) in MASKS.items()
+        if (mask, "residual") in here.index
+    )
+
+
+def detections(data: Mapping[str, Any]) -> str:
+    """What every detector finds, misses and reports falsely on the images shown."""
+    counts: dict[str, dict[str, int]] = {}
+    for image in data["images"]:
+        for name, judged in image["found"].items():
+            mine = counts.setdefault(name, dict.fromkeys(("hit", "miss", "false"), 0))
+            for kind in mine:
+                mine[kind] += len(judged[kind])
+    return _joined(
+        f"{name}: {found['hit']} found, {found['miss']} missed, {found['false']} false"
+        for name, found in counts.items()
+    )
+
+
+def attention(data: Mapping[str, Any]) -> str:
+    """How alike each student's map is to the teacher's, at the finest stride."""
+    said = []
+    for detector in data["detectors"][:-1]:
+        level = detector["levels"][0]
+        seeds = [value for value in level["agreement"] if value is not None]
+        if seeds:
+            made = interval(seeds)
+            said.append(f"{detector['name']} {number(made.mean, 2)} {half(made, 2)}")
+    if not said:
+        return ""
+    stride = data["detectors"][0]["levels"][0]["stride"]
+    return f"Correlation with the teacher’s map at stride {stride}: {'; '.join(said)}."
+
+
+def _ratio(value: float) -> str:
+    return number(float(value), 0 if value >= 10 else 1 if value >= 1 else 2)
+
+
+def _by_arch(frame: pd.DataFrame) -> dict[str, dict[str, Interval]]:
+    made: dict[str, dict[str, Interval]] = {}
+    for (arch, label), delta in _deltas(frame).items():
+        made.setdefault(arch, {})[label] = delta
+    return made
+
+
+def _deltas(frame: pd.DataFrame) -> dict[tuple[str, str], Interval]:
+    """Detector and row → its interval, of what was measured."""
+    if frame.empty:
+        return {}
+    ours = frame[frame["source"] == "measured"].dropna(subset="value")
+    return {
+        (arch_name(str(arch)), rows["label"].iloc[0]): interval(rows["value"])
+        for (arch, _), rows in ours.groupby(["arch", "row"], sort=False)
+    }
+
+
+def _ends(arch: str, rows: Mapping[str, Interval]) -> str:
+    low, high = (end(rows, key=lambda label: rows[label].mean) for end in (min, max))
+    if low == high:
+        return f"{arch}: {low} {_words(rows[low])}"
+    return f"{arch}: lowest {low} ({_words(rows[low])}), highest {high} ({_words(rows[high])})"
+
+
+def _words(delta: Interval) -> str:
+    return f"{signed(delta.mean)} {half(delta)}".replace("(n=1)", "from one seed")
+
+
+def _d(value: float) -> str:
+    return signed(float(value))
+
+
+def _joined(said: Iterable[str]) -> str:
+    words: Sequence[str] = [part for part in said if part]
+    return f"{'. '.join(words)}." if words else ""
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
+def _verb(count: int, word: str) -> str:
+    return word + "s" * (count == 1)
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"

@@ -1,0 +1,130 @@
+"""The summary of the page in the manner of a reproducibility report, written from the records."""
+
+from collections.abc import Mapping, Sequence
+
+from mkd.experiment.config import Suite
+from mkd.experiment.runs import Run
+from mkd.paper.facts import Note
+from mkd.report.provenance_view import coverage
+from mkd.report.verdict_view import case_name, general
+from mkd.results import gates, verdicts
+from mkd.results.gates import Gate
+from mkd.results.records import Records
+from mkd.results.verdicts import Verdict
+
+MOST = 6
+"""Claims that are named under a heading; the rest is counted."""
+
+
+def summary(
+    suite: Suite,
+    records: Records,
+    judged: Sequence[Verdict],
+    gated: Sequence[Gate],
+    choices: Sequence[Note],
+) -> dict[str, list[str]]:
+    """Heading → its sentences.
+
+    Args:
+        suite: The scale and its table of runs.
+        records: Of the scale.
+        judged: Every claim.
+        gated: Every gate.
+        choices: What the paper leaves open.
+    """
+    runs = suite.runs
+    paper = [v for v in judged if v.claim.stated == "paper" and v.claim.reading == "default"]
+    asked = [v for v in judged if v.claim.stated == "open" and v.claim.reading == "default"]
+    return {
+        "Scope": _scope(suite, paper, asked, gated),
+        "What was done": _done(suite, records),
+        "What held": _claims(paper, verdicts.REPRODUCED, runs),
+        "What did not hold": [
+            *_claims(paper, verdicts.NOT_REPRODUCED, runs, none=""),
+            *_claims(asked, verdicts.NOT_REPRODUCED, runs, none="", prefix="Answered no: "),
+        ]
+        or ["Nothing that was tested came out the opposite way."],
+        "What stayed undecided": _undecided([*paper, *asked]),
+        "What was easy": [
+            "The paper prints all five tables in full, and its detectors, teachers and rivals have "
+            "public recipes.",
+            "Equations 1, 4 and 5 can be built as they stand, and need no change of the detector.",
+        ],
+        "What was hard": [
+            f"{len(choices)} points of the method and its training are not given, and "
+            f"{sum(bool(note.options) for note in choices)} of them can be read in more than one "
+            "way. Each is listed below with what is taken.",
+            "Neither seeds nor a spread are printed, so the size of a difference cannot be judged "
+            "from the paper alone.",
+        ],
+    }
+
+
+def _scope(
+    suite: Suite, paper: Sequence[Verdict], asked: Sequence[Verdict], gated: Sequence[Gate]
+) -> list[str]:
+    directions = [v for v in paper if v.claim.kind != "size"]
+    said = (
+        f"{len(directions)} claims of the paper and {len(asked)} questions it leaves open, at "
+        f"{suite.scale} scale: {suite.settings.summary}."
+    )
+    return [said, gates.summary(gated)]
+
+
+def _done(suite: Suite, records: Records) -> list[str]:
+    found = [record for seeds in records.by_run.values() for record in seeds.values()]
+    said = [coverage(records, suite)]
+    if found:
+        hours = sum(record["train"]["wall_s"] for record in found) / 3600
+        hosts = dict.fromkeys(f"{r['host']['cpu']}, {r['host']['cores']} cores" for r in found)
+        said.append(f"{hours:.1f} hours of training in all, on {'; '.join(hosts)}.")
+    timed = {r["model"] for r in records.edge.latency}
+    if timed:
+        said.append(f"The latency of {len(timed)} models was timed.")
+    return said
+
+
+def _claims(
+    judged: Sequence[Verdict],
+    word: str,
+    runs: Mapping[str, Run],
+    *,
+    none: str = "Nothing that was tested.",
+    prefix: str = "",
+) -> list[str]:
+    """Each claim with the cases that got a word; claims of equal costs together."""
+    families: dict[str, list[Verdict]] = {}
+    equal = 0
+    for verdict in judged:
+        if verdict.word == word and verdict.claim.kind == "equal":
+            equal += 1
+        elif verdict.word == word and verdict.claim.kind == "greater":
+            families.setdefault(verdict.claim.family, []).append(verdict)
+    said = []
+    for members in families.values():
+        metrics = {v.claim.metric.rpartition(".")[2] for v in members}
+        statement = general(members[0].claim.template, metrics).removesuffix(".")
+        cases = ", ".join(case_name(v.claim, runs) for v in members)
+        said.append(f"{prefix}{statement}: {cases}.")
+    if len(said) > MOST:
+        more = sum(len(members) for members in list(families.values())[MOST:])
+        said = [*said[:MOST], f"{more} more verdicts, under the verdicts below."]
+    if equal:
+        said.append(
+            f"{equal} of equal parameters, operations or graph, which training cannot change."
+        )
+    return said or ([none] if none else [])
+
+
+def _undecided(judged: Sequence[Verdict]) -> list[str]:
+    counts = {
+        words: sum(v.word == word and v.claim.kind != "size" for v in judged)
+        for word, words in (
+            (verdicts.NOISE, "tested and not separable from noise"),
+            (verdicts.NOT_TESTED, "without the seeds a test asks for"),
+            (verdicts.NOT_RUN, "not run"),
+            (verdicts.NOT_COMPARABLE, "not comparable at this scale"),
+        )
+    }
+    said = "; ".join(f"{count} {words}" for words, count in counts.items() if count)
+    return [f"{said}." if said else "Nothing."]

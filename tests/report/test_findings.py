@@ -1,0 +1,82 @@
+"""The sentence of each figure follows from what the figure shows."""
+
+from typing import Any
+
+import pandas as pd
+
+from mkd.report import findings
+
+
+def rows(**deltas: list[float]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"arch": "rtmdet-tiny", "row": label, "label": label, "method": method, "run": label,
+             "source": "measured", "seed": seed, "value": value}
+            for name, values in deltas.items()
+            for method, label in [name.split("__")]
+            for seed, value in enumerate(values)
+        ]
+    )  # fmt: skip
+
+
+def test_the_overview_counts_tests_and_names_the_largest_sure_gain() -> None:
+    frame = rows(
+        cwd__CWD=[3.0, 3.1, 3.2], mkd__MKD=[-2.0, -2.1, -2.2], fgd__FGD=[9.0, -9.0, 9.0],
+        mgd__MGD=[20.0],
+    )  # fmt: skip
+    said = findings.overview(frame, 3)
+    assert said == (
+        "Of 4 rows, 3 have the 3 seeds that a test asks for: 1 raises AP, 1 lowers it, 1 cannot be "
+        "told from noise. The largest sure gain is that of CWD on RTMDet-tiny, +3.1 ± 0.2."
+    )
+    assert findings.overview(rows(mkd__MKD=[1.0]), 3).endswith(
+        "0 have the 3 seeds that a test asks for."
+    )
+    assert findings.overview(pd.DataFrame(), 3) == ""
+
+
+def test_what_ends_above_the_method_at_its_defaults_is_counted() -> None:
+    frame = rows(mkd__MKD=[1.0], mkd__less=[0.5], mkd__more=[2.0], cwd__CWD=[9.0])
+    assert findings.around(frame) == (
+        "1 of 2 end above MKD at its defaults, by their mean. RTMDet-tiny: lowest less (+0.5 from "
+        "one seed), highest more (+2.0 from one seed)."
+    )
+    assert findings.around(rows(mkd__other=[1.0], mkd__another=[2.0])) == ""
+
+
+def test_small_objects_and_the_control() -> None:
+    def size(method: str, **deltas: float) -> list[dict[str, Any]]:
+        return [
+            {"arch": "rtmdet-s", "method": method, "size": size, "delta": delta}
+            for size, delta in deltas.items()
+        ]
+
+    frame = pd.DataFrame(
+        size("mkd", small=3.0, medium=1.0, large=2.0)
+        + size("cwd", small=4.0, medium=0.0, large=0.0)
+    )
+    assert findings.by_size(frame) == (
+        "MKD gains most on small objects for 1 of 1 detector, and more on them than CWD for 0 of 1 "
+        "(by the means)."
+    )
+
+
+def test_the_terms_at_the_last_iteration_against_the_detectors_own() -> None:
+    frame = pd.DataFrame(
+        [
+            {"run": run, "label": run, "method": "", "seed": seed, "term": term,
+             "iteration": iteration, "value": value / iteration}
+            for run, other in (("a", 4.0), ("b", 60.0), ("plain", None))
+            for seed in (0, 1)
+            for term, value in (("loss_cls", 1.0), ("loss_bbox", 3.0), ("loss_cwd", other))
+            for iteration in (1, 10)
+            if value is not None
+        ]
+    )  # fmt: skip
+    assert "between 1.0 (a) and 15 times (b) the detector’s own" in findings.curves(frame)
+
+
+def test_detections_are_counted_over_the_images_shown() -> None:
+    image = {"found": {"a": {"hit": [1, 2], "miss": [], "false": [3]}}}
+    said = findings.detections({"images": [image, image]})
+    assert said == "a: 4 found, 0 missed, 2 false."

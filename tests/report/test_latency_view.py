@@ -1,0 +1,52 @@
+"""One graph has one latency, and a timing that its restarts do not agree on has none."""
+
+from typing import Any
+
+import pytest
+
+from mkd.edge.records import EdgeRecords
+from mkd.report import latency_view
+
+
+def timed(
+    model: str, milliseconds: float, spread: float = 0.01, passed: bool = True
+) -> dict[str, Any]:
+    return {
+        "model": model, "arch": "rtmdet-tiny", "precision": "fp32", "provider": "cpu",
+        "scale": "desk", "latency_ms": milliseconds,
+        "graph": {"passed": passed, "restart_spread": spread},
+    }  # fmt: skip
+
+
+def latencies(*records: dict[str, Any], **graphs: str) -> dict[str, float | None]:
+    edge = EdgeRecords(
+        latency=list(records),
+        exported={name.replace("_", "-"): {"graph": graph} for name, graph in graphs.items()},
+    )
+    return {run: times["cpu"] for (run, _), times in latency_view.timings(edge).items()}
+
+
+def test_students_of_one_graph_share_one_timing() -> None:
+    found = latencies(
+        timed("tiny-baseline", 2.0), timed("tiny-mkd", 2.1), timed("s-mkd", 3.0),
+        tiny_baseline="one", tiny_mkd="one", s_mkd="other",
+    )  # fmt: skip
+    assert found == {"tiny-baseline": 2.05, "tiny-mkd": 2.05, "s-mkd": 3.0}
+
+
+def test_timings_of_one_graph_that_do_not_agree_are_not_steady() -> None:
+    found = latencies(
+        timed("tiny-baseline", 1.47), timed("tiny-mkd", 2.66), tiny_baseline="one", tiny_mkd="one"
+    )
+    assert found == {"tiny-baseline": None, "tiny-mkd": None}
+
+
+@pytest.mark.parametrize(("spread", "steady"), [(0.1, True), (0.101, False)])
+def test_restarts_that_differ_by_more_than_a_tenth_are_not_steady(
+    spread: float, steady: bool
+) -> None:
+    record = timed("rtmdet-tiny", 2.0, spread)
+    assert latencies(record) == {"rtmdet-tiny": 2.0 if steady else None}
+    edge = EdgeRecords(latency=[record])
+    assert bool(edge.column()) is steady
+    assert edge.unsteady() == (set() if steady else {"rtmdet-tiny"})
