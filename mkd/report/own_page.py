@@ -10,7 +10,16 @@ from mkd import __version__
 from mkd.experiment.config import Suite
 from mkd.experiment.labels import arch_name, method_name
 from mkd.files import write_atomic, write_json
-from mkd.report import breakdown, curves, figures, findings, frames, latency_view, pictures
+from mkd.report import (
+    breakdown,
+    curves,
+    figures,
+    findings,
+    frames,
+    latency_view,
+    pictures,
+    title_view,
+)
 from mkd.report.gallery import drawn, figure, plotted
 from mkd.report.provenance_view import circumstances, coverage, entries
 from mkd.report.render import assets, environment
@@ -66,6 +75,7 @@ def render(suite: Suite, out: Path, *, arguments: str = "") -> None:
             figures=shown,
             latency=latency_view.view(records, table),
             settings=suite.settings.model_dump(exclude_unset=True),
+            title=title_view.title(records),
             circumstances=circumstances(records),
             entries=entries(records, suite, suite.results, out, arguments),
             plots=Path(os.path.relpath(suite.results / "figures", out)).as_posix(),

@@ -129,7 +129,8 @@ def _facts(record: dict[str, Any], source: Path, page: Path) -> dict[str, Any]:
         },
         "commit": record["commit"],
         "dirty": record["dirty"],
-        "published": record["taken"] if record["digests"].get("published") else None,
+        "taken": record.get("taken"),
+        "published": record["digests"].get("published"),
         "started": record["started"][:16].replace("T", " "),
         "digests": {name: record["digests"].get(name) for name in DIGESTS},
     }
