@@ -387,7 +387,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("a", type=Path, help="a scale's results, e.g. results/reference/desk")
     compare.add_argument("b", type=Path, help="another's, e.g. results/desk")
 
-    text = "keep records and tables under results/reference, and show them in docs/results.md"
+    text = (
+        "keep records and tables under results/reference; show them in docs/results.md and report/"
+    )
     reference = verb("reference", _reference, text)
     reference.add_argument("folder", type=Path, nargs="?", help="default: results of the scale")
 

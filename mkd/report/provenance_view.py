@@ -113,17 +113,17 @@ def _means(records: Records, suite: Suite, run: str) -> str:
 def _facts(record: dict[str, Any], source: Path, page: Path) -> dict[str, Any]:
     folder = source / "runs" / record["run"]
     seed = folder / f"seed{record['seed']}"
+    trained = seed / "train.json"
     files = {
         "record": seed / "record.json",
-        "configuration": seed / "train.json",
         # A reference keeps it once a run.
-        "configuration ": folder / "config.json",
+        "configuration": trained if trained.is_file() else folder / "config.json",
         "log": source / "logs/train" / f"{record['run']}-seed{record['seed']}.log",
     }
     return {
         "AP": number(record["metrics"]["box"]["AP"], 2),
         "files": {
-            name.strip(): Path(os.path.relpath(path, page)).as_posix()
+            name: Path(os.path.relpath(path, page)).as_posix()
             for name, path in files.items()
             if path.is_file()
         },

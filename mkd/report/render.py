@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mkd.experiment.config import Suite
 from mkd.experiment.labels import run_name, slug
 from mkd.files import write_atomic, write_json
 from mkd.paper import audit, claims, deviations, facts
+from mkd.paper.claims import Claim
 from mkd.report import (
     audit_view,
     conclusion,
@@ -63,7 +65,8 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
     plots, written = (out / "figures", source / "tables") if kept else (source / "figures", out)
     records = load_folder(source, suite.scale)
     made = {number: tables.build(records, suite.runs, number) for number in tables.TABLES}
-    judged = verdicts.judge(claims.load(), records.points, suite.scale)
+    stated = claims.load()
+    judged = verdicts.judge(stated, records.points, suite.scale)
     budget = noise_budget.build(records, suite, judged)
     theirs = agreement.other_records(suite)
     compared = agreement.compare(records, theirs, suite.runs) if theirs else None
@@ -79,7 +82,7 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
     choices = audit_view.choices(printed)
     said = suite.settings.summary
     page = (
-        environment(suite)
+        environment(suite, stated)
         .get_template("page.html.j2")
         .render(
             **assets(),
@@ -127,7 +130,7 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
     write_atomic(out / "index.html", page)
 
 
-def environment(suite: Suite) -> jinja2.Environment:
+def environment(suite: Suite, stated: Iterable[Claim] = ()) -> jinja2.Environment:
     """Where templates come from, and what they may call."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "templates"),
@@ -147,6 +150,7 @@ def environment(suite: Suite) -> jinja2.Environment:
         typeset=typeset,
         chips=partial(verdict_view.chips, runs=suite.runs),
         counted=verdict_view.counted,
+        statement={claim.id: claim.statement for claim in stated}.__getitem__,
         named=lambda run: run_name(suite.runs[run], suite.runs) if run in suite.runs else run,
         case=partial(verdict_view.case_name, runs=suite.runs),
         delta_words=tables_view.delta_words,

@@ -123,10 +123,7 @@ def _lone(row: Row, metric: str, records: Records, runs: Mapping[str, Run]) -> M
     """The one seed that a row shares with its baseline, and both figures of it."""
     cell = row.measured["AP"]
     plain = records.points(baseline_of(row.run, runs), metric)
-    both = sorted(cell.points.keys() & plain.keys())
-    if not both:
-        return Markup("")
-    seed = both[0]
+    (seed,) = cell.points.keys() & plain.keys()
     words = tag("span", f"seed {seed}: ", class_="roomy")
     words += f"{number(plain[seed])} → {number(cell.points[seed])}"
     return tag("span", words, class_="quiet", title="the same seed without distillation, and with")

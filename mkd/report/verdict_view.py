@@ -128,6 +128,8 @@ def case_name(claim: Claim, runs: Mapping[str, Run]) -> str:
     metric = claim.metric.rpartition(".")[2]
     if claim.case == slug(metric):
         return metric
+    if sides and sides[0].arch.endswith(f"-{claim.case}"):
+        return claim.case
     if len(special) == 1:
         words = method_name(special[0]).removeprefix("MKD").removeprefix(",").strip()
         return f"{arch_name(special[0].arch)} {words}"
