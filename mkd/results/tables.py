@@ -213,7 +213,7 @@ def measure(
         if not points:
             continue
         reference = records.points(baseline, column.record)
-        distilled = run in runs and runs[run].method != "baseline"
+        distilled = run is not None and run in runs and runs[run].method != "baseline"
         delta = statistics.paired_delta(points, reference) if distilled else None
         cells[column.key] = Cell(points, statistics.interval(points.values()), delta)
     return cells
