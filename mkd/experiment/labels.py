@@ -91,7 +91,7 @@ def _alike(run: Run, other: Run) -> bool:
 
 
 def _teachers_of(found: list[Run], runs: Mapping[str, Run]) -> set[str]:
-    return {runs[run.teacher].arch for run in found if run.teacher in runs}
+    return {runs[run.teacher].arch for run in found if run.teacher and run.teacher in runs}
 
 
 def _terms(value: Any) -> str:

@@ -1,6 +1,7 @@
 """The figures that compare runs by their difference to the undistilled baseline."""
 
 from textwrap import wrap
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -53,7 +54,10 @@ def overview(frame: pd.DataFrame, scale: str, *, columns: int) -> Figure:
         for name, row in zip(ax.get_yticklabels(), rows[arch], strict=True):
             if row.loc[row["source"] == "measured", "value"].count() == 1:
                 name.set_color(style.palette()["quiet"])
-        quiet = {"color": style.palette()["quiet"], "transform": ax.get_yaxis_transform()}
+        quiet: dict[str, Any] = {
+            "color": style.palette()["quiet"],
+            "transform": ax.get_yaxis_transform(),
+        }
         ax.text(1.05, -0.85, "paper", va="center", **quiet)
         for at, row in enumerate(rows[arch]):
             _row(ax, None, at, row, scale)
@@ -130,7 +134,9 @@ def _row(ours: Axes, theirs: Axes | None, at: int, row: pd.DataFrame, scale: str
         found = interval(values)
         words = f"{label}, measured at {scale} scale: {spoken(found)}"
         style.measured(ours, at - apart, found, method, words)
-    for value in row.loc[row["source"] == "paper", "value"] if theirs is not None else ():
+    if theirs is None:
+        return
+    for value in row.loc[row["source"] == "paper", "value"]:
         words = f"{label}, paper: ΔAP {signed(value)} (COCO, 640 px)"
         style.point(theirs, value, at + apart, method, words, hollow=True)
 

@@ -137,7 +137,7 @@ def precision_recall(frame: pd.DataFrame) -> str:
         f"{arch_name(str(arch))}, AP50: "
         + ", ".join(
             f"{style.name(str(method))} {number(100 * value)}"
-            for (_, method), value in rows.items()
+            for method, value in rows.droplevel("arch").items()
         )
         for arch, rows in means.groupby(level="arch", sort=False)
     )

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
+import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -88,10 +89,8 @@ def mark_path(method: str, x: float, y: float, size: float) -> str:
     mark = MarkerStyle(marker(method))
     size *= LARGER.get(marker(method), 1.0)
     outline = mark.get_path().transformed(mark.get_transform()).to_polygons(closed_only=False)
-    return "".join(
-        f"M{'L'.join(f'{x + size * across:.1f},{y - size * up:.1f}' for across, up in part)}Z"
-        for part in outline
-    )
+    parts = [[(x + size * p[0], y - size * p[1]) for p in np.asarray(part)] for part in outline]
+    return "".join(f"M{'L'.join(f'{a:.1f},{b:.1f}' for a, b in part)}Z" for part in parts)
 
 
 def name(method: str) -> str:

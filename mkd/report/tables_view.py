@@ -13,7 +13,7 @@ from mkd.results.records import Records
 from mkd.results.statistics import Interval
 from mkd.results.tables import Column, Row, Table
 
-WIDTH, HEIGHT = 132, 16
+HEIGHT = 16
 """Of an interval in a row, in px."""
 COSTS = ("params_m", "flops_g", "latency_ms")
 
@@ -96,24 +96,26 @@ def _range(deltas: Iterable[Interval]) -> tuple[float, float]:
 
 
 def _plot(delta: Interval, method: str, low: float, high: float) -> Markup:
-    """A line from end to end of the interval, the method's mark at the mean, zero dotted."""
+    """A line from end to end of the interval, the method's mark at the mean, zero dotted.
 
-    def at(value: float) -> float:
-        return 6 + (WIDTH - 12) * (value - low) / (high - low)
+    Along x all is in percent, so that the plot is as wide as its cell.
+    """
+
+    def at(value: float) -> str:
+        return f"{5 + 90 * (value - low) / (high - low):.1f}%"
 
     middle = HEIGHT / 2
     inner = tag("line", class_="zero", x1=at(0.0), x2=at(0.0), y1=0, y2=HEIGHT)
     if delta.low is not None and delta.high is not None:
         inner += tag("line", x1=at(delta.low), x2=at(delta.high), y1=middle, y2=middle)
-    inner += tag("path", d=style.mark_path(method, at(delta.mean), middle, 8))
+    mark = tag("path", d=style.mark_path(method, 0, middle, 8))
+    inner += tag("svg", mark, x=at(delta.mean), overflow="visible")
     return tag(
         "svg",
         inner,
         class_="interval",
         style=f"--own:var(--{style.color_name(method)})",
-        width=WIDTH,
         height=HEIGHT,
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
         role="img",
         aria_label=f"95 % interval {bounds(delta, 2)}",
     )

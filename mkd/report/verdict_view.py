@@ -144,7 +144,8 @@ def case_name(claim: Claim, runs: Mapping[str, Run]) -> str:
 
 
 def _teacher(run: Run, runs: Mapping[str, Run]) -> str:
-    return arch_name(runs[run.teacher].arch) if run.teacher in runs else str(run.teacher)
+    known = runs.get(run.teacher or "")
+    return arch_name(known.arch) if known else str(run.teacher)
 
 
 def tally(judged: Sequence[Verdict], scale: str) -> list[dict[str, Any]]:

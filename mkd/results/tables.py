@@ -307,7 +307,7 @@ def measure(
         if not points:
             continue
         reference = records.points(baseline, column.record)
-        distilled = run in runs and runs[run].method != "baseline"
+        distilled = run is not None and run in runs and runs[run].method != "baseline"
         compared = distilled and column.better == "↑"
         delta = statistics.paired_delta(points, reference) if compared else None
         cells[column.key] = Cell(points, statistics.interval(points.values()), delta)

@@ -65,7 +65,8 @@ def test_published_weights_are_marked_with_their_digest(
     path.write_text(json.dumps({**record, "sha256": seal(record)}))
     page = text(own)
     assert "RTMDet-tiny (published weights)" in page
-    assert f'published weights, mine.pth, SHA-256 <code class="copy" data-copy="{"9" * 64}">' in page
+    copied = f'<code class="copy" data-copy="{"9" * 64}">'
+    assert f"published weights, mine.pth, SHA-256 {copied}" in page
     table = tables.of_own(load_records(own.results.parent, own.scale), own.runs)
     assert [row.label for row in table.rows if "published" in row.label] == [
         "RTMDet-tiny (published weights)"
