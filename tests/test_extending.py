@@ -1,4 +1,4 @@
-"""Every example of the pages on adding to the suite, as it stands there, in a copy of the checkout."""
+"""Every example of the pages on adding to the suite, in a copy of the checkout."""
 
 import json
 import os

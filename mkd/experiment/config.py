@@ -267,7 +267,7 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
         runs |= {name: run for name, run in others.items() if name in teachers(runs)}
     suite = Suite(config["scale"], settings, runs, config, starts)
     _check_starts(suite, scale_file)
-    for run in runs.values():
+    for run in list(runs.values()):
         train = suite.train(run.id)
         for name, least in (("second_stage_epochs", train.second_stage_epochs),
                             ("sgd.milestones", train.last_milestone)):  # fmt: skip
@@ -278,6 +278,10 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
                 )
         stop = run.options.get("stop_epoch")
         if stop is not None and stop >= train.epochs:
+            if run.reading:
+                # A reading of longer scales: here it would be the run without it.
+                suite.runs.pop(run.id)
+                continue
             raise UserError(
                 f"run '{run.id}': stop_epoch={stop} stops nothing at scale '{suite.scale}', where "
                 f"it has {train.epochs} epochs: choose an earlier one, or another table of runs"
