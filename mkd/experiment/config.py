@@ -321,7 +321,7 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     suite = Suite(scale, settings, runs, config, starts, file, own)
     _check_starts(suite)
     _check_named(suite)
-    for run in runs.values():
+    for run in list(runs.values()):
         if suite.taken(run.id):
             continue
         train = suite.train(run.id)
@@ -334,6 +334,10 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
                 )
         stop = run.options.get("stop_epoch")
         if stop is not None and stop >= train.epochs:
+            if run.reading:
+                # A reading of longer scales: here it would be the run without it.
+                suite.runs.pop(run.id)
+                continue
             raise UserError(
                 f"run '{run.id}': stop_epoch={stop} stops nothing at scale '{suite.scale}', where "
                 f"it has {train.epochs} epochs: choose an earlier one, or another table of runs"

@@ -45,9 +45,10 @@ class LogitKD(nn.Module):
             confidence: The teacher's largest probability at each position, N×1×H×W.
 
         Raises:
-            ValueError: Student and teacher have other classes or other priors at a position.
+            ValueError: Student and teacher have other classes, other priors at a position, or maps
+                of other sizes.
         """
-        if preds_S.shape != preds_T.shape:
+        if preds_S.shape[1] != preds_T.shape[1]:
             raise ValueError(
                 f"the student's head has {preds_S.shape[1]} logits of classes at a position and "
                 f"the teacher's {preds_T.shape[1]}: they need equal classes and priors"

@@ -26,6 +26,7 @@ from mkd.losses import (
     LogitKD,
     MultiscaleLoss,
 )
+from mkd.losses.common import promote
 
 CHANNELS = 4
 PLAIN: dict[str, Callable[[], nn.Module]] = {
@@ -61,7 +62,7 @@ def run(module: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:
     """The loss from a fixed seed, FGD with two boxes an image."""
     torch.manual_seed(11)
     if isinstance(module, LogitKD):
-        return module(student, teacher, teacher.detach().sigmoid().amax(1, keepdim=True))
+        return module(student, teacher, promote(teacher.detach()).sigmoid().amax(1, keepdim=True))
     if not isinstance(module, FGD):
         return module(student, teacher)
     n = len(student)
@@ -229,8 +230,8 @@ def test_never_waits_for_the_device(name):
         warnings.simplefilter("ignore")
         module = ALL[name]()
         student = torch.empty(2, CHANNELS, 6, 5, requires_grad=True)
-        boxes = (torch.empty(7, 5),) if isinstance(module, FGD) else ()
-        value = module(student, torch.empty(2, CHANNELS, 6, 5), *boxes)
+        more = {FGD: (torch.empty(7, 5),), LogitKD: (torch.empty(2, 1, 6, 5),)}
+        value = module(student, torch.empty(2, CHANNELS, 6, 5), *more.get(type(module), ()))
         value.backward()
         assert value.shape == ()
         assert student.grad.shape == student.shape
