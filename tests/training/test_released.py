@@ -15,6 +15,7 @@ from mkd.detectors import models  # before mmdet
 from mmengine.config import Config
 from torch import nn
 
+from mkd import jobs
 from mkd.data import splits
 from mkd.edge.models import mmyolo_installed
 from mkd.errors import UserError
@@ -23,6 +24,8 @@ from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.config import Suite
 from mkd.experiment.resolved import ResolvedRun
 from mkd.files import read_json, sha256_file
+from mkd.results.check import comparable
+from mkd.results.records import load_folder
 from mkd.training import kept, outputs, released, weights
 
 NAME = "rtmdet_s_8xb32-300e_coco"
@@ -88,6 +91,25 @@ def test_a_release_takes_the_place_of_a_training(
     models.init_weights(ours)
     outputs.load(ours, folder, said)
     assert all(torch.equal(ours.state_dict()[k], v) for k, v in theirs.state_dict().items())
+
+
+def test_it_is_scored_and_its_record_says_whose_it_is(
+    load: Callable[..., Suite], release: Callable[..., Path], tmp_path: Path
+) -> None:
+    suite, theirs = load(s_baseline=NAME), detector("rtmdet-s", 6)
+    models.init_weights(theirs)
+    file = release(tmp_path / "weights", theirs.state_dict(), classes=classes(suite))
+    with pytest.raises(UserError, match="is not trained, its weights are those of"):
+        jobs.train(suite, "s-baseline", 0, suite.results / "data.json", None, None, None)
+    kept.take(suite, "s-baseline", 0)
+    jobs.evaluate(suite, "s-baseline", 0, suite.results / "data.json", "")
+    records = load_folder(suite.results, suite.scale)
+    assert records.problems == []
+    record = records.by_run["s-baseline"][0]
+    assert (record["taken"], record["digests"]["published"]) == (file.name, sha256_file(file))
+    assert records.published("s-baseline") is record
+    assert records.marked("RTMDet-s", "s-baseline") == "RTMDet-s (published weights)"
+    assert not [problem for problem in comparable(suite, records) if "s-baseline" in problem.where]
 
 
 def test_a_file_that_is_not_the_release_its_name_says(
