@@ -71,7 +71,7 @@ class _Finder(MetaPathFinder):
         if fullname == PACKAGE:
             return ModuleSpec(fullname, None, is_package=True)
         found = _FILES.get(fullname)
-        return found and spec_from_file_location(fullname, found)
+        return None if found is None else spec_from_file_location(fullname, found)
 
 
 sys.meta_path.append(_Finder())

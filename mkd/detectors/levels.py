@@ -35,7 +35,7 @@ class Level(NamedTuple):
     """
 
     source: str
-    index: int | None
+    index: int | None  # type: ignore[assignment]  # it hides a tuple's method
     channels: int
     stride: int
 

@@ -238,7 +238,8 @@ def plan(
         raise UserError(f"run '{run}': stop_epoch={stop} is not a positive whole number")
     if "adapter" in where and entry.features == "raw":
         raise UserError(f"run '{run}': '{method}' brings its own adapter, remove the option")
-    outputs = {name: entry.terms[name].output for name in losses if entry.terms[name].output}
+    said = {name: entry.terms[name].output for name in losses}
+    outputs = {name: output for name, output in said.items() if output is not None}
     for key in CHOICES:
         if key in where and len(outputs) == len(losses):
             raise UserError(

@@ -113,7 +113,8 @@ def _keys(tree: ast.Module) -> Iterable[str]:
         if isinstance(node, ast.keyword) and node.arg:
             yield node.arg
         elif isinstance(node, ast.Dict):
-            yield from (key.value for key in node.keys if isinstance(key, ast.Constant))
+            values = (getattr(key, "value", None) for key in node.keys)
+            yield from (value for value in values if isinstance(value, str))
 
 
 def _loads_masks(tree: ast.Module) -> bool:

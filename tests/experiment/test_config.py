@@ -39,6 +39,14 @@ def test_every_scale_loads_and_resolves_every_run(scale: str) -> None:
         assert suite.resolve(run, suite.seeds(run)[0]).train.epochs == suite.epochs(run)
 
 
+def test_a_reading_of_long_scales_is_left_out_of_short_ones() -> None:
+    later = {"tiny-cwd-280", "s-cwd-280", "m-cwd-280", "l-cwd-280"}
+    paper, smoke = (config.load({"scale": scale}) for scale in ("paper", "smoke"))
+    assert later <= paper.runs.keys() - set(paper.planned)
+    assert paper.resolve("s-cwd-280", 0).distillation.stop_epoch == 280
+    assert not later & smoke.runs.keys()
+
+
 def test_unknown_scale(folder: Path) -> None:
     with pytest.raises(UserError, match="unknown scale 'dekc'.*desk, .*smoke; did you mean 'desk'"):
         load(folder, scale="dekc")
@@ -67,7 +75,7 @@ def test_unknown_run(folder: Path) -> None:
     ("row", "sentence"),
     [
         ("d\trtmdet-xs\t-\tbaseline\t-\t1", "unknown arch 'rtmdet-xs'"),
-        ("d\trtmdet-tiny\tb\tkd\t-\t1", "unknown method 'kd'"),
+        ("d\trtmdet-tiny\tb\tkdd\t-\t1", "unknown method 'kdd'"),
         ("d\trtmdet-tniy\t-\tbaseline\t-\t1", "did you mean 'rtmdet-tiny'"),
         ("d\trtmdet-tiny\tb\tmdk\t-\t1", "did you mean 'mkd'"),
         ("d\trtmdet-tiny\tb\tmkd\tterms=fdam\t1", r"no term 'fdam'.*did you mean 'f(dmd|ad)'"),
