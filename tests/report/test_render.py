@@ -23,7 +23,7 @@ from mkd.results.records import load_records
 class Page(HTMLParser):
     """Ids, links, tables' cells and texts of a page; a wrongly nested tag is an error."""
 
-    VOID = frozenset({"meta", "link", "br"})
+    VOID = frozenset({"meta", "link", "br", "col"})
 
     def __init__(self, html: str) -> None:
         super().__init__()
