@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Any
 
+from mkd.edge.engines import place
 from mkd.edge.records import EdgeRecords
 
 Timed = dict[tuple[str, str, str], dict[str, Any]]
@@ -50,7 +51,7 @@ def compare(before: EdgeRecords, after: EdgeRecords) -> Iterator[str]:
 
 def _timed(records: EdgeRecords) -> Timed:
     return {
-        (record["model"], record["precision"], record["provider"]): record
+        (record["model"], record["precision"], place(record)): record
         for record in records.latency
         if record["scale"] is not None and record["passed"]
     }

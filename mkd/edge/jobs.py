@@ -19,6 +19,7 @@ from mkd.edge import accuracy, export, graph, nms, quantize, zoo
 from mkd.edge import suite as edge
 from mkd.edge.metadata import Card, precision_path
 from mkd.edge.preprocessing import prepare
+from mkd.edge.timing import Settings
 from mkd.errors import UserError
 from mkd.experiment import paths
 from mkd.experiment.architectures import has_masks
@@ -75,7 +76,7 @@ def export_model(
 def export_run(
     suite: Suite, run: str, seed: int, out: Path, precisions: Sequence[str], record: Path | None
 ) -> dict[str, float]:
-    """Export a trained run.
+    """Export a trained run, and score each of its files, on each engine too.
 
     Args:
         suite: Has the run and its data.
@@ -131,6 +132,22 @@ def export_run(
             "bytes": file.stat().st_size,
             "digest": sha256_file(file),
         }
+    frames = [prepare(frame, card) for frame in read_frames(suite, "val", CHECKED_IMAGES)]
+    engines = {
+        name: {
+            precision: accuracy.on_engine(
+                precision_path(out, edge.exported_precision(name, precision)),
+                Settings(engine=name, half=edge.exported_precision(name, precision) != precision),
+                frames,
+                detector,
+                resolved,
+                suite.data_root,
+            )
+            for precision in edge.PROVIDER_PRECISIONS[name]
+            if edge.exported_precision(name, precision) in scored
+        }
+        for name in edge.engines()
+    }
     found = {
         "kind": "exported",
         "schema": 1,
@@ -143,6 +160,7 @@ def export_run(
         "torch": read_record(folder / "record.json", "record")["metrics"]["box"],
         "graph": provenance.digest(graph.signature(out)),
         "files": scored,
+        "engines": engines,
         "onnx": {
             "opset": graph.OPSET,
             "tolerance": export.TOLERANCE,

@@ -4,10 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mkd.edge.engines import ENGINES, place
 from mkd.errors import UserError
 from mkd.schemas import read_record
 
 KINDS = ("complexity", "exported", "latency", "published")
+AP_DRIFT = 0.5
+"""An AP that lies further from torch's is marked, in percent."""
 SETTINGS = (("tensorrt", "fp16"), ("cuda", "fp16"), ("cpu", "fp32"))
 """Provider and precision of Table 1's latency column: the paper's own, or the nearest to it."""
 
@@ -19,6 +22,7 @@ class EdgeRecords:
     Attributes:
         complexity: Model → record.
         latency: Every latency record; those with ``scale`` null come from another host.
+        refused: Those of files that an engine does not take, with ``refused``, the reason.
         exported: Run → record.
         published: Model whose published checkpoint was scored → record.
         problems: Path in the scale's folder, and what is wrong with the record there.
@@ -26,6 +30,7 @@ class EdgeRecords:
 
     complexity: dict[str, dict[str, Any]] = field(default_factory=dict)
     latency: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
     exported: dict[str, dict[str, Any]] = field(default_factory=dict)
     published: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
@@ -39,14 +44,19 @@ class EdgeRecords:
         ]
         models = [record for record in steady if record["model"] == record["arch"]]
         for setting in SETTINGS:
-            found = [r for r in models if (r["provider"], r["precision"]) == setting]
+            found = [r for r in models if (place(r), r["precision"]) == setting]
             if found:
                 return found
         return []
 
     def unsteady(self) -> set[str]:
         """Models of Table 1 that were timed at this scale and never steadily enough."""
-        tried = {record["model"] for record in self.latency if record["scale"] is not None}
+        places = {name for name, _ in SETTINGS}
+        tried = {
+            record["model"]
+            for record in self.latency
+            if record["scale"] is not None and place(record) in places
+        }
         return tried - {record["model"] for record in self.column()}
 
     def costs(self) -> dict[str, dict[str, float]]:
@@ -96,6 +106,14 @@ class EdgeRecords:
         )
 
 
+def engine_version(record: dict[str, Any]) -> str:
+    """Engine and version of a latency record: ``ONNX Runtime 1.31.1``."""
+    engine = record.get("engine", "onnxruntime")
+    versions: dict[str, str] = record["versions"]
+    version = versions.get(f"{engine}-gpu", versions.get(engine, ""))
+    return f"{ENGINES[engine].title} {version}".strip()
+
+
 def load(root: Path, scale: str) -> EdgeRecords:
     """Read a scale's folder; a missing folder gives no records.
 
@@ -117,10 +135,13 @@ def load(root: Path, scale: str) -> EdgeRecords:
         except UserError as error:
             records.problems.append(left_out(path, root, error))
             continue
-        if kind == "latency":
+        if "refused" in record:
+            records.refused.append(record)
+        elif kind == "latency":
             records.latency.append(record)
             if not record["passed"]:
-                words = "was timed on a machine that was not quiet: time it again"
+                reasons = "; ".join(record.get("unsteady", [])) or "its samples spread"
+                words = f"was timed on a machine that was not quiet ({reasons}): time it again"
                 records.problems.append((path.relative_to(root).as_posix(), words))
         else:
             found: dict[str, Any] = getattr(records, kind)

@@ -7,10 +7,12 @@ from typing import Any
 import pandas as pd
 from scipy.stats import spearmanr
 
-from mkd.edge.records import EdgeRecords
+from mkd.edge.engines import ENGINES, place, place_name
+from mkd.edge.records import EdgeRecords, engine_version
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.labels import arch_name
 from mkd.report.latency_figure import PRECISION_NAMES
+from mkd.results import devices
 from mkd.results.formats import NOT_RUN, UNSTEADY, number
 from mkd.results.records import Records
 from mkd.results.tables import Row, Table
@@ -41,7 +43,7 @@ def view(records: Records, table: Table) -> dict[str, Any]:
         ],
         "convention": next((r["convention"] for r in edge.complexity.values()), ""),
         "hosts": _hosts(edge, order),
-        "exported": _exported(edge),
+        "exported": _exported(devices.rows(edge)),
         "rank": _rank(edge, rows),
     }
 
@@ -50,17 +52,17 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
     """One table a host, provider and thread count; this scale's own first, then carried ones."""
 
     def key(record: dict[str, Any]) -> tuple[Any, ...]:
-        host, version = record["host"], record["versions"]
+        host = record["host"]
         return (
             record["scale"] is None,
-            record["provider"],
+            place(record),
             ", ".join(host["gpu"]) or host["cpu"],
             host["os"],
             record["settings"]["threads"],
-            version.get("onnxruntime-gpu", version.get("onnxruntime", "")),
+            engine_version(record),
         )
 
-    def place(record: dict[str, Any]) -> tuple[Any, ...]:
+    def rank(record: dict[str, Any]) -> tuple[Any, ...]:
         model = record["model"]
         return (order.index(model) if model in order else len(order), model, record["precision"])
 
@@ -70,8 +72,9 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
     ):
         hosts.append(
             {
-                "title": f"{chip}, {system}: ONNX Runtime {version} {provider.upper()}, "
-                f"{threads} thread{'s' if threads > 1 else ''}",
+                "title": f"{chip}, {system}: {version}"
+                + f" {provider.upper()}" * (provider not in ENGINES)
+                + f", {threads} thread{'s' if threads > 1 else ''}",
                 "carried": carried,
                 "rows": [
                     {
@@ -83,52 +86,26 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
                         if record["graph"]["samples"] >= 100
                         else None,
                     }
-                    for record in sorted(group, key=place)
+                    for record in sorted(group, key=rank)
                 ],
             }
         )
     return hosts
 
 
-def _exported(edge: EdgeRecords) -> list[dict[str, Any]]:
-    """A row for each student and precision.
-
-    It has the file's AP, its distance to torch's, and its latency on each provider beside that of
-    the FP32 file.
-    """
-    timed = _timed(edge)
-    rows = []
-    for run, record in edge.exported.items():
-        for precision, file in record["files"].items():
-            for provider, latency in timed.get((run, precision), {"": None}).items():
-                first = timed.get((run, "fp32"), {}).get(provider)
-                absent = UNSTEADY if provider else NOT_RUN
-                rows.append(
-                    {
-                        "run": run,
-                        "provider": provider.upper() or "–",
-                        "precision": PRECISION_NAMES[precision],
-                        "torch": record["torch"]["AP"],
-                        "AP": file["metrics"]["AP"],
-                        "delta": file["metrics"]["AP"] - record["torch"]["AP"],
-                        "megabytes": file["bytes"] / 1e6,
-                        "input_px": record["input_px"],
-                        "latency": number(latency, 2) if latency else absent,
-                        "speedup": first / latency if first and latency else None,
-                    }
-                )
-    return rows
-
-
-def _timed(edge: EdgeRecords) -> dict[tuple[str, str], dict[str, float | None]]:
-    """Run and precision of this scale → provider → latency, None where it was never steady."""
-    timed: dict[tuple[str, str], dict[str, float | None]] = {}
-    for record in edge.latency:
-        if record["scale"] is not None:
-            providers = timed.setdefault((record["model"], record["precision"]), {})
-            steady = record["graph"]["passed"]
-            providers[record["provider"]] = record["latency_ms"] if steady else None
-    return timed
+def _exported(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of :func:`mkd.results.devices.rows` in the page's words."""
+    return [
+        {
+            **row,
+            "provider": place_name(row["place"]) or "–",
+            "precision": PRECISION_NAMES[row["precision"]],
+            "latency": row["reason"]
+            or (number(row["latency_ms"], 2) if row["latency_ms"] else "")
+            or (UNSTEADY if row["timed"] else NOT_RUN),
+        }
+        for row in rows
+    ]
 
 
 def points(records: Records, table: Table) -> pd.DataFrame:
@@ -139,7 +116,8 @@ def points(records: Records, table: Table) -> pd.DataFrame:
         table: Table 1.
 
     Returns:
-        Columns ``facet``; ``run`` and its ``label``; ``method``, empty for another detector;
+        Columns ``facet``; ``host`` of what was measured, and ``frontier``, whether nothing there is
+        faster and better; ``run`` and its ``label``; ``method``, empty for another detector;
         ``precision``; ``provider`` and ``input_px`` of what was measured; ``x``, a latency in ms;
         ``y``, an AP (``paper``, ``measured``) or a latency in ms (``printed``). No rows where
         nothing was timed.
@@ -150,6 +128,8 @@ def points(records: Records, table: Table) -> pd.DataFrame:
     rows = [
         {
             "facet": "paper",
+            "host": "",
+            "frontier": False,
             "run": row.run or row.arch,
             "label": row.label,
             "method": row.method,
@@ -162,30 +142,32 @@ def points(records: Records, table: Table) -> pd.DataFrame:
         and row.method in ("", "baseline", "mkd")
         and {"AP", "latency_ms"} <= row.paper.keys()
     ]
-    timed = _timed(edge)
-    for run, record in edge.exported.items():
-        seeds = records.by_run.get(run, {})
-        rows += [
+    for row in devices.rows(edge):
+        if row["latency_ms"] is None or row["AP"] is None:
+            continue
+        seeds = records.by_run.get(row["run"], {})
+        rows.append(
             {
                 "facet": "measured",
-                "run": run,
-                "label": run,
+                "host": row["host"],
+                "run": row["run"],
+                "label": row["run"],
                 "method": next((r["method"] for r in seeds.values()), "baseline"),
-                "precision": precision,
-                "provider": provider,
-                "input_px": record["input_px"],
-                "x": latency,
-                "y": file["metrics"]["AP"],
+                "precision": row["precision"],
+                "provider": row["place"],
+                "input_px": row["input_px"],
+                "frontier": row["frontier"],
+                "x": row["latency_ms"],
+                "y": row["AP"],
             }
-            for precision, file in record["files"].items()
-            for provider, latency in timed.get((run, precision), {}).items()
-            if latency is not None
-        ]
+        )
     pairs = _pairs(edge, _printed(table))
     if len(pairs) > 1:
         rows += [
             {
                 "facet": "printed",
+                "host": "",
+                "frontier": False,
                 "run": model,
                 "label": _name(model),
                 "method": "baseline" if model in ARCHITECTURES else "",

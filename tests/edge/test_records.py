@@ -27,7 +27,7 @@ from mkd.results.records import load_folder
 @pytest.fixture(scope="module")
 def timed(exported: Any) -> dict[str, Any]:
     """A real record, to be told as others'."""
-    settings = Settings(min_samples=3, min_seconds=0, restarts=1, gate=10)
+    settings = Settings(min_samples=3, min_seconds=0, max_seconds=0, restarts=1, gate=10, load=1)
     return measure.measure(exported.path, settings, scale="desk")
 
 

@@ -1,6 +1,7 @@
 """The edge targets of the workflow."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -26,6 +27,7 @@ def snakemake(folder: Path, *arguments: str, scale: str = "smoke", **config: str
             *(f"{key}={value}" for key, value in config.items()),
         ],
         cwd=ROOT,
+        env={**os.environ, "MKD_PROVIDERS": "cpu"},
         capture_output=True,
         text=True,
     )
