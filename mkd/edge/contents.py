@@ -54,8 +54,9 @@ class Port:
         return self.shape is not None and all(isinstance(axis, int) for axis in self.shape)
 
     def __str__(self) -> str:
-        axes = "of unknown shape" if self.shape is None else shape_text(self.shape)
-        return f"'{self.name}' {axes} {self.type}"
+        if self.shape is None:
+            return f"'{self.name}' {self.type}" + " of any shape" * (self.type != "no tensor")
+        return f"'{self.name}' {shape_text(self.shape)} {self.type}"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Contents:
         operators: Types of the nodes at the top of the graph.
         metadata: Its ``metadata_props``.
         weights: Type → bytes of weights in the file and beside it.
-        external: Files its weights lie in, by name relative to it.
+        external: Files its weights lie in, by name relative to it, and the bytes needed of each.
     """
 
     inputs: tuple[Port, ...]
@@ -76,7 +77,7 @@ class Contents:
     operators: frozenset[str]
     metadata: dict[str, str]
     weights: dict[str, int]
-    external: tuple[str, ...]
+    external: dict[str, int]
 
     @property
     def precision(self) -> str:
@@ -112,12 +113,13 @@ def read(path: Path) -> Contents:
         raise UserError(f"{path} cannot be read: {said(error)}") from error
     except (ValueError, IndexError) as error:
         raise UserError(f"{unsound}; {error}") from error
-    for name in found.external:
-        if not (path.parent / name).is_file():
-            raise UserError(
-                f"{path} keeps its weights in a file of their own, {name}, which does not lie "
-                "beside it: copy both"
-            )
+    for name, size in found.external.items():
+        beside = path.parent / name
+        own = f"{path} keeps its weights in a file of their own, {name}"
+        if not beside.is_file():
+            raise UserError(f"{own}, which does not lie beside it: copy both")
+        if beside.stat().st_size < size:
+            raise UserError(f"{own}, which is shorter than they are: copy it again")
     return found
 
 
@@ -134,15 +136,16 @@ def _model(view: memoryview) -> Contents:
     inputs, outputs, operators = [], [], set()
     given: set[str] = set()
     weights: Counter[str] = Counter()
-    external: dict[str, None] = {}
+    external: dict[str, int] = {}
     for number, value in _fields(graph):
         if number == 1:
             operators |= {_text(v) for n, v in _fields(_inner(value)) if n == 4}
         elif number == 5:
-            name, kind, size, elsewhere = _tensor(_inner(value))
+            name, kind, size, file, end = _tensor(_inner(value))
             given.add(name)
             weights[kind] += size
-            external |= dict.fromkeys(elsewhere)
+            if file:
+                external[file] = max(end, external.get(file, 0))
         elif number == 11:
             inputs.append(_port(_inner(value)))
         elif number == 12:
@@ -156,12 +159,12 @@ def _model(view: memoryview) -> Contents:
         frozenset(operators),
         metadata,
         dict(weights),
-        tuple(external),
+        external,
     )
 
 
-def _tensor(view: memoryview) -> tuple[str, str, int, list[str]]:
-    """Name, type, bytes and files of a weight."""
+def _tensor(view: memoryview) -> tuple[str, str, int, str, int]:
+    """Name, type and bytes of a weight; the file it lies in, if another, and its end there."""
     name, kind, size, location = "", "", 0, 0
     entries: list[dict[int, str]] = []
     for number, value in _fields(view):
@@ -176,9 +179,12 @@ def _tensor(view: memoryview) -> tuple[str, str, int, list[str]]:
         elif isinstance(value, memoryview) and number not in (1, 12):
             size += len(value)
     if location != _EXTERNAL:
-        return name, kind, size, []
-    said = {entry.get(1, ""): entry.get(2, "") for entry in entries}
-    return name, kind, int(said.get("length", "0")), [said.get("location", "")]
+        return name, kind, size, "", 0
+    told = {entry.get(1, ""): entry.get(2, "") for entry in entries}
+    size = int(told.get("length", "0"))
+    if not told.get("location"):
+        raise ValueError(f"its weight '{name}' lies in a file without a name")
+    return name, kind, size, told["location"], int(told.get("offset", "0")) + size
 
 
 def _port(view: memoryview) -> Port:

@@ -80,7 +80,10 @@ def fix(contents: Contents, asked: Mapping[str, Shape], path: object) -> dict[st
     symbols: dict[str, int] = {}
     for port in contents.inputs:
         if port.type not in FEEDABLE:
-            raise UserError(f"{has}: tensors of {', '.join(sorted(FEEDABLE))} can be timed")
+            raise UserError(
+                f"{has}: an input that is a tensor of floats, integers or booleans, of at most 64 "
+                "bits, can be made up, and no other"
+            )
         shape = named.get(port.name)
         if shape is None:
             if port.shape is None or not port.fixed:
@@ -114,7 +117,7 @@ def _fits(port: Port, shape: Shape) -> bool:
 
 def _example(contents: Contents, port: Port) -> str:
     """What to write for an input; of an image the axes behind the channels are its sides."""
-    axes = port.shape if port.shape is not None else ("?",) * 4
+    axes = port.shape if port.shape is not None else (1, 3, "?", "?")
     lengths = [
         str(axis if isinstance(axis, int) else 640 if len(axes) == 4 and at > 1 else 1)
         for at, axis in enumerate(axes)

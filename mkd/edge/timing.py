@@ -6,6 +6,7 @@ the engine are imported: this is what runs on a device.
 
 import gc
 import json
+import math
 import os
 import resource
 import sys
@@ -123,6 +124,20 @@ def _frame() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (*FRAME, 3), np.uint8)
 
 
+def _apart(ours: NDArray, theirs: NDArray) -> float:
+    """The largest difference, relative to their largest magnitude; infinite where one is no number
+    and the other is.
+    """
+    numbers = np.isfinite(theirs)
+    if not np.array_equal(ours[~numbers], theirs[~numbers], equal_nan=True):
+        return math.inf
+    if not numbers.any():
+        return 0.0
+    largest = max(np.abs(theirs[numbers]).max(), np.finfo(np.float32).tiny)
+    found = np.abs(ours[numbers] - theirs[numbers]).max() / largest
+    return float(found) if np.isfinite(found) else math.inf
+
+
 def card_of(
     found: Contents, shapes: dict[str, Shape], path: Path, settings: Settings
 ) -> cards.Card:
@@ -203,11 +218,10 @@ def compared(task: Task, found: list[NDArray], expected: list[NDArray]) -> float
                     f"{shape_text(ours.shape)} and not {shape_text(theirs.shape)}"
                 )
         elif theirs.dtype.kind == "f" and theirs.size:
-            apart = np.abs(ours.astype(np.float64) - theirs).max()
-            worst[port.name] = float(apart / max(np.abs(theirs).max(), np.finfo(np.float32).tiny))
+            worst[port.name] = _apart(ours.astype(np.float64), theirs.astype(np.float64))
     if not worst:
         return None
-    name = max(worst, key=lambda key: np.nan_to_num(worst[key], nan=np.inf))
+    name = max(worst, key=worst.__getitem__)
     # Boxes that tie may swap places behind NMS.
     ordered = "NonMaxSuppression" not in task.contents.operators
     if ordered and not worst[name] <= TOLERANCES[task.precision]:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from mkd.edge.contents import Contents
+from mkd.edge.contents import Contents, shape_text
 from mkd.edge.feeds import Shape
 from mkd.errors import UserError
 
@@ -54,6 +54,14 @@ class Task:
     threads: int = 1
     provider: str = "cpu"
     strict: bool = True
+
+    @property
+    def at(self) -> str:
+        """Its shapes in words, with what may help where some were chosen."""
+        shapes = ", ".join(map(shape_text, self.shapes.values()))
+        if all(port.fixed for port in self.contents.inputs):
+            return shapes
+        return f"{shapes}, choose another --shape (detectors want multiples of 32)"
 
 
 class Model(Protocol):

@@ -9,6 +9,7 @@ import ncnn
 import numpy as np
 from numpy.typing import NDArray
 
+from mkd.edge.contents import shape_text
 from mkd.edge.engines import Call, CannotRun, Feed, Task
 
 SECONDS = 600
@@ -71,10 +72,6 @@ def prepare(task: Task, folder: Path) -> Path:
     # It writes beside the file it is given.
     source = folder / "model.onnx"
     source.symlink_to(task.path.resolve())
-    for external in task.contents.external:
-        beside = folder / external
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        beside.symlink_to((task.path.parent / external).resolve())
     shapes = ",".join(
         f"[{','.join(map(str, shape))}]" + ("f16" if port.type == "float16" else "")
         for port, shape in ((p, task.shapes[p.name]) for p in task.contents.inputs)
@@ -98,6 +95,11 @@ def prepare(task: Task, folder: Path) -> Path:
 
 def _check(task: Task) -> None:
     """Refuse what ncnn has no counterpart of, before its converter makes something else of it."""
+    if task.contents.external:
+        raise CannotRun(
+            "pnnx, ncnn's converter, loses weights that lie in other files: save the model as one "
+            "ONNX file"
+        )
     if task.contents.precision != "fp32":
         raise CannotRun(
             "ncnn takes FP32 files, which it computes in half precision itself where asked to; "
@@ -108,7 +110,10 @@ def _check(task: Task) -> None:
     for port in task.contents.inputs:
         shape = task.shapes[port.name]
         if not port.type.startswith("float") or len(shape) < 2 or shape[0] != 1:
-            raise CannotRun(f"ncnn takes images of batch 1 alone, and this file {port}")
+            raise CannotRun(
+                "ncnn takes inputs of floats and batch 1 alone, and this one is "
+                f"'{port.name}' {shape_text(shape)} {port.type}"
+            )
 
 
 def open_model(task: Task, file: Path) -> Model:

@@ -7,7 +7,6 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from mkd.edge.contents import shape_text
 from mkd.edge.engines import Call, CannotRun, Feed, Task, one_line
 from mkd.errors import UserError
 
@@ -43,11 +42,7 @@ class Model:
             try:
                 found: list[NDArray] = session.run(names, feed)
             except _ERRORS as error:
-                shapes = ", ".join(map(shape_text, self._task.shapes.values()))
-                raise UserError(
-                    f"{self._task.path} does not run at {shapes}: choose another --shape "
-                    f"(detectors want multiples of 32); {one_line(error)}"
-                ) from error
+                raise _does_not_run(self._task, error) from error
             return found
 
         return run
@@ -108,6 +103,13 @@ def open_session(task: Task, file: Path) -> onnxruntime.InferenceSession:
                 f"{task.path} does not run on {wanted} alone: its driver or libraries are missing, "
                 f"or it lacks a kernel, and a fallback is not timed; {one_line(error)}"
             ) from error
+        if _lacks_kernel(error):
+            raise CannotRun(
+                f"ONNX Runtime {onnxruntime.__version__} has no kernel for a part of {task.path}: "
+                f"{one_line(error)}"
+            ) from error
+        if not all(port.fixed for port in task.contents.inputs):
+            raise _does_not_run(task, error) from error
         raise UserError(
             f"{task.path} is not a sound ONNX file (wrong, truncated, or newer than onnxruntime "
             f"{onnxruntime.__version__}): export it again; {one_line(error)}"
@@ -118,3 +120,11 @@ def open_session(task: Task, file: Path) -> onnxruntime.InferenceSession:
             "check the driver and its libraries, or choose another --provider"
         )
     return session
+
+
+def _does_not_run(task: Task, error: Exception) -> UserError:
+    return UserError(f"{task.path} does not run at {task.at}: {one_line(error)}")
+
+
+def _lacks_kernel(error: Exception) -> bool:
+    return isinstance(error, ort_errors.NotImplemented) or "not a registered" in str(error)

@@ -6,7 +6,6 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from mkd.edge.contents import shape_text
 from mkd.edge.engines import Call, CannotRun, Feed, Task, one_line
 
 _TYPES = {"fp32": "f32", "int8": "f32", "int8-symmetric": "f32", "fp16": "f16"}
@@ -30,9 +29,8 @@ class Model:
             try:
                 return [np.asarray(value) for value in request.infer(values).to_tuple()]
             except RuntimeError as error:
-                shapes = ", ".join(map(shape_text, self._task.shapes.values()))
                 raise CannotRun(
-                    f"OpenVINO does not run it at {shapes}: {one_line(error)}"
+                    f"OpenVINO does not run it at {self._task.at}: {one_line(error)}"
                 ) from error
 
         return run
