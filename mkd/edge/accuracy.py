@@ -122,7 +122,7 @@ def on_engine(
         _, task, _ = timing.read(file, settings)
         # First in a process of its own: what an engine does not take may end it.
         with processes.checked(file, settings) as made:
-            model = engines.load(settings.engine).open_model(task, Path(made["file"]))
+            model = engines.load(settings.engine).open_model(task, Path(made["file"] or file))
             plain = engines.load("onnxruntime").open_model(timing.plain(task), file)
             differences = [
                 timing.compared(task, *(side.call({INPUT: image})() for side in (model, plain)))

@@ -125,8 +125,9 @@ def _frame() -> NDArray[np.uint8]:
 
 
 def _apart(ours: NDArray, theirs: NDArray) -> float:
-    """The largest difference, relative to their largest magnitude; infinite where one is no number
-    and the other is.
+    """The largest difference, relative to their largest magnitude.
+
+    Infinite where one is no number and the other is.
     """
     numbers = np.isfinite(theirs)
     if not np.array_equal(ours[~numbers], theirs[~numbers], equal_nan=True):
