@@ -1,6 +1,7 @@
 """AP of what is timed, on the val set: mmdet's own data path, an engine's outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mkd.edge import engines, processes, timing
-from mkd.edge import metadata as cards
+from mkd.edge import suite as edge
 from mkd.edge.engines import CannotRun
 from mkd.edge.graph import INPUT
+from mkd.edge.metadata import precision_path
 from mkd.edge.timing import Settings
 from mkd.experiment.resolved import ResolvedRun
 
@@ -94,64 +96,86 @@ class EngineDetector(BaseModel):
         return data_samples
 
 
-def on_engine(
-    file: Path,
-    settings: Settings,
-    images: Sequence[NDArray],
-    original: BaseModel,
-    resolved: ResolvedRun,
-    data_root: Path,
-) -> dict[str, Any]:
-    """What an engine makes of a raw file.
+@contextmanager
+def opened(
+    file: Path, settings: Settings, images: Sequence[NDArray]
+) -> Iterator[tuple[engines.Model, float | None]]:
+    """A raw file on an engine, its outputs compared with ONNX Runtime's on real images.
 
     Args:
         file: The raw file.
         settings: The engine, and whether it computes in half precision.
-        images: Prepared real images, each 1×3×S×S, on which its outputs are compared with ONNX
-            Runtime's before anything is scored.
-        original: The detector the file was exported from.
-        resolved: The run.
-        data_root: The data set's folder.
+        images: Prepared, each 1×3×S×S.
+
+    Yields:
+        The opened file, and the largest difference, relative to the largest magnitude of each
+        output.
+
+    Raises:
+        CannotRun: The engine is not here, does not take the file, or computes something else.
+    """
+    _, task, _ = timing.read(file, settings)
+    # First in a process of its own: what an engine does not take may end it.
+    with processes.checked(file, settings) as made:
+        model = engines.load(settings.engine).open_model(task, Path(made["file"] or file))
+        plain = engines.load("onnxruntime").open_model(timing.plain(task), file)
+        differences = [
+            timing.compared(task, *(side.call({INPUT: image})() for side in (model, plain)))
+            for image in images
+        ]
+        yield model, max((d for d in differences if d is not None), default=None)
+
+
+def on_engines(
+    out: Path,
+    precisions: Container[str],
+    images: Sequence[NDArray],
+    score: Callable[[engines.Model], dict[str, Any]] | None = None,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """What each engine beside ONNX Runtime makes of a detector's raw files.
+
+    Args:
+        out: The FP32 file; those of other precisions lie beside it.
+        precisions: Of the files there are.
+        images: As for :func:`opened`.
+        score: Gives the figures of an opened file; None to compare outputs only.
 
     Returns:
-        ``metrics``, as :func:`average_precision`, and ``difference``, the largest to ONNX
-        Runtime's outputs, relative to the largest magnitude of each; or ``refused``, why there are
-        none.
+        Engine → precision → ``difference`` and, with ``score``, ``metrics``; or ``refused``, why
+        there are none.
     """
-    try:
-        _, task, _ = timing.read(file, settings)
-        # First in a process of its own: what an engine does not take may end it.
-        with processes.checked(file, settings) as made:
-            model = engines.load(settings.engine).open_model(task, Path(made["file"] or file))
-            plain = engines.load("onnxruntime").open_model(timing.plain(task), file)
-            differences = [
-                timing.compared(task, *(side.call({INPUT: image})() for side in (model, plain)))
-                for image in images
-            ]
-            detector = EngineDetector(model, original).eval()
-            found = detection.detect(detector, resolved, data_root)
-    except CannotRun as error:
-        return {"refused": str(error)}
-    annotations = data_root / resolved.data.splits["val"].annotations
+
+    def one(engine: str, precision: str) -> dict[str, Any]:
+        file = edge.exported_precision(engine, precision)
+        settings = Settings(engine=engine, half=file != precision)
+        try:
+            with opened(precision_path(out, file), settings, images) as (model, difference):
+                scored = {} if score is None else {"metrics": score(model)}
+                return {"difference": difference, **scored}
+        except CannotRun as error:
+            return {"refused": str(error)}
+
     return {
-        "metrics": scoring.score(annotations, found)["metrics"]["box"],
-        "difference": max((d for d in differences if d is not None), default=None),
+        engine: {
+            precision: one(engine, precision)
+            for precision in edge.PROVIDER_PRECISIONS[engine]
+            if edge.exported_precision(engine, precision) in precisions
+        }
+        for engine in edge.engines()
     }
 
 
 def average_precision(
-    file: Path, original: BaseModel, resolved: ResolvedRun, data_root: Path, annotations: Path
+    model: OnnxDetector | EngineDetector, resolved: ResolvedRun, data_root: Path
 ) -> dict[str, Any]:
-    """COCO's box figures of an exported file's detector, in percent.
+    """COCO's box figures of what an exported file detects on the val set, in percent.
 
     Args:
-        file: The raw file; its detector lies beside it.
-        original: The detector it was exported from.
+        model: The detector as exported.
         resolved: The run.
         data_root: The data set's folder.
-        annotations: The val annotations.
     """
-    model = OnnxDetector(cards.detector_path(file), original).eval()
-    found = detection.detect(model, resolved, data_root)
+    found = detection.detect(model.eval(), resolved, data_root)
+    annotations = data_root / resolved.data.splits["val"].annotations
     metrics: dict[str, Any] = scoring.score(annotations, found)["metrics"]["box"]
     return metrics

@@ -27,7 +27,8 @@ def view(records: Records, table: Table) -> dict[str, Any]:
 
     Returns:
         ``complexity``, rows of parameters and operations beside the paper's; ``hosts``, the
-        latency records of each host and provider; ``exported``, AP and latency of the exported
+        latency records of each host and provider; ``refused``, what an engine does not take,
+        and why; ``exported``, AP and latency of the exported
         students; ``rank``, the rank correlation of measured and printed latency in words, or
         empty; ``note``, what the figures are of.
     """
@@ -43,6 +44,15 @@ def view(records: Records, table: Table) -> dict[str, Any]:
         ],
         "convention": next((r["convention"] for r in edge.complexity.values()), ""),
         "hosts": _hosts(edge, order),
+        "refused": [
+            {
+                "name": _name(record["model"]),
+                "engine": engine_version(record),
+                "precision": PRECISION_NAMES[record["precision"]],
+                "reason": record["refused"],
+            }
+            for record in sorted(edge.refused, key=lambda r: (place(r), r["model"]))
+        ],
         "exported": _exported(devices.rows(edge)),
         "rank": _rank(edge, rows),
     }

@@ -16,6 +16,7 @@ rule export_model:
     params:
         precisions=" ".join(edge.precisions(suite)),
         settings=edge.settings(suite).input_px,
+        engines=" ".join(filter(edge.installed, edge.engines())),
         code=code_digest("mkd.edge.jobs"),
         paper=pipeline.paper_costs(),
     shell:
