@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from mkd.edge import measure
@@ -27,7 +28,7 @@ from mkd.results.records import load_folder
 @pytest.fixture(scope="module")
 def timed(exported: Any) -> dict[str, Any]:
     """A real record, to be told as others'."""
-    settings = Settings(min_samples=3, min_seconds=0, max_seconds=0, restarts=1, gate=10, load=1)
+    settings = Settings(min_samples=3, min_seconds=0, max_seconds=0, restarts=1, gate=1e6, load=1)
     return measure.measure(exported.path, settings, scale="desk")
 
 
@@ -226,6 +227,7 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
         "Measured, desk scale: AP against latency",
     ]
     measured = {line.get_label(): line for line in figure.axes[1].lines}
+    assert measured.pop("_frontier").get_xydata().tolist() == [[4, 39.5], [8, 40]]
     assert set(measured) == {
         "tiny-mkd, FP32, CPU, desk scale at 128 px: AP 40.0 at 8.00 ms",
         "tiny-mkd, INT8, CPU, desk scale at 128 px: AP 39.5 at 4.00 ms",
@@ -234,6 +236,62 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
     assert (whole.get_xydata().tolist(), small.get_xydata().tolist()) == ([[8, 40]], [[4, 39.5]])
     assert whole.get_markerfacecolor() == small.get_markeredgecolor() == style.color("baseline")
     assert "hollow: not FP32" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_each_host_has_a_panel_and_a_frontier_of_its_own() -> None:
+    point = {"facet": "measured", "run": "r", "label": "r", "method": "baseline", "input_px": 64}
+    points = [("desk", "cpu", 8, 40), ("desk", "openvino", 4, 40), ("board", "ncnn", 90, 39)]
+    rows = [
+        {**point, "host": host, "provider": where, "precision": "fp32", "x": ms, "y": ap}
+        for host, where, ms, ap in points
+    ]
+    figure = latency_figure.scatter(
+        pd.DataFrame([{**row, "frontier": row["x"] != 8} for row in rows]), "desk"
+    )
+    assert [ax.get_title("left") for ax in figure.axes] == [
+        "Measured on desk, desk scale: AP against latency",
+        "Measured on board, desk scale: AP against latency",
+    ]
+    assert [line.get_label() for line in figure.axes[1].lines] == [
+        "r, FP32, ncnn, desk scale at 64 px: AP 39.0 at 90.00 ms"
+    ]
+    assert "r, FP32, OpenVINO, " in figure.axes[0].lines[1].get_label()
+
+
+def test_what_an_engine_does_not_take_stands_on_the_page_with_the_reason(
+    tmp_path: Path, timed: dict[str, Any]
+) -> None:
+    kept = ("kind", "schema", "scale", "arch", "precision", "provider", "digests")
+    refused = {key: timed[key] for key in (*kept, "versions", "host", "started")}
+    reason = "ncnn has no layer for a part of this graph"
+    more = {"model": "yolov7", "engine": "ncnn", "refused": reason, "versions": {"ncnn": "1"}}
+    put(tmp_path, "latency/yolov7-fp32-ncnn.json", {**refused, **more})
+    records = load_folder(tmp_path, "desk")
+    assert (records.problems, records.edge.latency, records.edge.unsteady()) == ([], [], set())
+    table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
+    assert latency_view.view(records, table)["refused"] == [
+        {"name": "YOLOv7", "engine": "ncnn 1", "precision": "FP32", "reason": reason}
+    ]
+
+
+def test_an_engine_is_no_column_of_table_1(tmp_path: Path, timed: dict[str, Any]) -> None:
+    put(tmp_path, "latency/a.json", told(timed, "yolov7", engine="openvino"))
+    records = load_folder(tmp_path, "desk")
+    assert (records.edge.column(), records.edge.unsteady()) == ([], set())
+    assert cell(tmp_path, "yolov7", "latency_ms") is None
+
+
+def test_an_engines_ap_that_drifts_is_named(planned: Suite) -> None:
+    record = exported_record("tiny-mkd", "a")
+    path = planned.results / "exported/tiny-mkd.json"
+    weights = json.loads(path.read_text())["digests"]
+    far = {"metrics": {**FIGURES, "AP": 39.4}, "difference": 0.01}
+    near = {"metrics": {**FIGURES, "AP": 39.6}, "difference": 0.01}
+    engines = {"openvino": {"fp32": near, "int8": far}, "ncnn": {"fp32": {"refused": "absent"}}}
+    put(planned.results, "exported/tiny-mkd.json", record, digests=weights, engines=engines)
+    assert said(planned) == [
+        ("exported/tiny-mkd.json", "openvino int8 has an AP of 39.4 and torch 40.0")
+    ]
 
 
 def test_nothing_timed_has_no_figure(tmp_path: Path) -> None:
