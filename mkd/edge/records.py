@@ -25,6 +25,7 @@ class EdgeRecords:
         refused: Those of files that an engine does not take, with ``refused``, the reason.
         exported: Run → record.
         published: Model whose published checkpoint was scored → record.
+        shaky: Problems with a record that can be used, and whose figures are marked.
         problems: Path in the scale's folder, and what is wrong with the record there.
     """
 
@@ -33,6 +34,7 @@ class EdgeRecords:
     refused: list[dict[str, Any]] = field(default_factory=list)
     exported: dict[str, dict[str, Any]] = field(default_factory=dict)
     published: dict[str, dict[str, Any]] = field(default_factory=dict)
+    shaky: list[tuple[str, str]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
     def column(self) -> list[dict[str, Any]]:
@@ -142,7 +144,8 @@ def load(root: Path, scale: str) -> EdgeRecords:
             if not record["passed"]:
                 reasons = "; ".join(record.get("unsteady", [])) or "its samples spread"
                 words = f"was timed on a machine that was not quiet ({reasons}): time it again"
-                records.problems.append((path.relative_to(root).as_posix(), words))
+                records.shaky.append((path.relative_to(root).as_posix(), words))
+                records.problems.append(records.shaky[-1])
         else:
             found: dict[str, Any] = getattr(records, kind)
             found[name] = record

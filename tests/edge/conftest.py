@@ -34,12 +34,12 @@ def build(arch: str) -> tuple[object, Card]:
     return detector, replace(card, input_px=64)
 
 
-@pytest.fixture
-def conv(tmp_path: Path) -> Callable[..., Path]:
+@pytest.fixture(scope="session")
+def write_conv() -> Callable[..., Path]:
     """Writes an ONNX file of one convolution and what follows it, as others make them."""
 
-    def make(
-        name: str,
+    def write(
+        path: Path,
         shape: Sequence[int | str | None] = (1, 3, 16, 16),
         kind: int = TensorProto.FLOAT,
         more: Sequence[tuple[str, int, Sequence[int | str]]] = (),
@@ -70,10 +70,16 @@ def conv(tmp_path: Path) -> Callable[..., Path]:
         opset = [helper.make_opsetid("", 18)]
         model = helper.make_model(graph, opset_imports=opset, ir_version=10)
         beside = {"save_as_external_data": True, "location": external, "size_threshold": 0}
-        onnx.save(model, tmp_path / name, **(beside if external else {}))
-        return tmp_path / name
+        onnx.save(model, path, **(beside if external else {}))
+        return path
 
-    return make
+    return write
+
+
+@pytest.fixture
+def conv(write_conv: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """Writes such a file into the test's own folder."""
+    return lambda name, *arguments, **more: write_conv(tmp_path / name, *arguments, **more)
 
 
 @pytest.fixture(scope="session")

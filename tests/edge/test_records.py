@@ -26,10 +26,13 @@ from mkd.results.records import load_folder
 
 
 @pytest.fixture(scope="module")
-def timed(exported: Any) -> dict[str, Any]:
+def timed(
+    write_conv: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """A real record, to be told as others'."""
     settings = Settings(min_samples=3, min_seconds=0, max_seconds=0, restarts=1, gate=1e6, load=1)
-    return measure.measure(exported.path, settings, scale="desk")
+    path = write_conv(tmp_path_factory.mktemp("timed") / "a.onnx")
+    return measure.measure(path, settings, scale="desk")
 
 
 COMPLEXITY = {
@@ -377,6 +380,13 @@ def test_the_reference_keeps_edge_records_with_fewer_samples(
     thin = json.loads((out / "latency/rtmdet-s-fp32-cpu.json").read_text())
     samples = thin["processes"][0]["graph"]["attempts"][0]["samples_ms"]
     assert samples == [float(i) for i in range(0, 1000, 20)]
+    shaky = told(timed, "rtmdet-l", passed=False, unsteady=["other work took 40%"])
+    shaky["graph"]["passed"] = False
+    put(planned.results, "latency/rtmdet-l-fp32-cpu.json", shaky)
+    (problem,) = reference.keep(planned, planned.results, out).problems
+    assert "not quiet (other work took 40%): time it again" in problem.what
+    put(planned.results, "latency/rtmdet-l-fp32-cpu.json", told(timed, "rtmdet-l"))
+    reference.keep(planned, planned.results, out)
     before = {path: path.read_text() for path in out.rglob("*.*")}
     reference.keep(planned, out, out)
     assert {path: path.read_text() for path in out.rglob("*.*")} == before
