@@ -289,28 +289,34 @@ def table(record: dict[str, Any]) -> str:
 
 
 def _remarks(record: dict[str, Any], names: list[str]) -> list[str]:
+    """Lines under the table: how it was made, ties behind the first row, what is not steady."""
     rows, settings, load = record["rows"], record["settings"], record["load"]
     rounds = "+".join(map(str, record["rounds"]))
     said = [
-        f"{settings['threads']} thread{'s' * (settings['threads'] > 1)}, batch of the input, "
-        f"{rounds} rounds in turns; a tie is a difference under {TIE:.0%} or within its interval"
+        f"{settings['threads']} thread{'s' * (settings['threads'] > 1)}, {rounds} rounds in turns; "
+        f"a tie is a difference under {TIE:.0%} or within its interval"
     ]
-    for found in record["pairs"]:
-        one, two = found["rows"]
-        if found["tie"] and one:
-            said.append(f"{_where(names, rows, one)} and {_where(names, rows, two)} are a tie too")
-    for row, name in zip(rows, names, strict=True):
-        if row.get("restart_spread", 0) > measure.APART:
-            said.append(
-                f"{name}, {_engine(row)}: UNSTEADY, its medians lie {row['restart_spread']:.0%} "
-                "apart between processes"
-            )
-    for when, words in (("before", "before"), ("during", "meanwhile")):
-        if (load[when] or 0) > settings["load"]:
-            said.append(
-                f"UNSTEADY: other work took {load[when]:.0%} of the CPUs' time {words}; ratios "
-                "are paired, but the milliseconds are not those of a quiet machine"
-            )
+    ties = [found["rows"] for found in record["pairs"] if found["tie"] and found["rows"][0]]
+    if ties:
+        words = (f"{_where(names, rows, one)} and {_where(names, rows, two)}" for one, two in ties)
+        said.append(f"also a tie: {'; '.join(words)}")
+    apart = [
+        f"{_where(names, rows, at)} {row['restart_spread']:.0%}"
+        for at, row in enumerate(rows)
+        if row.get("restart_spread", 0) > measure.APART
+    ]
+    if apart:
+        said.append(f"UNSTEADY: medians lie apart between processes, {', '.join(apart)}")
+    busy = [
+        f"{load[when]:.0%} {words}"
+        for when, words in (("before", "before"), ("during", "meanwhile"))
+        if (load[when] or 0) > settings["load"]
+    ]
+    if busy:
+        said.append(
+            f"UNSTEADY: other work took of the CPUs' time {' and '.join(busy)}; ratios are paired, "
+            "but the milliseconds are not those of a quiet machine"
+        )
     return said
 
 

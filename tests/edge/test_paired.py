@@ -95,9 +95,9 @@ def test_the_table_says_ties_and_why_a_row_is_empty() -> None:
     assert said[3].endswith("1.22 (1.16 to 1.30)")
     assert said[4].endswith("not timed: ncnn is not installed")
     assert "3 rounds in turns" in said[5]
-    assert said[6] == f"{two} (ONNX Runtime) and b.onnx (OpenVINO) are a tie too"
-    assert said[7].startswith("b.onnx, OpenVINO: UNSTEADY, its medians lie 30% apart")
-    assert "other work took 40% of the CPUs' time meanwhile" in said[8]
+    assert said[6] == f"also a tie: {two} (ONNX Runtime) and b.onnx (OpenVINO)"
+    assert said[7].endswith("medians lie apart between processes, b.onnx (OpenVINO) 30%")
+    assert "other work took of the CPUs' time 40% meanwhile; ratios are paired" in said[8]
     assert len(said) == 9
 
 

@@ -71,7 +71,7 @@ rule time_file:
         f"{RESULTS}/logs/latency/{{name}}-{{precision}}-{{provider}}.log",
     wildcard_constraints:
         name="|".join([*edge.zoo(suite), *edge.students(suite)]),
-        precision="|".join(edge.precisions(suite)),
+        precision="|".join(edge.PRECISIONS),
         provider="|".join(edge.providers()),
     conda:
         "../../envs/environment.yaml"
