@@ -114,11 +114,12 @@ def opened(
     Raises:
         CannotRun: The engine is not here, does not take the file, or computes something else.
     """
+    engine, reference = engines.load(settings.engine), engines.load("onnxruntime")
     _, task, _ = timing.read(file, settings)
     # First in a process of its own: what an engine does not take may end it.
     with processes.checked(file, settings) as made:
-        model = engines.load(settings.engine).open_model(task, Path(made["file"] or file))
-        plain = engines.load("onnxruntime").open_model(timing.plain(task), file)
+        model = engine.open_model(task, Path(made["file"] or file))
+        plain = reference.open_model(timing.plain(task), file)
         differences = [
             timing.compared(task, *(side.call({INPUT: image})() for side in (model, plain)))
             for image in images
