@@ -106,6 +106,11 @@ def fix(contents: Contents, asked: Mapping[str, Shape], path: object) -> dict[st
     return shapes
 
 
+def image_shape(shapes: Mapping[str, Shape]) -> Shape:
+    """The shape that a file is known by: of its first input with four axes, or of its first."""
+    return next((s for s in shapes.values() if len(s) == 4), next(iter(shapes.values())))
+
+
 def _fits(port: Port, shape: Shape) -> bool:
     if port.shape is None:
         return True

@@ -17,6 +17,7 @@ import numpy as np
 from mkd import host
 from mkd.edge import contents
 from mkd.edge.engines import place
+from mkd.edge.feeds import image_shape
 from mkd.edge.load import Load
 from mkd.edge.metadata import detector_path
 from mkd.edge.processes import answer, checked, chosen_cpus
@@ -72,7 +73,7 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
     unsteady = _unsteady(graph, load, settings)
     graph["passed"] = not unsteady
     whole = [process["end_to_end"] for process in processes if process["end_to_end"]]
-    shape = next(iter(task.shapes.values()))
+    shape = image_shape(task.shapes)
     return {
         "kind": "latency",
         "schema": 1,
@@ -187,8 +188,8 @@ def line(record: dict[str, Any]) -> str:
     if "refused" in record:
         return f"{record['model']} {record['precision']}: not timed: {record['refused']}"
     graph, whole = record["graph"], record["end_to_end"]
-    shape = next(iter(record["shapes"].values()))
-    size = f"{record['input_px']} px" if record["input_px"] else contents.shape_text(tuple(shape))
+    shape = tuple(image_shape(record["shapes"]))
+    size = f"{record['input_px']} px" if record["input_px"] else contents.shape_text(shape)
     low, high = graph["interval_ms"]
     parts = [
         f"{record['model']} {record['precision']} {place(record)} {size}",

@@ -22,6 +22,7 @@ from mkd import host
 from mkd.edge import measure
 from mkd.edge.contents import shape_text
 from mkd.edge.engines import ENGINES, CannotRun
+from mkd.edge.feeds import image_shape
 from mkd.edge.processes import checked, chosen_cpus, died, start, unless_error
 from mkd.edge.spread import NARROW, median_interval
 from mkd.edge.timing import Settings, read
@@ -271,8 +272,8 @@ def table(record: dict[str, Any]) -> str:
         ("file", "engine", "precision", "input", "median ms", "95 %", "p95", "to the fastest")
     ]
     for place, (name, row) in enumerate(zip(names, rows, strict=True)):
-        shape = next(iter(row["shapes"].values()), None)
-        known = (name, _engine(row), row["precision"], shape_text(tuple(shape)) if shape else "–")
+        shape = shape_text(tuple(image_shape(row["shapes"]))) if row["shapes"] else "–"
+        known = (name, _engine(row), row["precision"], shape)
         if "refused" in row:
             lines.append((*known, f"not timed: {row['refused']}"))
             continue

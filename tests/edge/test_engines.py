@@ -164,9 +164,13 @@ def test_other_outputs_than_onnx_runtimes_are_refused_and_rounding_is_not() -> N
     assert timing.compared(half, [right + np.float32(0.02)], [right]) == pytest.approx(
         0.01, rel=0.1
     )
-    # Behind NMS boxes may swap places.
+    open_port = replace(task, contents=replace(content, outputs=(Port("maps", "float32", None),)))
+    with pytest.raises(CannotRun, match="'maps' is 1×3 and not 1×4"):
+        timing.compared(open_port, [right[:, :3]], [right])
+    # Behind NMS boxes may swap places, and there may be one more.
     ranked = replace(task, contents=replace(content, operators=frozenset({"NonMaxSuppression"})))
     assert timing.compared(ranked, [right[:, ::-1]], [right]) is None
+    assert timing.compared(ranked, [right[:, :3]], [right]) is None
 
 
 def test_the_workflow_times_an_fp32_file_where_the_engine_halves_it_itself(
