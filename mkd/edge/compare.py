@@ -35,6 +35,12 @@ def compare(before: EdgeRecords, after: EdgeRecords) -> Iterator[str]:
             yield from _ap(
                 f"exported {run}, {precision}", old["files"][precision], new["files"][precision]
             )
+        ours, theirs = ((side.get("engines") or {}) for side in (old, new))
+        for engine in sorted(ours.keys() & theirs.keys()):
+            for precision in sorted(ours[engine].keys() & theirs[engine].keys()):
+                pair = ours[engine][precision], theirs[engine][precision]
+                if all("metrics" in side for side in pair):
+                    yield from _ap(f"exported {run}, {engine} {precision}", *pair)
     for model in sorted(before.published.keys() & after.published.keys()):
         yield from _ap(f"published {model}", before.published[model], after.published[model])
     for setting in dict.fromkeys((provider, precision) for _, precision, provider in one):

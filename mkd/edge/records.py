@@ -37,19 +37,19 @@ class EdgeRecords:
     shaky: list[tuple[str, str]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
+    def columns(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        """This scale's own steady latencies of Table 1's models, by place and precision."""
+        found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for record in self.latency:
+            own = record["scale"] is not None and record["model"] == record["arch"]
+            if own and record["graph"]["passed"]:
+                found.setdefault((place(record), record["precision"]), []).append(record)
+        return found
+
     def column(self) -> list[dict[str, Any]]:
-        """The latency records of Table 1's column: this scale's, one provider and precision."""
-        steady = [
-            record
-            for record in self.latency
-            if record["scale"] is not None and record["graph"]["passed"]
-        ]
-        models = [record for record in steady if record["model"] == record["arch"]]
-        for setting in SETTINGS:
-            found = [r for r in models if (place(r), r["precision"]) == setting]
-            if found:
-                return found
-        return []
+        """The latency records of Table 1's column: of one place and precision."""
+        columns = self.columns()
+        return next((columns[setting] for setting in SETTINGS if setting in columns), [])
 
     def unsteady(self) -> set[str]:
         """Models of Table 1 that were timed at this scale and never steadily enough."""

@@ -171,7 +171,7 @@ def points(records: Records, table: Table) -> pd.DataFrame:
                 "y": row["AP"],
             }
         )
-    pairs = _pairs(edge, _printed(table))
+    pairs = _pairs(edge.column(), _printed(table))
     if len(pairs) > 1:
         rows += [
             {
@@ -195,24 +195,32 @@ def _printed(table: Table) -> dict[str, Row]:
     return {row.arch: row for row in reversed(table.rows) if row.role == "paper"}
 
 
-def _pairs(edge: EdgeRecords, rows: Mapping[str, Row]) -> list[tuple[str, float, float]]:
+def _pairs(
+    column: Sequence[dict[str, Any]], rows: Mapping[str, Row]
+) -> list[tuple[str, float, float]]:
     """Model, printed and measured latency of every detector that has both."""
     return [
         (record["model"], float(row.paper["latency_ms"]), float(record["latency_ms"]))
-        for record in edge.column()
+        for record in column
         if (row := rows.get(record["model"])) and "latency_ms" in row.paper
     ]
 
 
 def _rank(edge: EdgeRecords, rows: Mapping[str, Row]) -> str:
-    pairs = _pairs(edge, rows)
-    if len(pairs) < 3:
+    """In words, of every place and precision with three detectors or more."""
+    found = []
+    for (where, precision), column in sorted(edge.columns().items()):
+        pairs = _pairs(column, rows)
+        if len(pairs) > 2:
+            rank = spearmanr([printed for _, printed, _ in pairs], [ours for *_, ours in pairs])
+            found.append(
+                f"{number(float(rank.statistic), 2)} over {len(pairs)} detectors "
+                f"({place_name(where)}, {PRECISION_NAMES[precision]})"
+            )
+    if not found:
         return ""
-    found = spearmanr([printed for _, printed, _ in pairs], [ours for *_, ours in pairs])
-    return (
-        f"Over {len(pairs)} detectors the rank correlation (Spearman) of measured and printed "
-        f"latency is {number(float(found.statistic), 2)}."
-    )
+    words = "The rank correlation (Spearman) of measured and printed latency is "
+    return f"{words}{', '.join(found)}."
 
 
 def _name(model: str) -> str:

@@ -69,7 +69,10 @@ def test_a_difference_is_large_enough_and_shown_by_every_repetition(
     assert pair(repetitions(*factors, noise=noise), repetitions(1, 1, 1)).tie is tie
 
 
-def test_entries_take_turns_in_fresh_processes(conv: Callable[..., Path]) -> None:
+def test_entries_take_turns_in_fresh_processes(
+    conv: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paired, "BLOCK_MS", 1.0)
     entries = [Entry(conv(f"{name}.onnx"), replace(QUICK, restarts=2)) for name in "ab"]
     record = paired.compare([entries[0], entries[0], entries[1]])
     assert record["rounds"] == [paired.ROUNDS, paired.ROUNDS]

@@ -277,6 +277,23 @@ def test_what_an_engine_does_not_take_stands_on_the_page_with_the_reason(
     ]
 
 
+def test_each_engine_is_set_against_the_papers_latencies(
+    tmp_path: Path, timed: dict[str, Any]
+) -> None:
+    models = ("yolov5-n", "yolov5-s", "yolov7")
+    for at, model in enumerate(models):
+        put(tmp_path, f"latency/{at}.json", told(timed, model, latency_ms=9.0 - at))
+        vino = told(timed, model, engine="openvino", latency_ms=1.0 + at)
+        put(tmp_path, f"latency/{at}-openvino.json", vino)
+    put(tmp_path, "latency/ncnn.json", told(timed, "yolov7", engine="ncnn"))
+    records = load_folder(tmp_path, "desk")
+    table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
+    assert latency_view.view(records, table)["rank"] == (
+        "The rank correlation (Spearman) of measured and printed latency is "
+        "−1.00 over 3 detectors (CPU, FP32), 1.00 over 3 detectors (OpenVINO, FP32)."
+    )
+
+
 def test_an_engine_is_no_column_of_table_1(tmp_path: Path, timed: dict[str, Any]) -> None:
     put(tmp_path, "latency/a.json", told(timed, "yolov7", engine="openvino"))
     records = load_folder(tmp_path, "desk")
@@ -404,12 +421,17 @@ def test_compare_says_what_the_edge_suite_found_otherwise(planned: Suite, tmp_pa
     (two / "latency/tiny-mkd-int8-cpu.json").unlink()
     put(two, "complexity/rtmdet-s.json", COMPLEXITY, model="rtmdet-s", macs_g=50.0)
     changed = json.loads((two / "exported/tiny-mkd.json").read_text())
+    vino = {"openvino": {"int8": {"metrics": FIGURES, "difference": 0.1}}}
+    put(one, "exported/tiny-mkd.json", changed, engines=vino)
+    vino["openvino"]["int8"]["metrics"] = {**FIGURES, "AP": 39.0}
+    changed["engines"] = vino
     changed["files"]["int8"]["metrics"]["AP"] = 38.0
     put(two, "exported/tiny-mkd.json", changed, graph="b" * 64)
     lines = compare(one, two)
     assert "complexity of rtmdet-s: macs_g 52.42 → 50.0" in lines
     assert "exported tiny-mkd: another graph" in lines
     assert "exported tiny-mkd, int8: AP 39.5 → 38.0" in lines
+    assert "exported tiny-mkd, openvino int8: AP 40.0 → 39.0" in lines
     assert "latency only in A: tiny-mkd int8 cpu" in lines
     (moved,) = [line for line in lines if line.startswith("latency, cpu fp32: ")]
     assert f"over {len(edge.zoo(planned)) + 2} files (1.00 " in moved
