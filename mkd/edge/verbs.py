@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -143,6 +144,10 @@ def _settings(options: argparse.Namespace) -> list[Any]:
         raise UserError("--min-samples and --restarts are at least 1, --retries at least 0")
     if options.threads is not None and options.threads < 1:
         raise UserError(f"--threads {options.threads}: at least 1")
+    for name in ("min_seconds", "max_seconds", "gate", "load"):
+        if not 0 <= getattr(options, name) < math.inf:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} {getattr(options, name)}: at least 0, and finite")
     names = list(dict.fromkeys(options.engine.split(",")))
     for name in names:
         if name not in ENGINES:
