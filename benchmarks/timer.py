@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mkd.edge.timing import Settings, open_file, sample
+from mkd.edge.opening import Settings, open_file
+from mkd.edge.timing import sample
 
 
 def main() -> None:

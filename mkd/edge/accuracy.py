@@ -16,12 +16,12 @@ from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mkd.edge import engines, processes, timing
+from mkd.edge import engines, opening, processes
 from mkd.edge import suite as edge
 from mkd.edge.engines import CannotRun
 from mkd.edge.graph import INPUT
 from mkd.edge.metadata import precision_path
-from mkd.edge.timing import Settings
+from mkd.edge.opening import Settings
 from mkd.experiment.resolved import ResolvedRun
 
 
@@ -115,13 +115,13 @@ def opened(
         CannotRun: The engine is not here, does not take the file, or computes something else.
     """
     engine, reference = engines.load(settings.engine), engines.load("onnxruntime")
-    _, task, _ = timing.read(file, settings)
+    _, task, _ = opening.read(file, settings)
     # First in a process of its own: what an engine does not take may end it.
     with processes.checked(file, settings) as made:
         model = engine.open_model(task, Path(made["file"] or file))
-        plain = reference.open_model(timing.plain(task), file)
+        plain = reference.open_model(opening.plain(task), file)
         differences = [
-            timing.compared(task, *(side.call({INPUT: image})() for side in (model, plain)))
+            opening.compared(task, *(side.call({INPUT: image})() for side in (model, plain)))
             for image in images
         ]
         yield model, max((d for d in differences if d is not None), default=None)

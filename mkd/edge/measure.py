@@ -20,9 +20,9 @@ from mkd.edge.engines import place
 from mkd.edge.feeds import image_shape
 from mkd.edge.load import Load
 from mkd.edge.metadata import detector_path
+from mkd.edge.opening import Settings, read
 from mkd.edge.processes import answer, checked, chosen_cpus
 from mkd.edge.spread import median_interval
-from mkd.edge.timing import Settings, read
 from mkd.files import sha256_file
 
 LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "openvino", "ncnn", "pnnx", "numpy")

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mkd.edge.engines import CannotRun
-from mkd.edge.timing import Settings
+from mkd.edge.opening import Settings
 from mkd.errors import UserError
 from mkd.files import read_json
 
@@ -46,7 +46,7 @@ def checked(path: Path, settings: Settings) -> Iterator[dict[str, Any]]:
     """What an engine opens, made of a file and checked in a process of its own.
 
     Yields:
-        ``file`` and ``difference`` of :func:`mkd.edge.timing.check`, both None of ONNX Runtime,
+        ``file`` and ``difference`` of :func:`mkd.edge.opening.check`, both None of ONNX Runtime,
         which opens the file itself. What was made is removed afterwards.
 
     Raises:

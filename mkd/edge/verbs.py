@@ -106,7 +106,7 @@ def _published(suite: Any, options: argparse.Namespace) -> None:
 
 
 def _latency(options: argparse.Namespace) -> None:
-    from mkd.edge import measure, paired
+    from mkd.edge import measure, paired, paired_table
 
     chosen = _settings(options)
     entries = [paired.Entry(file, settings) for file in options.files for settings in chosen]
@@ -114,7 +114,7 @@ def _latency(options: argparse.Namespace) -> None:
         record = paired.compare(entries)
         if options.out:
             write_json(options.out, {**record, "sha256": seal(record)})
-        print(paired.table(record))
+        print(paired_table.table(record))
         return
     if options.out and len(entries) > 1:
         raise UserError("--out is of one record: leave it out, or ask for one table by --compare")
@@ -138,7 +138,7 @@ def _latency(options: argparse.Namespace) -> None:
 def _settings(options: argparse.Namespace) -> list[Any]:
     """How files are timed, on one engine after another."""
     from mkd.edge import feeds, processes
-    from mkd.edge.timing import Settings
+    from mkd.edge.opening import Settings
 
     if min(options.min_samples, options.restarts) < 1 or options.retries < 0:
         raise UserError("--min-samples and --restarts are at least 1, --retries at least 0")

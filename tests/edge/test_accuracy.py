@@ -8,9 +8,9 @@ import pytest
 
 from mkd.data.splits import classes
 from mkd.detectors import models
-from mkd.edge import accuracy, engines, export, nms, timing, zoo
+from mkd.edge import accuracy, engines, export, nms, opening, zoo
 from mkd.edge.jobs import read_frames
-from mkd.edge.timing import Settings
+from mkd.edge.opening import Settings
 from mkd.evaluation import detection
 from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
@@ -32,7 +32,7 @@ def test_the_exported_detector_detects_what_torch_does(smoke_data: Path, tmp_pat
     nms.export(detector, path, card, test.nms.iou_threshold, test.score_thr, max_boxes=20)
     file = tmp_path / "m-detector.onnx"
     theirs = _by_image(detection.detect(detector, resolved, smoke_data))
-    _, task, _ = timing.read(path, Settings())
+    _, task, _ = opening.read(path, Settings())
     on_engine = accuracy.EngineDetector(
         engines.load("onnxruntime").open_model(task, path), detector
     )

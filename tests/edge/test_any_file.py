@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto
 
 from mkd import cli
-from mkd.edge import contents, feeds, measure, timing
-from mkd.edge.timing import Settings
+from mkd.edge import contents, feeds, measure, opening
+from mkd.edge.opening import Settings
 from mkd.errors import UserError
 from mkd.schemas import validate
 
@@ -22,7 +22,8 @@ SIZES = ("sizes", TensorProto.INT64, (1, 1))
 
 def opened(path: Path, *shapes: str) -> list[tuple[int, ...]]:
     """Shapes of the outputs of a file that is run once."""
-    return [out.shape for out in timing.open_file(path, Settings(shape=feeds.parse(shapes))).call()]
+    settings = Settings(shape=feeds.parse(shapes))
+    return [out.shape for out in opening.open_file(path, settings).call()]
 
 
 def test_what_a_file_holds_is_read_without_onnx(conv: Callable[..., Path]) -> None:

@@ -11,12 +11,12 @@ import pytest
 from onnx import TensorProto
 
 from mkd import cli
-from mkd.edge import engines, measure, processes, timing
+from mkd.edge import engines, measure, opening, processes
 from mkd.edge import suite as edge
 from mkd.edge.contents import Contents, Port
 from mkd.edge.engines import CannotRun, Task
+from mkd.edge.opening import Settings
 from mkd.edge.records import load
-from mkd.edge.timing import Settings
 from mkd.errors import UserError
 from mkd.files import read_json
 from mkd.schemas import validate
@@ -116,10 +116,10 @@ def test_half_precision_is_computed_or_refused_with_the_reason(
         assert "FP16 kernels" in said
     else:
         assert 1e-6 < difference < 0.05
-    card, task, _ = timing.read(path, settings)
+    card, task, _ = opening.read(path, settings)
     assert (card.precision, task.precision) == ("fp16", "fp16")
     with pytest.raises(CannotRun, match="is fp16: --half is for a file of FP32"):
-        timing.read(conv("b.onnx", kind=TensorProto.FLOAT16), settings)
+        opening.read(conv("b.onnx", kind=TensorProto.FLOAT16), settings)
 
 
 def test_an_engine_that_is_not_installed_says_so_in_the_cell(
@@ -154,23 +154,23 @@ def test_other_outputs_than_onnx_runtimes_are_refused_and_rounding_is_not() -> N
     content = Contents((), (maps,), frozenset({"Conv"}), {}, {}, {})
     task = Task(Path("a.onnx"), content, {}, "fp32")
     right = np.array([[1.0, -2.0, np.inf, np.nan]], np.float32)
-    assert timing.compared(task, [right + np.float32(1e-3)], [right]) == pytest.approx(
+    assert opening.compared(task, [right + np.float32(1e-3)], [right]) == pytest.approx(
         5e-4, rel=0.1
     )
     for wrong in (right + 0.1, right * np.nan, np.abs(right), right[:, :3]):
         with pytest.raises(CannotRun, match="computes other outputs than ONNX Runtime: 'maps'"):
-            timing.compared(task, [wrong], [right])
+            opening.compared(task, [wrong], [right])
     half = replace(task, precision="fp16")
-    assert timing.compared(half, [right + np.float32(0.02)], [right]) == pytest.approx(
+    assert opening.compared(half, [right + np.float32(0.02)], [right]) == pytest.approx(
         0.01, rel=0.1
     )
     open_port = replace(task, contents=replace(content, outputs=(Port("maps", "float32", None),)))
     with pytest.raises(CannotRun, match="'maps' is 1×3 and not 1×4"):
-        timing.compared(open_port, [right[:, :3]], [right])
+        opening.compared(open_port, [right[:, :3]], [right])
     # Behind NMS boxes may swap places, and there may be one more.
     ranked = replace(task, contents=replace(content, operators=frozenset({"NonMaxSuppression"})))
-    assert timing.compared(ranked, [right[:, ::-1]], [right]) is None
-    assert timing.compared(ranked, [right[:, :3]], [right]) is None
+    assert opening.compared(ranked, [right[:, ::-1]], [right]) is None
+    assert opening.compared(ranked, [right[:, :3]], [right]) is None
 
 
 def test_the_workflow_times_an_fp32_file_where_the_engine_halves_it_itself(

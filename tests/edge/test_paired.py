@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mkd import cli
-from mkd.edge import paired, processes
+from mkd.edge import paired, paired_table, processes
+from mkd.edge.opening import Settings
 from mkd.edge.paired import Entry, pair
 from mkd.edge.spread import median_interval
-from mkd.edge.timing import Settings
 from mkd.errors import UserError
 from mkd.files import read_json
 
@@ -89,7 +89,7 @@ def test_entries_take_turns_in_fresh_processes(
 def test_the_table_says_ties_and_why_a_row_is_empty() -> None:
     one, two = "x/a.onnx", "y/a.onnx"
     record = made_up(one, two)
-    said = paired.table(record).splitlines()
+    said = paired_table.table(record).splitlines()
     assert said[0].split("  ")[0] == "file"
     assert said[1].startswith(f"{one}")
     assert said[1].endswith("1")

@@ -13,7 +13,7 @@ import pytest
 
 from mkd.edge import measure
 from mkd.edge import suite as edge
-from mkd.edge.timing import Settings
+from mkd.edge.opening import Settings
 from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.experiment.config import Suite

@@ -13,10 +13,10 @@ import onnxruntime
 import pytest
 
 from mkd import ROOT
-from mkd.edge import load, measure, processes, timing
+from mkd.edge import load, measure, opening, processes, timing
 from mkd.edge.engines import onnxruntime as ort
+from mkd.edge.opening import Settings
 from mkd.edge.spread import median_interval
-from mkd.edge.timing import Settings
 from mkd.errors import UserError
 from mkd.schemas import validate
 
@@ -227,9 +227,9 @@ def test_the_record_keeps_every_sample_of_every_process(exported: Any) -> None:
 def test_timing_imports_neither_torch_nor_anything_else_a_device_has_not(exported: Any) -> None:
     code = (
         "import sys; from pathlib import Path;"
-        "from mkd import cli; from mkd.edge import measure, timing;"
+        "from mkd import cli; from mkd.edge import measure, opening, timing;"
         f"timing.run(Path({str(exported.path)!r}),"
-        "timing.Settings(min_samples=1, min_seconds=0, max_seconds=0, gate=1e6));"
+        "opening.Settings(min_samples=1, min_seconds=0, max_seconds=0, gate=1e6));"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run(
@@ -282,7 +282,7 @@ def test_a_provider_this_onnxruntime_lacks_is_named(
 ) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(UserError, match="has no CUDAExecutionProvider"):
-        timing.open_file(exported.path, Settings(provider="cuda"))
+        opening.open_file(exported.path, Settings(provider="cuda"))
 
 
 def test_a_timed_process_has_nothing_of_the_trainings_heap(
