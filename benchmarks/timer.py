@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mkd.edge.timing import Settings, open_session, sample
+from mkd.edge.opening import Settings, open_file
+from mkd.edge.timing import sample
 
 
 def main() -> None:
@@ -22,18 +23,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20, help="of one round")
     parser.add_argument("--rounds", type=int, default=30)
     options = parser.parse_args()
-    session = open_session(options.file, Settings())
-    entry = session.get_inputs()[0]
-    feed = {entry.name: np.zeros(entry.shape, np.float32)}
-    names = [output.name for output in session.get_outputs()]
-
-    def call() -> None:
-        session.run(names, feed)
+    call = open_file(options.file, Settings()).call
 
     def bare() -> float:
         begin = time.perf_counter()
         for _ in range(options.runs):
-            session.run(names, feed)
+            call()
         return (time.perf_counter() - begin) / options.runs * 1e3
 
     def ours() -> float:

@@ -1,5 +1,5 @@
 """Detectors on the edge: counted, exported, quantized, checked and timed.
 
-:mod:`mkd.edge.metadata`, :mod:`mkd.edge.preprocessing`, :mod:`mkd.edge.timing` and
-:mod:`mkd.edge.measure` need NumPy and onnxruntime only; the rest needs the training environment.
+What ``mkd latency`` runs needs NumPy and an engine only (:mod:`mkd.edge.measure`,
+:mod:`mkd.edge.paired`, :mod:`mkd.edge.engines`); the rest needs the training environment.
 """

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from mkd.edge import suite as edge
-from mkd.edge.records import EdgeRecords
+from mkd.edge.engines import place
+from mkd.edge.records import AP_DRIFT, EdgeRecords, engine_version
 from mkd.experiment.config import Suite
 
 AP_TOLERANCE = 0.1
@@ -32,14 +33,25 @@ def check(
         where = f"exported/{run}.json"
         if record["digests"].get("weights") != weights.get((run, record["seed"])):
             yield where, "is of other weights than the run's record"
+        yield from _drifts(where, record)
         file, torch = record["files"]["fp32"]["metrics"]["AP"], record["torch"]["AP"]
         if None not in (file, torch) and abs(file - torch) > AP_TOLERANCE:
             yield where, f"the FP32 file has an AP of {file} and torch {torch}"
 
 
+def _drifts(where: str, record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """APs of engines that lie far from torch's."""
+    torch = record["torch"]["AP"]
+    for engine, entries in record.get("engines", {}).items():
+        for precision, entry in entries.items():
+            found = entry["metrics"]["AP"] if "metrics" in entry else None
+            if None not in (found, torch) and abs(found - torch) > AP_DRIFT:
+                yield where, f"{engine} {precision} has an AP of {found} and torch {torch}"
+
+
 def _missing(suite: Suite, own: list[dict[str, Any]], root: Path) -> Iterator[tuple[str, str]]:
     """Records the scale plans, on the providers that were timed."""
-    timed = {record["provider"] for record in own} or {"cpu"}
+    timed = {place(record) for record in own} or {"cpu"}
     names = [*edge.zoo(suite), *edge.students(suite)]
     planned = [
         *edge.complexity_records(suite),
@@ -54,22 +66,22 @@ def _missing(suite: Suite, own: list[dict[str, Any]], root: Path) -> Iterator[tu
 
 def _mixed(records: EdgeRecords, own: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """What must be one for a column to compare like with like."""
-    for provider in sorted({record["provider"] for record in own}):
+    for where in sorted({place(record) for record in own}):
         hosts = {
             (
                 record["host"]["cpu"],
                 *record["host"]["gpu"],
                 record["settings"]["threads"],
-                record["versions"].get("onnxruntime-gpu", record["versions"].get("onnxruntime")),
+                engine_version(record),
             )
             for record in own
-            if record["provider"] == provider
+            if place(record) == where
         }
         if len(hosts) > 1:
             words = "; ".join(sorted(", ".join(map(str, host)) for host in hosts))
             yield (
                 "latency",
-                f"{provider}: hosts, threads or versions of onnxruntime differ: {words}",
+                f"{where}: hosts, threads or versions of the engine differ: {words}",
             )
     sizes = sorted({record["input_px"] for record in records.complexity.values()})
     if len(sizes) > 1:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Any
 
+from mkd.edge.engines import place
 from mkd.edge.records import EdgeRecords
 
 Timed = dict[tuple[str, str, str], dict[str, Any]]
@@ -34,6 +35,12 @@ def compare(before: EdgeRecords, after: EdgeRecords) -> Iterator[str]:
             yield from _ap(
                 f"exported {run}, {precision}", old["files"][precision], new["files"][precision]
             )
+        ours, theirs = ((side.get("engines") or {}) for side in (old, new))
+        for engine in sorted(ours.keys() & theirs.keys()):
+            for precision in sorted(ours[engine].keys() & theirs[engine].keys()):
+                pair = ours[engine][precision], theirs[engine][precision]
+                if all("metrics" in side for side in pair):
+                    yield from _ap(f"exported {run}, {engine} {precision}", *pair)
     for model in sorted(before.published.keys() & after.published.keys()):
         yield from _ap(f"published {model}", before.published[model], after.published[model])
     for setting in dict.fromkeys((provider, precision) for _, precision, provider in one):
@@ -50,7 +57,7 @@ def compare(before: EdgeRecords, after: EdgeRecords) -> Iterator[str]:
 
 def _timed(records: EdgeRecords) -> Timed:
     return {
-        (record["model"], record["precision"], record["provider"]): record
+        (record["model"], record["precision"], place(record)): record
         for record in records.latency
         if record["scale"] is not None and record["passed"]
     }

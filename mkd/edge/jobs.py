@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,8 @@ from mkd.data.splits import classes
 from mkd.detectors import models
 from mkd.edge import accuracy, export, graph, nms, quantize, zoo
 from mkd.edge import suite as edge
-from mkd.edge.metadata import Card, precision_path
+from mkd.edge.engines import Model
+from mkd.edge.metadata import Card, detector_path, precision_path
 from mkd.edge.preprocessing import prepare
 from mkd.errors import UserError
 from mkd.experiment import paths
@@ -65,6 +67,7 @@ def export_model(
                 "tolerance": export.TOLERANCE,
                 "relative_difference": difference,
             },
+            "engines": accuracy.on_engines(out, {"fp32", *precisions}, _images(suite, card)),
             **provenance.commit(),
             "versions": provenance.versions(),
         }
@@ -75,7 +78,7 @@ def export_model(
 def export_run(
     suite: Suite, run: str, seed: int, out: Path, precisions: Sequence[str], record: Path | None
 ) -> dict[str, float]:
-    """Export a trained run.
+    """Export a trained run, and score each of its files, on each engine too.
 
     Args:
         suite: Has the run and its data.
@@ -120,17 +123,20 @@ def export_run(
     difference = _export(suite, detector, card, out, precisions, calibration_images)
     if record is None:
         return difference
-    annotations = suite.data_root / resolved.data.splits["val"].annotations
     scored = {}
     for precision in ("fp32", *(p for p in precisions if p != "fp32")):
         file = precision_path(out, precision)
+        exported = accuracy.OnnxDetector(detector_path(file), detector)
         scored[precision] = {
-            "metrics": accuracy.average_precision(
-                file, detector, resolved, suite.data_root, annotations
-            ),
+            "metrics": accuracy.average_precision(exported, resolved, suite.data_root),
             "bytes": file.stat().st_size,
             "digest": sha256_file(file),
         }
+
+    def score(model: Model) -> dict[str, Any]:
+        on_engine = accuracy.EngineDetector(model, detector)
+        return accuracy.average_precision(on_engine, resolved, suite.data_root)
+
     found = {
         "kind": "exported",
         "schema": 1,
@@ -143,6 +149,7 @@ def export_run(
         "torch": read_record(folder / "record.json", "record")["metrics"]["box"],
         "graph": provenance.digest(graph.signature(out)),
         "files": scored,
+        "engines": accuracy.on_engines(out, scored, _images(suite, card), score),
         "onnx": {
             "opset": graph.OPSET,
             "tolerance": export.TOLERANCE,
@@ -184,6 +191,11 @@ def read_frames(suite: Suite, split: str, count: int) -> list[NDArray[np.uint8]]
     return frames
 
 
+def _images(suite: Suite, card: Card) -> list[NDArray[np.float32]]:
+    """Prepared val images on which outputs are compared."""
+    return [prepare(frame, card) for frame in read_frames(suite, "val", CHECKED_IMAGES)]
+
+
 def _export(
     suite: Suite,
     detector: BaseModel,
@@ -194,8 +206,7 @@ def _export(
 ) -> dict[str, float]:
     """All files of one detector, the FP32 one compared with torch before others follow from it."""
     export.export_raw(detector, card, out)
-    frames = read_frames(suite, "val", CHECKED_IMAGES)
-    difference = export.check(detector, out, [prepare(frame, card) for frame in frames])
+    difference = export.check(detector, out, _images(suite, card))
     calibration: list[NDArray[np.float32]] = []
     if any(precision.startswith("int8") for precision in precisions):
         frames = read_frames(suite, "train", calibration_images)

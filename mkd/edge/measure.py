@@ -1,38 +1,33 @@
 """Latency of an exported file: several fresh processes, one record.
 
-Only NumPy and onnxruntime are needed (``envs/edge.txt``).
+Only NumPy and the engine are needed (``envs/edge.txt``).
 """
 
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from mkd import host
+from mkd.edge import contents
+from mkd.edge.engines import place
+from mkd.edge.feeds import image_shape
+from mkd.edge.load import Load
 from mkd.edge.metadata import detector_path
-from mkd.edge.timing import Settings
-from mkd.errors import UserError
-from mkd.files import read_json, sha256_file
+from mkd.edge.opening import Settings, read
+from mkd.edge.processes import answer, checked, chosen_cpus
+from mkd.edge.spread import APART, median_interval
+from mkd.files import sha256_file
 
-LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "numpy")
-_ROOT = Path(__file__).resolve().parents[2]
-
-
-def usable_cpus() -> list[int]:
-    """CPUs this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "openvino", "ncnn", "pnnx", "numpy")
+LISTEN_S = 0.25
+"""So long the machine is listened to before anything of ours runs."""
 
 
 def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[str, Any]:
@@ -51,20 +46,32 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
         UserError: The file, its input size or the provider is not as asked; a process died.
     """
     began, started = time.monotonic(), datetime.now(UTC)
-    cpus = usable_cpus()
-    if settings.threads > len(cpus):
-        raise UserError(
-            f"{settings.threads} threads were asked for and this process may use {len(cpus)} CPUs: "
-            "choose fewer --threads"
-        )
-    load = round(os.getloadavg()[0], 2)
-    processes = [
-        _process(path, settings, cpus[: settings.threads]) for _ in range(settings.restarts)
-    ]
+    cpus = chosen_cpus(settings)
+    _, task, _ = read(path, settings)
+    before = listen(cpus)
+    with checked(path, settings) as made:
+        first: list[float] = []
+        while True:
+            processes = [
+                answer(
+                    *(path, settings, cpus),
+                    task="run",
+                    file=made["file"],
+                    whole=not at,
+                )
+                for at in range(settings.restarts)
+            ]
+            graph = _summary([process["graph"] for process in processes])
+            if graph["restart_spread"] <= APART or first:
+                break
+            first = graph["medians_ms"]
     cards, pinned = zip(*((p.pop("card"), p.pop("cpus")) for p in processes), strict=True)
     card = cards[0]
-    graph = _summary([process["graph"] for process in processes])
+    load = {"before": before, "during": most(process.pop("others") for process in processes)}
+    unsteady = _unsteady(graph, load, settings)
+    graph["passed"] = not unsteady
     whole = [process["end_to_end"] for process in processes if process["end_to_end"]]
+    shape = image_shape(task.shapes)
     return {
         "kind": "latency",
         "schema": 1,
@@ -75,11 +82,14 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
         "seed": card["seed"],
         "weights": card["weights"],
         "precision": card["precision"],
-        "input_px": card["input_px"],
-        "batch": 1,
+        "input_px": card["input_px"] or None,
+        "shapes": {name: list(shape) for name, shape in task.shapes.items()},
+        "batch": shape[0] if shape else 1,
+        "engine": settings.engine,
         "provider": settings.provider,
         "latency_ms": graph["latency_ms"],
         "passed": graph["passed"],
+        "unsteady": unsteady,
         "graph": graph,
         "end_to_end": {
             **_summary(whole),
@@ -92,76 +102,129 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
         ),
         "peak_memory_mb": max(process["peak_memory_mb"] for process in processes),
         "interpreter_memory_mb": max(process["interpreter_memory_mb"] for process in processes),
-        "model_bytes": path.stat().st_size,
-        "digests": {"model": sha256_file(path)}
+        "model_bytes": sum(file.stat().st_size for file in files(path, task.contents)),
+        "digests": {"model": digest(path, task.contents)}
         | ({"detector": sha256_file(detector_path(path))} if whole else {}),
+        "difference": made["difference"],
         "settings": asdict(settings),
         "cpus": pinned[0],
-        "load_before": load,
+        "load": load,
+        "first_medians_ms": first,
         "processes": processes,
-        "versions": _versions(),
+        "versions": versions(),
         "host": host.describe(host.nvidia_smi("name") if settings.provider != "cpu" else []),
         "started": started.isoformat(timespec="seconds"),
         "wall_s": round(time.monotonic() - began, 2),
     }
 
 
+def refused(path: Path, settings: Settings, scale: str, reason: str) -> dict[str, Any]:
+    """The record of a file that an engine was to be timed on and does not take, or is not here."""
+    card, _, _ = read(path, settings)
+    return {
+        "kind": "latency",
+        "schema": 1,
+        "scale": scale,
+        "model": card.model,
+        "arch": card.arch,
+        "precision": card.precision,
+        "engine": settings.engine,
+        "provider": settings.provider,
+        "refused": reason,
+        "digests": {"model": sha256_file(path)},
+        "versions": versions(),
+        "host": host.describe([]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def listen(cpus: list[int]) -> float | None:
+    """Share of these CPUs' time that others take while nothing of ours runs."""
+    load = Load(cpus)
+    time.sleep(LISTEN_S)
+    load.end()
+    return load.share()
+
+
+def files(path: Path, found: contents.Contents) -> list[Path]:
+    """A file and those its weights lie in."""
+    return [path, *(path.parent / name for name in found.external)]
+
+
+def digest(path: Path, found: contents.Contents) -> str:
+    """SHA-256 of a file; with weights in other files, of all their digests."""
+    if not found.external:
+        return sha256_file(path)
+    return sha256("".join(map(sha256_file, files(path, found))).encode()).hexdigest()
+
+
+def most(shares: Iterable[float | None]) -> float | None:
+    """The largest share that is known."""
+    return max((share for share in shares if share is not None), default=None)
+
+
+def _unsteady(
+    graph: dict[str, Any], load: dict[str, float | None], settings: Settings
+) -> list[str]:
+    """Why a figure is not to be trusted, a line a reason."""
+    reasons = []
+    if not graph["passed"]:
+        reasons.append(f"samples spread by {graph['iqr_ratio']:.0%} of their median")
+    if graph["restart_spread"] > APART:
+        reasons.append(
+            f"medians of restarts lie {graph['restart_spread']:.0%} apart, repeated once"
+        )
+    for when, words in (("before", "before it was timed"), ("during", "while it was timed")):
+        share = load[when]
+        if share is not None and share > settings.load:
+            reasons.append(f"other work took {share:.0%} of its CPUs' time {words}")
+    return reasons
+
+
 def line(record: dict[str, Any]) -> str:
     """A record in one line for the terminal."""
+    if "refused" in record:
+        return f"{record['model']} {record['precision']}: not timed: {record['refused']}"
     graph, whole = record["graph"], record["end_to_end"]
+    shape = tuple(image_shape(record["shapes"]))
+    size = f"{record['input_px']} px" if record["input_px"] else contents.shape_text(shape)
+    low, high = graph["interval_ms"]
     parts = [
-        f"{record['model']} {record['precision']} {record['provider']} {record['input_px']} px",
-        f"graph p50 {graph['p50_ms']:.2f} p90 {graph['p90_ms']:.2f} p99 {graph['p99_ms']:.2f} ms "
-        f"(n={graph['samples']})",
+        f"{record['model']} {record['precision']} {place(record)} {size}",
+        f"graph p50 {graph['p50_ms']:.2f} [{low:.2f}, {high:.2f}] p95 {graph['p95_ms']:.2f} "
+        f"p99 {graph['p99_ms']:.2f} ms (n={graph['samples']})",
     ]
     if whole:
         parts.append(f"end to end p50 {whole['p50_ms']:.2f} ms")
-    if not (graph["passed"] and (not whole or whole["passed"])):
-        parts.append("UNSTEADY: the machine was not quiet, time it again")
+    reasons = [*record["unsteady"]]
+    if whole and not whole["passed"]:
+        reasons.append("end to end did not settle")
+    if reasons:
+        parts.append(f"UNSTEADY: {'; '.join(reasons)}: time it again on a quiet machine")
     return ", ".join(parts)
-
-
-def _process(path: Path, settings: Settings, cpus: list[int]) -> dict[str, Any]:
-    request = json.dumps({"path": str(path), "settings": asdict(settings)})
-
-    # What the workflow sets for its trainings; a device's own process has nothing of it.
-    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
-
-    def pin() -> None:
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, cpus)
-
-    with TemporaryDirectory() as folder:
-        answer = Path(folder, "answer.json")
-        done = subprocess.run(
-            [sys.executable, "-m", "mkd.edge.timing", request, str(answer)],
-            preexec_fn=pin,
-            env={**environment, "PYTHONPATH": _python_path()},
-            capture_output=True,
-            text=True,
-        )
-        if not answer.exists():
-            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise UserError(
-                f"the timing process of {path} ended with {done.returncode} and no answer: {last}"
-            )
-        found: dict[str, Any] = read_json(answer)
-    if "error" in found:
-        raise UserError(found["error"])
-    return found
 
 
 def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Figures of one mode over its processes; samples are those of each last attempt."""
     kept = [run["attempts"][-1]["samples_ms"] for run in runs]
     medians = [float(np.median(samples)) for samples in kept]
+    intervals = [median_interval(samples) for samples in kept]
     pooled = np.concatenate(kept)
-    p50, p90, p99 = (round(float(value), 4) for value in np.percentile(pooled, (50, 90, 99)))
+    p50, p90, p95, p99 = (
+        round(float(value), 4) for value in np.percentile(pooled, (50, 90, 95, 99))
+    )
     middle = float(np.median(medians))
     return {
         "latency_ms": round(middle, 4),
+        "medians_ms": [round(value, 4) for value in medians],
+        # What holds in every process: they lie further apart than the samples of one.
+        "interval_ms": [
+            round(min(low for low, _ in intervals), 4),
+            round(max(high for _, high in intervals), 4),
+        ],
         "p50_ms": p50,
         "p90_ms": p90,
+        "p95_ms": p95,
         "p99_ms": p99,
         "samples": len(pooled),
         "iqr_ratio": max(run["attempts"][-1]["iqr_ratio"] for run in runs),
@@ -170,17 +233,12 @@ def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _python_path() -> str:
-    return os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-
-
-def _versions() -> dict[str, str]:
-    return dict(_installed(LIBRARIES))
-
-
-def _installed(names: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for name in names:
+def versions() -> dict[str, str]:
+    """Versions of the libraries a latency depends on."""
+    found = {}
+    for name in LIBRARIES:
         try:
-            yield name, metadata.version(name)
+            found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
+    return found

@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mkd.edge.engines import ENGINES, place
+from mkd.edge.spread import APART
 from mkd.errors import UserError
 from mkd.schemas import read_record
 
 KINDS = ("complexity", "exported", "latency", "published")
-MOST_SPREAD = 0.1
-"""Between the medians of a timing's restarts, over their median: beyond it none of them is the
-latency."""
+AP_DRIFT = 0.5
+"""An AP that lies further from torch's is marked, in percent."""
 SETTINGS = (("tensorrt", "fp16"), ("cuda", "fp16"), ("cpu", "fp32"))
 """Provider and precision of Table 1's latency column: the paper's own, or the nearest to it."""
 
@@ -22,34 +23,43 @@ class EdgeRecords:
     Attributes:
         complexity: Model → record.
         latency: Every latency record; those with ``scale`` null come from another host.
+        refused: Those of files that an engine does not take, with ``refused``, the reason.
         exported: Run → record.
         published: Model whose published checkpoint was scored → record.
+        shaky: Problems with a record that can be used, and whose figures are marked.
         problems: Path in the scale's folder, and what is wrong with the record there.
     """
 
     complexity: dict[str, dict[str, Any]] = field(default_factory=dict)
     latency: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
     exported: dict[str, dict[str, Any]] = field(default_factory=dict)
     published: dict[str, dict[str, Any]] = field(default_factory=dict)
+    shaky: list[tuple[str, str]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
+    def columns(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        """This scale's own steady latencies of Table 1's models, by place and precision."""
+        found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for record in self.latency:
+            own = record["scale"] is not None and record["model"] == record["arch"]
+            if own and steady(record["graph"]):
+                found.setdefault((place(record), record["precision"]), []).append(record)
+        return found
+
     def column(self) -> list[dict[str, Any]]:
-        """The latency records of Table 1's column: this scale's, one provider and precision."""
-        timed = [
-            record
-            for record in self.latency
-            if record["scale"] is not None and steady(record["graph"])
-        ]
-        models = [record for record in timed if record["model"] == record["arch"]]
-        for setting in SETTINGS:
-            found = [r for r in models if (r["provider"], r["precision"]) == setting]
-            if found:
-                return found
-        return []
+        """The latency records of Table 1's column: of one place and precision."""
+        columns = self.columns()
+        return next((columns[setting] for setting in SETTINGS if setting in columns), [])
 
     def unsteady(self) -> set[str]:
         """Models of Table 1 that were timed at this scale and never steadily enough."""
-        tried = {record["model"] for record in self.latency if record["scale"] is not None}
+        places = {name for name, _ in SETTINGS}
+        tried = {
+            record["model"]
+            for record in self.latency
+            if record["scale"] is not None and place(record) in places
+        }
         return tried - {record["model"] for record in self.column()}
 
     def costs(self) -> dict[str, dict[str, float]]:
@@ -101,7 +111,15 @@ class EdgeRecords:
 
 def steady(timed: dict[str, Any]) -> bool:
     """Whether a graph, or the way end to end, was timed steadily, within and over restarts."""
-    return bool(timed["passed"]) and (timed["restart_spread"] or 0.0) <= MOST_SPREAD
+    return bool(timed["passed"]) and (timed["restart_spread"] or 0.0) <= APART
+
+
+def engine_version(record: dict[str, Any]) -> str:
+    """Engine and version of a latency record: ``ONNX Runtime 1.31.1``."""
+    engine = record.get("engine", "onnxruntime")
+    versions: dict[str, str] = record["versions"]
+    version = versions.get(f"{engine}-gpu", versions.get(engine, ""))
+    return f"{ENGINES[engine].title} {version}".strip()
 
 
 def load(root: Path, scale: str) -> EdgeRecords:
@@ -125,11 +143,15 @@ def load(root: Path, scale: str) -> EdgeRecords:
         except UserError as error:
             records.problems.append(left_out(path, root, error))
             continue
-        if kind == "latency":
+        if "refused" in record:
+            records.refused.append(record)
+        elif kind == "latency":
             records.latency.append(record)
             if not record["passed"]:
-                words = "was timed on a machine that was not quiet: time it again"
-                records.problems.append((path.relative_to(root).as_posix(), words))
+                reasons = "; ".join(record.get("unsteady", [])) or "its samples spread"
+                words = f"was timed on a machine that was not quiet ({reasons}): time it again"
+                records.shaky.append((path.relative_to(root).as_posix(), words))
+                records.problems.append(records.shaky[-1])
         else:
             found: dict[str, Any] = getattr(records, kind)
             found[name] = record

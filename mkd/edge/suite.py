@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mkd import ROOT
 from mkd.edge import models
+from mkd.edge.engines import ENGINES, installed
 from mkd.edge.metadata import PRECISIONS, precision_path
 from mkd.errors import UserError
 from mkd.experiment.config import Suite
@@ -22,8 +23,10 @@ PROVIDER_PRECISIONS = {
     "cpu": ("fp32", "int8"),
     "cuda": ("fp32", "fp16"),
     "tensorrt": ("fp32", "fp16", "int8-symmetric"),
+    "openvino": ("fp32", "fp16", "int8"),
+    "ncnn": ("fp32", "fp16"),
 }
-"""What each provider has kernels for."""
+"""What each provider of ONNX Runtime, and each other engine, has kernels for."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class EdgeSettings:
         calibration_images: Images from which INT8 takes its ranges.
         min_samples: Timed runs of a process.
         min_seconds: And their length, whichever takes longer.
+        max_seconds: When sampling ends though the median is not known to 2 %.
+        load: The largest share of its CPUs' time that other work may take.
         restarts: Processes.
         gate: The largest interquartile range over the median.
         retries: Series more where one does not pass the gate.
@@ -48,6 +53,8 @@ class EdgeSettings:
     calibration_images: int
     min_samples: int
     min_seconds: float
+    max_seconds: float
+    load: float
     restarts: int
     gate: float
     retries: int
@@ -113,7 +120,7 @@ def providers() -> list[str]:
                 f"{', '.join(PROVIDER_PRECISIONS)}"
             )
         return chosen
-    found = ["cpu"]
+    found = ["cpu", *filter(installed, engines())]
     if Path("/dev/nvidiactl").exists():
         found.append("cuda")
         if ctypes.util.find_library("nvinfer") or find_spec("tensorrt_libs"):
@@ -121,10 +128,25 @@ def providers() -> list[str]:
     return found
 
 
+def engines() -> list[str]:
+    """Engines beside ONNX Runtime, installed or not: where one is not, its cells say so."""
+    return [name for name in ENGINES if name != "onnxruntime"]
+
+
 def precisions(suite: Suite) -> list[str]:
     """Precisions exported for :func:`providers`."""
-    wanted = {p for provider in providers() for p in PROVIDER_PRECISIONS[provider]}
+    wanted = {
+        exported_precision(provider, precision)
+        for provider in providers()
+        for precision in PROVIDER_PRECISIONS[provider]
+    }
     return [precision for precision in PRECISIONS if precision in wanted]
+
+
+def exported_precision(provider: str, precision: str) -> str:
+    """That of the file which is timed: some engines compute an FP32 file in half precision."""
+    engine = ENGINES.get(provider)
+    return "fp32" if engine and engine.halves and precision == "fp16" else precision
 
 
 def onnx_file(suite: Suite, name: str, precision: str) -> str:
@@ -196,10 +218,19 @@ def student_records(suite: Suite) -> list[str]:
     return [*exported_records(suite), *latency_records(suite, students(suite))]
 
 
+def engine_options(provider: str, precision: str) -> str:
+    """Options of `mkd latency` that say where a file is timed."""
+    half = " --half" if exported_precision(provider, precision) != precision else ""
+    return f"--engine {provider}{half}" if provider in ENGINES else f"--provider {provider}"
+
+
 def timing_options(suite: Suite) -> str:
     """Options of `mkd latency`. Students have an input size of their own."""
     chosen = settings(suite)
-    names = ("min_samples", "min_seconds", "gate", "retries", "restarts")
+    names = (
+        *("min_samples", "min_seconds", "max_seconds", "gate", "load"),
+        *("retries", "restarts"),
+    )
     options = [f"--{name.replace('_', '-')} {getattr(chosen, name)}" for name in names]
     return " ".join([f"--scale {suite.scale}", *options])
 

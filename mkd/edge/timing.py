@@ -1,7 +1,7 @@
 """One timing process: a fresh interpreter that opens one exported file and times it.
 
-Started by :mod:`mkd.edge.measure` as ``python -m mkd.edge.timing REQUEST ANSWER``. Only NumPy and
-onnxruntime are imported: this is what runs on a device.
+Started by :mod:`mkd.edge.processes` as ``python -m mkd.edge.timing REQUEST ANSWER``. Only NumPy and
+the engine are imported: this is what runs on a device.
 """
 
 import gc
@@ -11,143 +11,24 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
-from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from mkd.edge import engines
 from mkd.edge import metadata as cards
+from mkd.edge.engines import CannotRun
+from mkd.edge.load import Load
+from mkd.edge.opening import Settings, camera_frame, check, open_file, read
 from mkd.edge.preprocessing import prepare
+from mkd.edge.spread import NARROW, median_interval
 from mkd.errors import UserError
 
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-}
-FRAME = (480, 640)
-"""Height and width of the frame that end-to-end timing begins with, COCO's most common size."""
-WINDOW, AGREE, MAX_WARMUP = 2, 0.05, 30
-"""Warm-up ends when the medians of two successive windows of runs agree to within 5 %, or after
-30 runs."""
-_ORT_ERRORS = tuple(
-    kind
-    for kind in vars(ort_errors).values()
-    if isinstance(kind, type) and issubclass(kind, Exception)
-)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a file is timed.
-
-    Attributes:
-        provider: A key of :data:`PROVIDERS`.
-        threads: Threads of an operator; as many CPUs are taken.
-        min_samples: Timed runs of one attempt at least.
-        min_seconds: And its length at least.
-        gate: An attempt is accepted when its interquartile range over its median is at most this.
-        retries: Further attempts when it is not.
-        restarts: Processes the whole is repeated in.
-        input_px: Input size that the file must have, or None for any.
-    """
-
-    provider: str = "cpu"
-    threads: int = 1
-    min_samples: int = 100
-    min_seconds: float = 10.0
-    gate: float = 0.1
-    retries: int = 2
-    restarts: int = 3
-    input_px: int | None = None
-
-
-def open_session(
-    path: Path, settings: Settings, strict: bool = True
-) -> onnxruntime.InferenceSession:
-    """A session on the provider that was asked for, and on no other.
-
-    Args:
-        path: The exported file.
-        settings: Provider and threads.
-        strict: No node may fall back to the CPU; otherwise some may (NMS has no CUDA kernel in
-            every release).
-
-    Raises:
-        UserError: The file is missing or broken, or the provider is not there or not used.
-    """
-    wanted = PROVIDERS[settings.provider]
-    if wanted not in onnxruntime.get_available_providers():
-        has = ", ".join(onnxruntime.get_available_providers())
-        raise UserError(
-            f"this onnxruntime has no {wanted} (it has {has}): install the build that has it, "
-            "or choose another --provider"
-        )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = settings.threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    # Below this it says in several lines what the error says in one.
-    options.log_severity_level = 4
-    providers: list[Any] = [wanted]
-    if settings.provider != "cpu":
-        # CUDA's libraries from pip's wheels, where the system has none.
-        onnxruntime.preload_dlls()
-        if strict:
-            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    if settings.provider == "tensorrt":
-        precisions = {"trt_fp16_enable": True, "trt_int8_enable": True}
-        providers = [(wanted, precisions)] if strict else [(wanted, precisions), PROVIDERS["cuda"]]
-    if not path.is_file():
-        raise UserError(f"the ONNX file {path} does not exist: export it first")
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=providers)
-    except _ORT_ERRORS as error:
-        if settings.provider != "cpu" and strict:
-            raise UserError(
-                f"{path} does not run on {wanted} alone: its driver or libraries are missing, or "
-                f"it lacks a kernel, and a fallback is not timed; {_one_line(error)}"
-            ) from error
-        raise UserError(
-            f"{path} is not a sound ONNX file (wrong, truncated, or newer than onnxruntime "
-            f"{onnxruntime.__version__}): export it again; {_one_line(error)}"
-        ) from error
-    if session.get_providers()[0] != wanted:
-        raise UserError(
-            f"{wanted} did not start and ONNX Runtime fell back to {session.get_providers()[0]}: "
-            "check the driver and its libraries, or choose another --provider"
-        )
-    return session
-
-
-def card_of(session: onnxruntime.InferenceSession, path: Path, settings: Settings) -> cards.Card:
-    """The card of an opened file.
-
-    Raises:
-        UserError: Its input is no square image of fixed size, or of another size than asked for.
-    """
-    inputs = session.get_inputs()
-    shape = inputs[0].shape
-    fixed = len(inputs) == 1 and len(shape) == 4 and all(isinstance(n, int) for n in shape)
-    if not fixed or shape[:2] != [1, 3] or shape[2] != shape[3]:
-        raise UserError(
-            f"{path} takes {[value.shape for value in inputs]} and not one image of "
-            "1×3×S×S: export it with `mkd export`"
-        )
-    if settings.input_px not in (None, shape[2]):
-        raise UserError(
-            f"{path} takes images of {shape[2]} px and {settings.input_px} px were asked for: "
-            "export it at that size"
-        )
-    text = session.get_modelmeta().custom_metadata_map.get(cards.KEY)
-    card = cards.loads(text, path)
-    if card.input_px not in (0, shape[2]):
-        raise UserError(f"{path} says it takes {card.input_px} px and takes {shape[2]} px")
-    return card if card.input_px else cards.Card(model=card.model, input_px=shape[2])
+WINDOW_S, AGREE, MAX_WINDOWS = 0.05, 0.05, 30
+"""Warm-up ends when the medians of two successive windows agree to within 5 %, or after 30. A
+window lasts 50 ms, one run at least."""
 
 
 def iqr_ratio(samples: list[float]) -> float:
@@ -156,15 +37,30 @@ def iqr_ratio(samples: list[float]) -> float:
     return float((high - low) / middle)
 
 
-def sample(call: Callable[[], object], count: int, seconds: float = 0.0) -> list[float]:
+def sample(
+    call: Callable[[], object], count: int, seconds: float = 0.0, most: float | None = None
+) -> list[float]:
     """Times of single calls in milliseconds, one after the other.
 
-    There are ``count`` of them at least, and they take ``seconds`` at least.
+    There are ``count`` of them at least, and they take ``seconds`` at least. With ``most``, they
+    then go on until the interval of their median is narrow, or for that many seconds altogether.
     """
     clock = time.perf_counter_ns
     samples: list[int] = []
-    end = clock() + int(seconds * 1e9)
-    while len(samples) < count or clock() < end:
+    begun = clock()
+    end, last = begun + int(seconds * 1e9), begun + int((most or 0.0) * 1e9)
+    look = count
+    while True:
+        if len(samples) >= count and clock() >= end:
+            if most is None or clock() >= last:
+                break
+            if len(samples) >= look:
+                low, high = median_interval(samples)
+                middle = float(np.median(samples))
+                if max(high - middle, middle - low) <= NARROW * middle:
+                    break
+                # Sorting them after each run would warm other caches than the model's.
+                look = max(look + 1, len(samples) * 11 // 10)
         begin = clock()
         call()
         samples.append(clock() - begin)
@@ -180,76 +76,73 @@ def series(call: Callable[[], object], settings: Settings) -> dict[str, Any]:
         one passed.
     """
     first = sample(call, 1)[0]
-    warmup = sample(call, WINDOW)
+    windows = [sample(call, 1, WINDOW_S)]
     warm = False
-    while not warm and len(warmup) < MAX_WARMUP:
-        warmup += sample(call, WINDOW)
-        before, now = np.median(warmup[-2 * WINDOW : -WINDOW]), np.median(warmup[-WINDOW:])
+    while not warm and len(windows) < MAX_WINDOWS:
+        windows.append(sample(call, 1, WINDOW_S))
+        before, now = map(np.median, windows[-2:])
         warm = bool(abs(now / before - 1) <= AGREE)
     attempts: list[dict[str, Any]] = []
     while len(attempts) <= settings.retries:
-        samples = sample(call, settings.min_samples, settings.min_seconds)
+        samples = sample(call, settings.min_samples, settings.min_seconds, settings.max_seconds)
         attempts.append({"iqr_ratio": round(iqr_ratio(samples), 5), "samples_ms": samples})
         if attempts[-1]["iqr_ratio"] <= settings.gate:
             break
     return {
         "first_ms": first,
-        "warmup_ms": warmup,
+        "warmup_ms": [value for window in windows for value in window],
         "warm": warm,
         "attempts": attempts,
         "passed": attempts[-1]["iqr_ratio"] <= settings.gate,
     }
 
 
-def run(path: Path, settings: Settings) -> dict[str, Any]:
+def run(
+    path: Path, settings: Settings, file: Path | None = None, whole: bool = True
+) -> dict[str, Any]:
     """Everything one process measures.
 
-    First the graph alone, then end to end where the detector lies beside it.
+    First the graph alone; then, with ``whole``, end to end where the detector lies beside it and
+    the engine runs it.
     """
     gc.disable()
     before = _peak_mb()
-    frame = np.random.default_rng(0).integers(0, 256, (*FRAME, 3), np.uint8)
-    card, graph = _graph(path, frame, settings)
+    cpus = _cpus()
+    load = Load(cpus)
+    opened = open_file(path, settings, file)
     answer = {
-        "card": json.loads(card.dumps()),
-        "cpus": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        "graph": graph,
+        "card": json.loads(opened.card.dumps()),
+        "cpus": cpus,
+        "graph": {"open_ms": round(opened.open_ms, 2), **series(opened.call, settings)},
         "peak_memory_mb": _peak_mb(),
         "interpreter_memory_mb": before,
         "end_to_end": None,
     }
+    load.end()
+    answer["others"] = load.share()
     detector = cards.detector_path(path)
-    if detector.is_file():
-        answer["end_to_end"] = _end_to_end(detector, frame, card, settings)
+    if whole and detector.is_file() and engines.ENGINES[settings.engine].detectors:
+        answer["end_to_end"] = _end_to_end(detector, opened.card, settings)
     return answer
 
 
-def _graph(
-    path: Path, frame: NDArray[np.uint8], settings: Settings
-) -> tuple[cards.Card, dict[str, Any]]:
-    began = time.perf_counter()
-    session = open_session(path, settings)
-    opened = time.perf_counter() - began
-    card = card_of(session, path, settings)
-    feed = {session.get_inputs()[0].name: prepare(frame, card)}
-    names = [output.name for output in session.get_outputs()]
-    measured = series(lambda: session.run(names, feed), settings)
-    return card, {"open_ms": round(opened * 1e3, 2), **measured}
+def _cpus() -> list[int] | None:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
-def _end_to_end(
-    detector: Path, frame: NDArray[np.uint8], card: cards.Card, settings: Settings
-) -> dict[str, Any]:
-    session = open_session(detector, settings, strict=False)
-    outputs = ["boxes", "scores", "labels"]
-    name = session.get_inputs()[0].name
+def _end_to_end(detector: Path, card: cards.Card, settings: Settings) -> dict[str, Any]:
+    _, task, feed = read(detector, settings)
+    model = engines.load(settings.engine).open_model(replace(task, strict=False), detector)
+    (name,) = feed
+    frame = camera_frame()
+    infer = model.call(feed)
     prepared: list[float] = []
 
     def call() -> None:
         begin = time.perf_counter_ns()
-        feed = {name: prepare(frame, card)}
+        feed[name][...] = prepare(frame, card)
         prepared.append((time.perf_counter_ns() - begin) / 1e6)
-        session.run(outputs, feed)
+        infer()
 
     measured = series(call, settings)
     return {**measured, "prepare_ms": round(float(np.median(prepared)), 4)}
@@ -266,18 +159,57 @@ def _peak_mb() -> float:
         return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def serve(path: Path, settings: Settings, file: Path | None) -> None:
+    """Time a file block by block: a number of runs comes in, their times go out, a line each.
+
+    What a library prints does not get in between.
+    """
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def say(value: Any) -> None:
+        answers.write(json.dumps(value) + "\n")
+        answers.flush()
+
+    gc.disable()
+    try:
+        opened = open_file(path, settings, file)
+    except UserError as error:
+        say({"error": str(error), "cannot": isinstance(error, CannotRun)})
+        return
+    warm = series(opened.call, replace(settings, min_samples=1, min_seconds=0, max_seconds=0))
+    first = warm["attempts"][-1]["samples_ms"][-1]
+    say({"ms": first})
+    load = Load(_cpus())
+    for count in sys.stdin:
+        # What ran in between has emptied its caches; of a long run they are a small part.
+        if first < WINDOW_S * 1e3:
+            opened.call()
+        load.begin()
+        samples = sample(opened.call, int(count))
+        load.end()
+        say({"samples_ms": samples, "others": load.share()})
 
 
 def main() -> None:
     """Read a request, work, write the answer or the sentence that says why there is none."""
-    request, answer = json.loads(sys.argv[1]), Path(sys.argv[2])
+    request = json.loads(sys.argv[1])
+    path = Path(request["path"])
+    told = request["settings"]
+    told["shape"] = {name: tuple(shape) for name, shape in told["shape"].items()}
+    settings = Settings(**told)
+    file = Path(request["file"]) if request.get("file") else None
+    if request["task"] == "serve":
+        serve(path, settings, file)
+        return
     try:
-        found = run(Path(request["path"]), Settings(**request["settings"]))
+        if request["task"] == "check":
+            found = check(path, settings, Path(request["folder"]))
+        else:
+            found = run(path, settings, file, request["whole"])
     except UserError as error:
-        found = {"error": str(error)}
-    answer.write_text(json.dumps(found), encoding="utf-8")
+        found = {"error": str(error), "cannot": isinstance(error, CannotRun)}
+    Path(sys.argv[2]).write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,17 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mkd.edge.engines import ENGINES, CannotRun
 from mkd.edge.metadata import PRECISIONS
-from mkd.errors import UserError
+from mkd.errors import UserError, meant
 from mkd.files import write_json
 from mkd.provenance import seal
 
@@ -43,18 +46,37 @@ def add(verb: Callable[..., argparse.ArgumentParser], suite: Callable[..., Any])
     published.add_argument("--data", type=Path, required=True, help="what `mkd data` wrote")
     published.add_argument("--out", type=Path, required=True, help="the record")
 
-    latency = verb("latency", _latency, "time an exported file with ONNX Runtime")
-    latency.add_argument("file", type=Path, help="a file `mkd export` wrote")
-    latency.add_argument("--provider", choices=["cpu", "cuda", "tensorrt"], default="cpu")
+    latency = verb("latency", _latency, "time ONNX files, on one engine or several")
+    latency.add_argument("files", type=Path, nargs="+", help="ONNX files, of `mkd export` or any")
+    latency.add_argument("--compare", action="store_true", help="in turns, as one table")
+    latency.add_argument(
+        "--engine", default="onnxruntime", help=f"one or more of {','.join(ENGINES)}"
+    )
+    latency.add_argument(
+        "--provider", choices=["cpu", "cuda", "tensorrt"], default="cpu", help="of ONNX Runtime"
+    )
+    latency.add_argument(
+        "--half", action="store_true", help="the engine computes an FP32 file in FP16"
+    )
+    latency.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        help="of open axes, e.g. 1x3x288x512, or NAME=1x3x288x512; once for each input",
+    )
     latency.add_argument("--threads", type=int, help="default: all CPUs it may use")
     latency.add_argument("--input-px", type=int, help="refuse a file of another input size")
-    latency.add_argument("--min-samples", type=int, default=100, help="timed runs a process")
-    latency.add_argument("--min-seconds", type=float, default=10.0, help="and their length")
+    latency.add_argument("--min-samples", type=int, default=30, help="timed runs a process")
+    latency.add_argument("--min-seconds", type=float, default=1.0, help="and their length")
+    latency.add_argument(
+        "--max-seconds", type=float, default=10.0, help="even if the median is not known to 2 %%"
+    )
     latency.add_argument("--gate", type=float, default=0.1, help="largest IQR over median")
+    latency.add_argument("--load", type=float, default=0.1, help="largest share of other work")
     latency.add_argument("--retries", type=int, default=2, help="when the gate is not passed")
     latency.add_argument("--restarts", type=int, default=3, help="processes")
     latency.add_argument("--scale", help="the scale it is timed for, set by the workflow")
-    latency.add_argument("--out", type=Path, help="default: beside the file")
+    latency.add_argument("--out", type=Path, help="the record; default: beside the file")
 
 
 def _export(suite: Any, options: argparse.Namespace) -> None:
@@ -84,28 +106,73 @@ def _published(suite: Any, options: argparse.Namespace) -> None:
 
 
 def _latency(options: argparse.Namespace) -> None:
-    from mkd.edge import measure
-    from mkd.edge.timing import Settings
+    from mkd.edge import measure, paired, paired_table
+
+    chosen = _settings(options)
+    entries = [paired.Entry(file, settings) for file in options.files for settings in chosen]
+    if options.compare:
+        record = paired.compare(entries)
+        if options.out:
+            write_json(options.out, {**record, "sha256": seal(record)})
+        print(paired_table.table(record))
+        return
+    if options.out and len(entries) > 1:
+        raise UserError("--out is of one record: leave it out, or ask for one table by --compare")
+    for entry in entries:
+        settings, file = entry.settings, entry.path
+        half = "-fp16" if settings.half else ""
+        out = options.out or file.with_name(f"{file.stem}{half}-{settings.place}.json")
+        try:
+            record = measure.measure(file, settings, options.scale)
+        except CannotRun as error:
+            if options.scale is None:
+                raise UserError(f"{file}: {error}") from error
+            # The workflow goes on; the cell says why.
+            record = measure.refused(file, settings, options.scale, str(error))
+        _validate(record)
+        write_json(out, {**record, "sha256": seal(record)})
+        print(json.dumps({"record": str(out)}) if not sys.stdout.isatty() else f"record: {out}")
+        print(measure.line(record), file=sys.stderr)
+
+
+def _settings(options: argparse.Namespace) -> list[Any]:
+    """How files are timed, on one engine after another."""
+    from mkd.edge import feeds, processes
+    from mkd.edge.opening import Settings
 
     if min(options.min_samples, options.restarts) < 1 or options.retries < 0:
         raise UserError("--min-samples and --restarts are at least 1, --retries at least 0")
-    threads = len(measure.usable_cpus()) if options.threads is None else options.threads
-    settings = Settings(
+    if options.threads is not None and options.threads < 1:
+        raise UserError(f"--threads {options.threads}: at least 1")
+    for name in ("min_seconds", "max_seconds", "gate", "load"):
+        if not 0 <= getattr(options, name) < math.inf:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} {getattr(options, name)}: at least 0, and finite")
+    names = list(dict.fromkeys(options.engine.split(",")))
+    for name in names:
+        if name not in ENGINES:
+            raise UserError(
+                f"unknown engine '{name}': there are {', '.join(ENGINES)}{meant(name, ENGINES)}"
+            )
+    if options.provider != "cpu" and names != ["onnxruntime"]:
+        raise UserError(
+            f"--provider {options.provider} is of ONNX Runtime: leave --engine out, or the provider"
+        )
+    common = Settings(
         provider=options.provider,
-        threads=threads,
+        half=options.half,
+        shape=feeds.parse(options.shape),
+        threads=options.threads or len(processes.usable_cpus()),
         min_samples=options.min_samples,
         min_seconds=options.min_seconds,
+        max_seconds=max(options.min_seconds, options.max_seconds),
         gate=options.gate,
+        load=options.load,
         retries=options.retries,
         restarts=options.restarts,
         input_px=options.input_px,
     )
-    record = measure.measure(options.file, settings, options.scale)
-    _validate(record)
-    out = options.out or options.file.with_name(f"{options.file.stem}-{options.provider}.json")
-    write_json(out, {**record, "sha256": seal(record)})
-    print(json.dumps({"record": str(out)}) if not sys.stdout.isatty() else f"record: {out}")
-    print(measure.line(record), file=sys.stderr)
+    return [replace(common, engine=name) for name in names]
 
 
 def _validate(record: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from mkd.edge.engines import place_name
 from mkd.report import style
 from mkd.results.formats import number
 
@@ -19,35 +20,20 @@ PRECISION_NAMES = {
 
 
 def scatter(frame: pd.DataFrame, scale: str) -> Figure:
-    """A mark a detector: the paper's AP and latency, the measured ones, latency against latency.
+    """A mark a detector: the paper's AP and latency, those of each host, latency against latency.
 
     Args:
         frame: From :func:`mkd.report.latency_view.points`.
         scale: Of the measured ones.
     """
-    facets = {
-        "paper": (
-            "Paper: AP against latency",
-            "ms, as the paper prints it",
-            "AP, COCO val2017",
-        ),
-        "measured": (
-            f"Measured, {scale} scale: AP against latency",
-            "ms, measured",
-            f"AP, {scale} scale",
-        ),
-        "printed": (
-            "Table 1’s detectors: measured against printed",
-            "ms, as the paper prints it",
-            "ms, measured",
-        ),
-    }
-    shown = [facet for facet in facets if (frame["facet"] == facet).any()]
+    panels = [
+        (title, x, y, points) for title, x, y, points in _panels(frame, scale) if not points.empty
+    ]
     figure, cells = style.facets(
-        [facets[facet][0] for facet in shown], [2.2] * len(shown), legend=list(_keys(frame))
+        [title for title, *_ in panels], [2.2] * len(panels), legend=list(_keys(frame))
     )
-    for facet, (ax,) in zip(shown, cells, strict=True):
-        for point in frame[frame["facet"] == facet].to_dict("records"):
+    for (_, x, y, points), (ax,) in zip(panels, cells, strict=True):
+        for point in points.to_dict("records"):
             style.point(
                 ax,
                 point["x"],
@@ -56,9 +42,27 @@ def scatter(frame: pd.DataFrame, scale: str) -> Figure:
                 _words(point, scale),
                 hollow=point["precision"] != "fp32",
             )
-        style.logarithmic(ax, *("x", "y") if facet == "printed" else ("x",))
-        ax.set(xlabel=facets[facet][1], ylabel=facets[facet][2])
+        front = points[points["frontier"]].sort_values("x")
+        if len(front) > 1:
+            ax.step(front["x"], front["y"], where="post", label="_frontier", **style.reference())
+        style.logarithmic(ax, *("x", "y") if points["facet"].iloc[0] == "printed" else ("x",))
+        ax.set(xlabel=x, ylabel=y)
     return figure
+
+
+def _panels(frame: pd.DataFrame, scale: str) -> Iterable[tuple[str, str, str, pd.DataFrame]]:
+    """Title, axes and points: the paper's, one a host, measured against printed."""
+    of = {name: frame[frame["facet"] == name] for name in ("paper", "measured", "printed")}
+    printed = "ms, as the paper prints it"
+    yield "Paper: AP against latency", printed, "AP, COCO val2017", of["paper"]
+    hosts = of["measured"]["host"].unique() if not of["measured"].empty else ()
+    for host in hosts:
+        where = f" on {host}" if len(hosts) > 1 else ""
+        points = of["measured"][of["measured"]["host"] == host]
+        title = f"Measured{where}, {scale} scale: AP against latency"
+        yield title, "ms, measured", f"AP, {scale} scale", points
+    title = "Table 1’s detectors: measured against printed"
+    yield title, printed, "ms, measured", of["printed"]
 
 
 def _keys(frame: pd.DataFrame) -> Iterable[Line2D]:
@@ -70,6 +74,8 @@ def _keys(frame: pd.DataFrame) -> Iterable[Line2D]:
         hollow = style.key("o", style.color("baseline"), "hollow: not FP32")
         hollow.set_markerfacecolor("none")
         yield hollow
+    if frame["frontier"].any():
+        yield Line2D([], [], label="frontier of its host", **style.reference())
 
 
 def _words(point: Mapping[Hashable, Any], scale: str) -> str:
@@ -79,6 +85,6 @@ def _words(point: Mapping[Hashable, Any], scale: str) -> str:
     if point["facet"] == "printed":
         return f"{name}: paper {x:.2f} ms, here {y:.1f} ms"
     return (
-        f"{name}, {PRECISION_NAMES[point['precision']]}, {point['provider'].upper()}, {scale} "
+        f"{name}, {PRECISION_NAMES[point['precision']]}, {place_name(point['provider'])}, {scale} "
         f"scale at {point['input_px']:.0f} px: AP {number(y)} at {x:.2f} ms"
     )

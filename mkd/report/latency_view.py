@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from statistics import median
 from typing import Any
 
 import pandas as pd
 from scipy.stats import spearmanr
 
-from mkd.edge.records import MOST_SPREAD, EdgeRecords, steady
+from mkd.edge.engines import ENGINES, place, place_name
+from mkd.edge.records import EdgeRecords, engine_version, steady
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.labels import arch_name
 from mkd.report.latency_figure import PRECISION_NAMES
+from mkd.results import devices
 from mkd.results.formats import NOT_RUN, UNSTEADY, number
 from mkd.results.records import Records
 from mkd.results.tables import Row, Table
@@ -26,8 +27,9 @@ def view(records: Records, table: Table) -> dict[str, Any]:
 
     Returns:
         ``complexity``, rows of parameters and operations beside the paper's; ``hosts``, the
-        latency records of each host and provider; ``exported``, AP and latency of the exported
-        students; ``note``, what the figures are of.
+        latency records of each host and provider; ``refused``, what an engine does not take,
+        and why; ``exported``, AP and latency of the exported students; ``note``, what the figures
+        are of.
     """
     edge = records.edge
     rows = _printed(table)
@@ -41,7 +43,16 @@ def view(records: Records, table: Table) -> dict[str, Any]:
         ],
         "convention": next((r["convention"] for r in edge.complexity.values()), ""),
         "hosts": _hosts(edge, order),
-        "exported": _exported(edge),
+        "refused": [
+            {
+                "name": _name(record["model"]),
+                "engine": engine_version(record),
+                "precision": PRECISION_NAMES[record["precision"]],
+                "reason": record["refused"],
+            }
+            for record in sorted(edge.refused, key=lambda r: (place(r), r["model"]))
+        ],
+        "exported": _exported(devices.rows(edge)),
     }
 
 
@@ -49,17 +60,17 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
     """One table a host, provider and thread count; this scale's own first, then carried ones."""
 
     def key(record: dict[str, Any]) -> tuple[Any, ...]:
-        host, version = record["host"], record["versions"]
+        host = record["host"]
         return (
             record["scale"] is None,
-            record["provider"],
+            place(record),
             ", ".join(host["gpu"]) or host["cpu"],
             host["os"],
             record["settings"]["threads"],
-            version.get("onnxruntime-gpu", version.get("onnxruntime", "")),
+            engine_version(record),
         )
 
-    def place(record: dict[str, Any]) -> tuple[Any, ...]:
+    def rank(record: dict[str, Any]) -> tuple[Any, ...]:
         model = record["model"]
         return (order.index(model) if model in order else len(order), model, record["precision"])
 
@@ -69,8 +80,9 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
     ):
         hosts.append(
             {
-                "title": f"{chip}, {system}: ONNX Runtime {version} {provider.upper()}, "
-                f"{threads} thread{'s' if threads > 1 else ''}",
+                "title": f"{chip}, {system}: {version}"
+                + f" {provider.upper()}" * (provider not in ENGINES)
+                + f", {threads} thread{'s' if threads > 1 else ''}",
                 "carried": carried,
                 "rows": [
                     {
@@ -84,69 +96,26 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
                         if record["graph"]["samples"] >= 100
                         else None,
                     }
-                    for record in sorted(group, key=place)
+                    for record in sorted(group, key=rank)
                 ],
             }
         )
     return hosts
 
 
-def _exported(edge: EdgeRecords) -> list[dict[str, Any]]:
-    """A row for each student and precision.
-
-    It has the file's AP, its distance to torch's, and its latency on each provider beside that of
-    the FP32 file.
-    """
-    timed = timings(edge)
-    rows = []
-    for run, record in edge.exported.items():
-        for precision, file in record["files"].items():
-            for provider, latency in timed.get((run, precision), {"": None}).items():
-                first = timed.get((run, "fp32"), {}).get(provider)
-                absent = UNSTEADY if provider else NOT_RUN
-                rows.append(
-                    {
-                        "run": run,
-                        "provider": provider.upper() or "–",
-                        "precision": PRECISION_NAMES[precision],
-                        "torch": record["torch"]["AP"],
-                        "AP": file["metrics"]["AP"],
-                        "delta": file["metrics"]["AP"] - record["torch"]["AP"],
-                        "megabytes": file["bytes"] / 1e6,
-                        "input_px": record["input_px"],
-                        "latency": number(latency, 2) if latency else absent,
-                        "speedup": first / latency if first and latency else None,
-                    }
-                )
-    return rows
-
-
-def timings(edge: EdgeRecords) -> dict[tuple[str, str], dict[str, float | None]]:
-    """Run and precision of this scale → provider → latency, None where it was never steady.
-
-    Students of one graph share one timing, the median of theirs: their weights cannot change it. It
-    is steady where they agree as closely as the restarts of one timing must.
-    """
-    shared: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for record in edge.latency:
-        if record["scale"] is not None:
-            shared.setdefault(_graph(record, edge), []).append(record)
-    found: dict[tuple[str, str], dict[str, float | None]] = {}
-    for (_, precision, provider), records in shared.items():
-        times = [record["latency_ms"] for record in records if steady(record["graph"])]
-        middle = median(times) if times else None
-        if middle and max(times) - min(times) > MOST_SPREAD * middle:
-            middle = None
-        for record in records:
-            found.setdefault((record["model"], precision), {})[provider] = middle
-    return found
-
-
-def _graph(record: dict[str, Any], edge: EdgeRecords) -> tuple[str, str, str]:
-    """What two timings must share to be of one thing; a model that is no student is its own."""
-    exported = edge.exported.get(record["model"])
-    graph = exported["graph"] if exported else record["model"]
-    return graph, record["precision"], record["provider"]
+def _exported(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of :func:`mkd.results.devices.rows` in the page's words."""
+    return [
+        {
+            **row,
+            "provider": place_name(row["place"]) or "–",
+            "precision": PRECISION_NAMES[row["precision"]],
+            "latency": row["reason"]
+            or (number(row["latency_ms"], 2) if row["latency_ms"] else "")
+            or (UNSTEADY if row["timed"] else NOT_RUN),
+        }
+        for row in rows
+    ]
 
 
 def points(records: Records, table: Table) -> pd.DataFrame:
@@ -157,7 +126,8 @@ def points(records: Records, table: Table) -> pd.DataFrame:
         table: Table 1.
 
     Returns:
-        Columns ``facet``; ``run`` and its ``label``; ``method``, empty for another detector;
+        Columns ``facet``; ``host`` of what was measured, and ``frontier``, whether nothing there is
+        faster and better; ``run`` and its ``label``; ``method``, empty for another detector;
         ``precision``; ``provider`` and ``input_px`` of what was measured; ``x``, a latency in ms;
         ``y``, an AP (``paper``, ``measured``) or a latency in ms (``printed``). No rows where
         nothing was timed.
@@ -168,6 +138,8 @@ def points(records: Records, table: Table) -> pd.DataFrame:
     rows = [
         {
             "facet": "paper",
+            "host": "",
+            "frontier": False,
             "run": row.run or row.arch,
             "label": row.label,
             "method": row.method,
@@ -180,30 +152,32 @@ def points(records: Records, table: Table) -> pd.DataFrame:
         and row.method in ("", "baseline", "mkd")
         and {"AP", "latency_ms"} <= row.paper.keys()
     ]
-    timed = timings(edge)
-    for run, record in edge.exported.items():
-        seeds = records.by_run.get(run, {})
-        rows += [
+    for row in devices.rows(edge):
+        if row["latency_ms"] is None or row["AP"] is None:
+            continue
+        seeds = records.by_run.get(row["run"], {})
+        rows.append(
             {
                 "facet": "measured",
-                "run": run,
-                "label": run,
+                "host": row["host"],
+                "run": row["run"],
+                "label": row["run"],
                 "method": next((r["method"] for r in seeds.values()), "baseline"),
-                "precision": precision,
-                "provider": provider,
-                "input_px": record["input_px"],
-                "x": latency,
-                "y": file["metrics"]["AP"],
+                "precision": row["precision"],
+                "provider": row["place"],
+                "input_px": row["input_px"],
+                "frontier": row["frontier"],
+                "x": row["latency_ms"],
+                "y": row["AP"],
             }
-            for precision, file in record["files"].items()
-            for provider, latency in timed.get((run, precision), {}).items()
-            if latency is not None
-        ]
-    pairs = _pairs(edge, _printed(table))
+        )
+    pairs = _pairs(edge.column(), _printed(table))
     if len(pairs) > 1:
         rows += [
             {
                 "facet": "printed",
+                "host": "",
+                "frontier": False,
                 "run": model,
                 "label": _name(model),
                 "method": "baseline" if model in ARCHITECTURES else "",
@@ -221,25 +195,35 @@ def _printed(table: Table) -> dict[str, Row]:
     return {row.arch: row for row in reversed(table.rows) if row.role == "paper"}
 
 
-def _pairs(edge: EdgeRecords, rows: Mapping[str, Row]) -> list[tuple[str, float, float]]:
+def _pairs(
+    column: Sequence[dict[str, Any]], rows: Mapping[str, Row]
+) -> list[tuple[str, float, float]]:
     """Model, printed and measured latency of every detector that has both."""
     return [
         (record["model"], float(row.paper["latency_ms"]), float(record["latency_ms"]))
-        for record in edge.column()
+        for record in column
         if (row := rows.get(record["model"])) and "latency_ms" in row.paper
     ]
 
 
 def rank(records: Records, table: Table) -> str:
-    """The rank correlation of measured and printed latency in a sentence, or nothing."""
-    pairs = _pairs(records.edge, _printed(table))
-    if len(pairs) < 3:
+    """The rank correlation of measured and printed latency in a sentence, or nothing.
+
+    It is given for every place and precision with three detectors or more.
+    """
+    found, rows = [], _printed(table)
+    for (where, precision), column in sorted(records.edge.columns().items()):
+        pairs = _pairs(column, rows)
+        if len(pairs) > 2:
+            alike = spearmanr([printed for _, printed, _ in pairs], [ours for *_, ours in pairs])
+            found.append(
+                f"{number(float(alike.statistic), 2)} over {len(pairs)} detectors "
+                f"({place_name(where)}, {PRECISION_NAMES[precision]})"
+            )
+    if not found:
         return ""
-    found = spearmanr([printed for _, printed, _ in pairs], [ours for *_, ours in pairs])
-    return (
-        f"Over {len(pairs)} detectors the rank correlation (Spearman) of measured and printed "
-        f"latency is {number(float(found.statistic), 2)}."
-    )
+    words = "The rank correlation (Spearman) of measured and printed latency is "
+    return f"{words}{', '.join(found)}."
 
 
 def _name(model: str) -> str:

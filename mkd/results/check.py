@@ -199,7 +199,9 @@ def _implausible(records: Records) -> Iterator[Problem]:
             yield Problem(where, "its training takes longer than all of it")
     edge = records.edge
     for name, record in edge.exported.items():
-        figures = [record["torch"], *(file["metrics"] for file in record["files"].values())]
+        engines = record.get("engines", {}).values()
+        entries = [*record["files"].values(), *(e for engine in engines for e in engine.values())]
+        figures = [record["torch"], *(e["metrics"] for e in entries if "metrics" in e)]
         for what in dict.fromkeys(what for one in figures for what in _impossible(one)):
             yield Problem(f"exported/{name}.json", what)
     for name, record in edge.published.items():

@@ -66,8 +66,10 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
         UserError: ``source`` has a record that cannot be used, or none.
     """
     records = load_folder(source, suite.scale)
-    if records.problems:
-        first = records.problems[0]
+    # A latency that is not steady is kept, and marked wherever it is shown.
+    unusable = [p for p in records.problems if (p.where, p.what) not in records.edge.shaky]
+    if unusable:
+        first = unusable[0]
         raise UserError(f"{source} is no reference: {first.where}: {first.what}")
     if not records.by_run:
         raise UserError(f"{source} has no record: run `snakemake reproduce` first")

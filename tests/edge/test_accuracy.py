@@ -8,8 +8,9 @@ import pytest
 
 from mkd.data.splits import classes
 from mkd.detectors import models
-from mkd.edge import accuracy, export, nms, zoo
+from mkd.edge import accuracy, engines, export, nms, opening, zoo
 from mkd.edge.jobs import read_frames
+from mkd.edge.opening import Settings
 from mkd.evaluation import detection
 from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
@@ -31,9 +32,15 @@ def test_the_exported_detector_detects_what_torch_does(smoke_data: Path, tmp_pat
     nms.export(detector, path, card, test.nms.iou_threshold, test.score_thr, max_boxes=20)
     file = tmp_path / "m-detector.onnx"
     theirs = _by_image(detection.detect(detector, resolved, smoke_data))
-    ours = _by_image(
-        detection.detect(accuracy.OnnxDetector(file, detector).eval(), resolved, smoke_data)
+    _, task, _ = opening.read(path, Settings())
+    on_engine = accuracy.EngineDetector(
+        engines.load("onnxruntime").open_model(task, path), detector
     )
+    for model in (accuracy.OnnxDetector(file, detector), on_engine):
+        _compare(_by_image(detection.detect(model.eval(), resolved, smoke_data)), theirs)
+
+
+def _compare(ours: dict[int, np.ndarray], theirs: dict[int, np.ndarray]) -> None:
     assert ours.keys() == theirs.keys()
     assert len(ours) > 12
     for image, boxes in ours.items():

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from mkd.edge import measure
 from mkd.edge import suite as edge
-from mkd.edge.timing import Settings
+from mkd.edge.opening import Settings
 from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.experiment.config import Suite
@@ -25,10 +26,13 @@ from mkd.results.records import load_folder
 
 
 @pytest.fixture(scope="module")
-def timed(exported: Any) -> dict[str, Any]:
+def timed(
+    write_conv: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """A real record, to be told as others'."""
-    settings = Settings(min_samples=3, min_seconds=0, restarts=1, gate=10)
-    return measure.measure(exported.path, settings, scale="desk")
+    settings = Settings(min_samples=3, min_seconds=0, max_seconds=0, restarts=1, gate=1e6, load=1)
+    path = write_conv(tmp_path_factory.mktemp("timed") / "a.onnx")
+    return measure.measure(path, settings, scale="desk")
 
 
 COMPLEXITY = {
@@ -226,6 +230,7 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
         "Measured, desk scale: AP against latency",
     ]
     measured = {line.get_label(): line for line in figure.axes[1].lines}
+    assert measured.pop("_frontier").get_xydata().tolist() == [[4, 39.5], [8, 40]]
     assert set(measured) == {
         "tiny-mkd, FP32, CPU, desk scale at 128 px: AP 40.0 at 8.00 ms",
         "tiny-mkd, INT8, CPU, desk scale at 128 px: AP 39.5 at 4.00 ms",
@@ -234,6 +239,79 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
     assert (whole.get_xydata().tolist(), small.get_xydata().tolist()) == ([[8, 40]], [[4, 39.5]])
     assert whole.get_markerfacecolor() == small.get_markeredgecolor() == style.color("baseline")
     assert "hollow: not FP32" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_each_host_has_a_panel_and_a_frontier_of_its_own() -> None:
+    point = {"facet": "measured", "run": "r", "label": "r", "method": "baseline", "input_px": 64}
+    points = [("desk", "cpu", 8, 40), ("desk", "openvino", 4, 40), ("board", "ncnn", 90, 39)]
+    rows = [
+        {**point, "host": host, "provider": where, "precision": "fp32", "x": ms, "y": ap}
+        for host, where, ms, ap in points
+    ]
+    figure = latency_figure.scatter(
+        pd.DataFrame([{**row, "frontier": row["x"] != 8} for row in rows]), "desk"
+    )
+    assert [ax.get_title("left") for ax in figure.axes] == [
+        "Measured on desk, desk scale: AP against latency",
+        "Measured on board, desk scale: AP against latency",
+    ]
+    assert [line.get_label() for line in figure.axes[1].lines] == [
+        "r, FP32, ncnn, desk scale at 64 px: AP 39.0 at 90.00 ms"
+    ]
+    assert "r, FP32, OpenVINO, " in figure.axes[0].lines[1].get_label()
+
+
+def test_what_an_engine_does_not_take_stands_on_the_page_with_the_reason(
+    tmp_path: Path, timed: dict[str, Any]
+) -> None:
+    kept = ("kind", "schema", "scale", "arch", "precision", "provider", "digests")
+    refused = {key: timed[key] for key in (*kept, "versions", "host", "started")}
+    reason = "ncnn has no layer for a part of this graph"
+    more = {"model": "yolov7", "engine": "ncnn", "refused": reason, "versions": {"ncnn": "1"}}
+    put(tmp_path, "latency/yolov7-fp32-ncnn.json", {**refused, **more})
+    records = load_folder(tmp_path, "desk")
+    assert (records.problems, records.edge.latency, records.edge.unsteady()) == ([], [], set())
+    table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
+    assert latency_view.view(records, table)["refused"] == [
+        {"name": "YOLOv7", "engine": "ncnn 1", "precision": "FP32", "reason": reason}
+    ]
+
+
+def test_each_engine_is_set_against_the_papers_latencies(
+    tmp_path: Path, timed: dict[str, Any]
+) -> None:
+    models = ("yolov5-n", "yolov5-s", "yolov7")
+    for at, model in enumerate(models):
+        put(tmp_path, f"latency/{at}.json", told(timed, model, latency_ms=9.0 - at))
+        vino = told(timed, model, engine="openvino", latency_ms=1.0 + at)
+        put(tmp_path, f"latency/{at}-openvino.json", vino)
+    put(tmp_path, "latency/ncnn.json", told(timed, "yolov7", engine="ncnn"))
+    records = load_folder(tmp_path, "desk")
+    table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
+    assert latency_view.view(records, table)["rank"] == (
+        "The rank correlation (Spearman) of measured and printed latency is "
+        "−1.00 over 3 detectors (CPU, FP32), 1.00 over 3 detectors (OpenVINO, FP32)."
+    )
+
+
+def test_an_engine_is_no_column_of_table_1(tmp_path: Path, timed: dict[str, Any]) -> None:
+    put(tmp_path, "latency/a.json", told(timed, "yolov7", engine="openvino"))
+    records = load_folder(tmp_path, "desk")
+    assert (records.edge.column(), records.edge.unsteady()) == ([], set())
+    assert cell(tmp_path, "yolov7", "latency_ms") is None
+
+
+def test_an_engines_ap_that_drifts_is_named(planned: Suite) -> None:
+    record = exported_record("tiny-mkd", "a")
+    path = planned.results / "exported/tiny-mkd.json"
+    weights = json.loads(path.read_text())["digests"]
+    far = {"metrics": {**FIGURES, "AP": 39.4}, "difference": 0.01}
+    near = {"metrics": {**FIGURES, "AP": 39.6}, "difference": 0.01}
+    engines = {"openvino": {"fp32": near, "int8": far}, "ncnn": {"fp32": {"refused": "absent"}}}
+    put(planned.results, "exported/tiny-mkd.json", record, digests=weights, engines=engines)
+    assert said(planned) == [
+        ("exported/tiny-mkd.json", "openvino int8 has an AP of 39.4 and torch 40.0")
+    ]
 
 
 def test_nothing_timed_has_no_figure(tmp_path: Path) -> None:
@@ -319,6 +397,13 @@ def test_the_reference_keeps_edge_records_with_fewer_samples(
     thin = json.loads((out / "latency/rtmdet-s-fp32-cpu.json").read_text())
     samples = thin["processes"][0]["graph"]["attempts"][0]["samples_ms"]
     assert samples == [float(i) for i in range(0, 1000, 20)]
+    shaky = told(timed, "rtmdet-l", passed=False, unsteady=["other work took 40%"])
+    shaky["graph"]["passed"] = False
+    put(planned.results, "latency/rtmdet-l-fp32-cpu.json", shaky)
+    (problem,) = reference.keep(planned, planned.results, out).problems
+    assert "not quiet (other work took 40%): time it again" in problem.what
+    put(planned.results, "latency/rtmdet-l-fp32-cpu.json", told(timed, "rtmdet-l"))
+    reference.keep(planned, planned.results, out)
     before = {path: path.read_text() for path in out.rglob("*.*")}
     reference.keep(planned, out, out)
     assert {path: path.read_text() for path in out.rglob("*.*")} == before
@@ -336,12 +421,17 @@ def test_compare_says_what_the_edge_suite_found_otherwise(planned: Suite, tmp_pa
     (two / "latency/tiny-mkd-int8-cpu.json").unlink()
     put(two, "complexity/rtmdet-s.json", COMPLEXITY, model="rtmdet-s", macs_g=50.0)
     changed = json.loads((two / "exported/tiny-mkd.json").read_text())
+    vino = {"openvino": {"int8": {"metrics": FIGURES, "difference": 0.1}}}
+    put(one, "exported/tiny-mkd.json", changed, engines=vino)
+    vino["openvino"]["int8"]["metrics"] = {**FIGURES, "AP": 39.0}
+    changed["engines"] = vino
     changed["files"]["int8"]["metrics"]["AP"] = 38.0
     put(two, "exported/tiny-mkd.json", changed, graph="b" * 64)
     lines = compare(one, two)
     assert "complexity of rtmdet-s: macs_g 52.42 → 50.0" in lines
     assert "exported tiny-mkd: another graph" in lines
     assert "exported tiny-mkd, int8: AP 39.5 → 38.0" in lines
+    assert "exported tiny-mkd, openvino int8: AP 40.0 → 39.0" in lines
     assert "latency only in A: tiny-mkd int8 cpu" in lines
     (moved,) = [line for line in lines if line.startswith("latency, cpu fp32: ")]
     assert f"over {len(edge.zoo(planned)) + 2} files (1.00 " in moved

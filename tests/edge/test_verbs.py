@@ -40,7 +40,10 @@ def test_a_model_is_exported_counted_and_timed(
     assert (counted["model"], counted["input_px"]) == ("rtmdet-tiny", 64)
     assert max(counted["onnx"]["relative_difference"].values()) < exporting.TOLERANCE
     int8 = precision_path(out, "int8")
-    quick = ["--min-samples", "3", "--min-seconds", "0", "--restarts", "1", "--gate", "9"]
+    quick = [
+        *("--min-samples", "3", "--min-seconds", "0", "--max-seconds", "0"),
+        *("--restarts", "1", "--gate", "9", "--load", "1"),
+    ]
     cli.main(["latency", str(int8), *quick])
     timed = json.loads((tmp_path / "m-int8-cpu.json").read_text())
     assert (timed["model"], timed["precision"], timed["scale"]) == ("rtmdet-tiny", "int8", None)

@@ -1,6 +1,7 @@
 """The edge targets of the workflow."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from mkd.experiment.config import load
 from mkd.schemas import validate
 
 
-def snakemake(folder: Path, *arguments: str, scale: str = "smoke", **config: str) -> str:
+def snakemake(
+    folder: Path, *arguments: str, scale: str = "smoke", on: str = "cpu", **config: str
+) -> str:
     """Run it on this checkout with results and data below ``folder``; what it printed."""
     data = json.dumps({"badges": str(folder / "data"), "coco": str(folder / "coco")})
     done = subprocess.run(
@@ -26,6 +29,7 @@ def snakemake(folder: Path, *arguments: str, scale: str = "smoke", **config: str
             *(f"{key}={value}" for key, value in config.items()),
         ],
         cwd=ROOT,
+        env={**os.environ, "MKD_PROVIDERS": on},
         capture_output=True,
         text=True,
     )
@@ -49,6 +53,21 @@ def test_desk_times_every_detector_of_table_1_alone_on_all_cores(tmp_path: Path)
     built = models.available()
     assert len(jobs) == 2 * len(built)
     assert all("threads: 2" in job and "exclusive=1" in job for job in jobs)
+
+
+@pytest.mark.slow
+def test_engines_beside_onnx_runtime_are_timed_too(tmp_path: Path) -> None:
+    said = snakemake(tmp_path, "-n", "-p", "--cores", "1", "latency", on="cpu,openvino,ncnn")
+    timed = re.findall(r"mkd latency \S*/rtmdet-tiny(\S*)\.onnx (--\w+ \w+(?: --half)?)", said)
+    assert sorted(timed) == [
+        ("", "--engine ncnn"),
+        ("", "--engine ncnn --half"),
+        ("", "--engine openvino"),
+        ("", "--engine openvino --half"),
+        ("", "--provider cpu"),
+        ("-int8", "--engine openvino"),
+        ("-int8", "--provider cpu"),
+    ]
 
 
 def counts(said: str) -> dict[str, int]:

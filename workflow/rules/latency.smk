@@ -16,6 +16,7 @@ rule export_model:
     params:
         precisions=" ".join(edge.precisions(suite)),
         settings=edge.settings(suite).input_px,
+        engines=" ".join(filter(edge.installed, edge.engines())),
         code=code_digest("mkd.edge.jobs"),
         paper=pipeline.paper_costs(),
     shell:
@@ -43,6 +44,7 @@ rule export_student:
     params:
         precisions=" ".join(edge.precisions(suite)),
         settings=edge.settings(suite).calibration_images,
+        engines=" ".join(filter(edge.installed, edge.engines())),
         code=code_digest("mkd.edge.jobs"),
     shell:
         "python -m mkd export --run {wildcards.run} --out {output.files[0]:q}"
@@ -51,13 +53,17 @@ rule export_student:
 
 
 rule time_file:
-    """One exported file on one provider; nothing else runs meanwhile, it takes every core."""
+    """One exported file on one engine; nothing else runs meanwhile, it takes every core."""
     input:
         file=lambda wildcards: edge.onnx_file(
-            suite, wildcards.name, wildcards.precision
+            suite,
+            wildcards.name,
+            edge.exported_precision(wildcards.provider, wildcards.precision),
         ),
         detector=lambda wildcards: edge.onnx_files(
-            suite, wildcards.name, [wildcards.precision]
+            suite,
+            wildcards.name,
+            [edge.exported_precision(wildcards.provider, wildcards.precision)],
         )[1],
     output:
         f"{RESULTS}/latency/{{name}}-{{precision}}-{{provider}}.json",
@@ -65,20 +71,23 @@ rule time_file:
         f"{RESULTS}/logs/latency/{{name}}-{{precision}}-{{provider}}.log",
     wildcard_constraints:
         name="|".join([*edge.zoo(suite), *edge.students(suite)]) or "none",
-        precision="|".join(edge.precisions(suite)),
+        precision="|".join(edge.PRECISIONS),
         provider="|".join(edge.providers()),
     conda:
         "../../envs/environment.yaml"
     threads: workflow.cores or 1
     resources:
         exclusive=1,
-        gpu=lambda wildcards: int(wildcards.provider != "cpu"),
+        gpu=lambda wildcards: int(wildcards.provider in ("cuda", "tensorrt")),
     params:
         options=edge.timing_options(suite),
+        where=lambda wildcards: edge.engine_options(
+            wildcards.provider, wildcards.precision
+        ),
         used=lambda wildcards, threads: edge.timing_threads(threads),
         code=code_digest("mkd.edge.measure"),
     shell:
-        "python -m mkd latency {input.file:q} --provider {wildcards.provider}"
+        "python -m mkd latency {input.file:q} {params.where}"
         " --threads {params.used} {params.options} --out {output:q} > {log:q} 2>&1"
 
 
