@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mkd.edge.records import EdgeRecords
-from mkd.report import latency_view
+from mkd.results import devices
 
 
 def timed(
@@ -23,7 +23,12 @@ def latencies(*records: dict[str, Any], **graphs: str) -> dict[str, float | None
         latency=list(records),
         exported={name.replace("_", "-"): {"graph": graph} for name, graph in graphs.items()},
     )
-    return {run: times["cpu"] for (run, _), times in latency_view.timings(edge).items()}
+    shared = devices.timings(edge)
+    graph = {name: entry["graph"] for name, entry in edge.exported.items()}
+    return {
+        record["model"]: shared[graph.get(record["model"], record["model"]), "fp32", "cpu"]
+        for record in records
+    }
 
 
 def test_students_of_one_graph_share_one_timing() -> None:

@@ -41,7 +41,9 @@ if suite.starts is None:
             weights=rules.train.output.weights,
         output:
             weights=paths.kept_weights(suite, "{run}", "{seed}"),
-            card=paths.kept_weights(suite, "{run}", "{seed}").replace(paths.PACKED, ".json"),
+            card=paths.kept_weights(suite, "{run}", "{seed}").replace(
+                paths.PACKED, ".json"
+            ),
         log:
             f"{RESULTS}/logs/keep/{{run}}-seed{{seed}}.log",
         localrule: True
