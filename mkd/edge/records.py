@@ -111,7 +111,7 @@ class EdgeRecords:
 
 def steady(timed: dict[str, Any]) -> bool:
     """Whether a graph, or the way end to end, was timed steadily, within and over restarts."""
-    return bool(timed["passed"]) and (timed["restart_spread"] or 0.0) <= APART
+    return bool(timed["passed"]) and (timed.get("restart_spread") or 0.0) <= APART
 
 
 def engine_version(record: dict[str, Any]) -> str:

@@ -173,8 +173,6 @@ def runner_config(
         hooks.append({"type": "GradientNormHook"})
         if plan.balanced:
             hooks.append({"type": "BalanceHook"})
-        if plan.stop_epoch is not None:
-            hooks.append({"type": "mmrazor.StopDistillHook", "stop_epoch": plan.stop_epoch})
     if second_stage:
         hooks.append(
             {
@@ -183,6 +181,8 @@ def runner_config(
                 "switch_pipeline": second,
             }
         )
+    if plan.stop_epoch is not None:
+        hooks.append({"type": "mmrazor.StopDistillHook", "stop_epoch": plan.stop_epoch})
     return ConfigDict(
         work_dir=str(work_dir),
         default_scope="mmdet",

@@ -64,18 +64,11 @@ def test_a_table_beside_the_file_and_runs_that_are_timed(
     rows = ["big\trtmdet-m\t-\tbaseline\t-\t-", "small\trtmdet-s\t-\tbaseline\t-\t-"]
     rows += ["fgd\trtmdet-s\tbig\tfgd\t-\t-"]
     (tmp_path / "mine.tsv").write_text(head + "\n".join(rows) + "\n")
-    suite = load(f"base: desk\n{DATA}runs: mine.tsv\nlatency: [fgd]\n")
+    suite = load(f"base: desk\n{DATA}seeds: [0, 1, 2]\nruns: mine.tsv\nlatency: [fgd]\n")
     assert {run: len(suite.seeds(run)) for run in suite.runs} == {"big": 1, "small": 3, "fgd": 3}
     assert edge.students(suite) == ["fgd"]
     assert edge.zoo(suite) == []
     assert list(pipeline.pictured(suite)) == ["small", "fgd"]
-
-
-def test_a_bundled_scale_without_settings_for_latency_times_nothing() -> None:
-    """It used to inherit those of scale desk: every detector of Table 1."""
-    suite = config.load({"scale": "overnight"})
-    assert edge.zoo(suite) == edge.students(suite) == []
-    assert edge.zoo(config.load({"scale": "desk"}))
 
 
 WRONG = {
