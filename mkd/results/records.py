@@ -68,7 +68,7 @@ class Records:
     def published(self, run: str | None) -> dict[str, Any] | None:
         """The record of a run whose weights were published, or are a user's own."""
         seeds = self.by_run.get(run or "", {}).values()
-        return next((record for record in seeds if "published" in record["digests"]), None)
+        return next((record for record in seeds if "published" in record.get("digests", {})), None)
 
     def marked(self, label: str, run: str | None) -> str:
         """A row's label, with the mark of published weights where it has such."""
