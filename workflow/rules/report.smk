@@ -58,7 +58,6 @@ else:
         shell:
             "python -m mkd report > {log:q} 2>&1"
 
-
     rule readings:
         """More readings of the method, beyond the paper's tables, and the page with them."""
         input:
