@@ -25,7 +25,7 @@ def table(record: dict[str, Any]) -> str:
             lines.append((*known, f"not timed: {row['refused']}"))
             continue
         low, high = row["interval_ms"]
-        figures = f"{row['median_ms']:.2f}", f"{low:.2f} to {high:.2f}", f"{row['p95_ms']:.2f}"
+        figures = _ms(row["median_ms"]), f"{_ms(low)} to {_ms(high)}", _ms(row["p95_ms"])
         lines.append((*known, *figures, _against(against.get(place))))
     widths = [max(len(line[at]) for line in lines if len(line) == 8) for at in range(8)]
     widths[:4] = [max(len(line[at]) for line in lines) for at in range(4)]
@@ -66,6 +66,10 @@ def _remarks(record: dict[str, Any], names: list[str]) -> list[str]:
             "but the milliseconds are not those of a quiet machine"
         )
     return said
+
+
+def _ms(value: float) -> str:
+    return f"{value:.2f}" if value >= 1 else f"{value:.4f}"
 
 
 def _where(names: list[str], rows: list[dict[str, Any]], at: int) -> str:

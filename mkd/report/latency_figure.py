@@ -57,9 +57,10 @@ def _panels(frame: pd.DataFrame, scale: str) -> Iterable[tuple[str, str, str, pd
     yield "Paper: AP against latency", printed, "AP, COCO val2017", of["paper"]
     hosts = of["measured"]["host"].unique() if not of["measured"].empty else ()
     for host in hosts:
-        where = f" on {host}" if len(hosts) > 1 else ""
         points = of["measured"][of["measured"]["host"] == host]
-        title = f"Measured{where}, {scale} scale: AP against latency"
+        several = f"{host}, {scale} scale"
+        alone = f"Measured, {scale} scale: AP against latency"
+        title = several if len(hosts) > 1 else alone
         yield title, "ms, measured", f"AP, {scale} scale", points
     title = "Table 1’s detectors: measured against printed"
     yield title, printed, "ms, measured", of["printed"]

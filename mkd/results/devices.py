@@ -54,11 +54,12 @@ def _of_run(edge: EdgeRecords, exported: dict[str, Any]) -> Iterator[dict[str, A
         ap = entry["metrics"]["AP"] if "metrics" in entry else None
         torch = exported["torch"]["AP"]
         delta = None if None in (ap, torch) else ap - torch
+        file = exported["files"].get(exported_precision(engine, precision))
         row = {
             "run": exported["run"],
             "precision": precision,
             "input_px": exported["input_px"],
-            "megabytes": exported["files"][exported_precision(engine, precision)]["bytes"] / 1e6,
+            "megabytes": file["bytes"] / 1e6 if file else None,
             "torch": torch,
             "AP": ap,
             "delta": delta,

@@ -252,8 +252,8 @@ def test_each_host_has_a_panel_and_a_frontier_of_its_own() -> None:
         pd.DataFrame([{**row, "frontier": row["x"] != 8} for row in rows]), "desk"
     )
     assert [ax.get_title("left") for ax in figure.axes] == [
-        "Measured on desk, desk scale: AP against latency",
-        "Measured on board, desk scale: AP against latency",
+        "desk, desk scale",
+        "board, desk scale",
     ]
     assert [line.get_label() for line in figure.axes[1].lines] == [
         "r, FP32, ncnn, desk scale at 64 px: AP 39.0 at 90.00 ms"

@@ -124,3 +124,10 @@ def test_a_val_set_without_an_ap_has_no_drift(ap: float | None) -> None:
     record["files"]["fp32"]["metrics"]["AP"] = ap
     (first, _) = devices.rows(EdgeRecords(exported={"tiny-mkd": record}))
     assert (first["delta"], first["drifts"]) == (None, False)
+
+
+def test_a_record_that_lost_a_file_has_no_size_of_it() -> None:
+    record = exported(openvino={"int8": {"metrics": {"AP": 39.0}}})
+    del record["files"]["int8"]
+    found = devices.rows(EdgeRecords(exported={"tiny-mkd": record}))
+    assert told(found, "place", "megabytes") == [("", 4.0), ("openvino", None)]
