@@ -146,7 +146,10 @@ def case_name(claim: Claim, runs: Mapping[str, Run]) -> str:
         return " against ".join(_teacher(run, runs) for run in (left, right))
     if claim.case == "baseline":
         return "no distillation"
-    return claim.case.upper() if claim.case in METHODS else claim.case
+    if claim.case in METHODS:
+        return claim.case.upper()
+    # Its runs are not in the table.
+    return claim.case.replace("-over-", " against ").replace("-", " ")
 
 
 def _teacher(run: Run, runs: Mapping[str, Run]) -> str:
