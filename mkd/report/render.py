@@ -150,7 +150,7 @@ def environment(suite: Suite, stated: Iterable[Claim] = ()) -> jinja2.Environmen
         typeset=typeset,
         chips=partial(verdict_view.chips, runs=suite.runs),
         counted=verdict_view.counted,
-        statement={claim.id: claim.statement for claim in stated}.__getitem__,
+        statement={c.id: verdict_view.stated(c, suite.runs) for c in stated}.__getitem__,
         named=lambda run: run_name(suite.runs[run], suite.runs) if run in suite.runs else run,
         case=partial(verdict_view.case_name, runs=suite.runs),
         delta_words=tables_view.delta_words,

@@ -121,6 +121,12 @@ def counted(families: Sequence[Family]) -> list[dict[str, Any]]:
     return made
 
 
+def stated(claim: Claim, runs: Mapping[str, Run]) -> str:
+    """A claim in one sentence, its case by its name."""
+    metric = claim.metric.rpartition(".")[2]
+    return claim.template.format(case=case_name(claim, runs), metric=metric)
+
+
 def case_name(claim: Claim, runs: Mapping[str, Run]) -> str:
     """What a claim's case is called: by the runs it compares, where its own name is a code."""
     sides = [runs[run] for run in (*claim.left, *claim.right) if run in runs]
@@ -140,7 +146,10 @@ def case_name(claim: Claim, runs: Mapping[str, Run]) -> str:
         return " against ".join(_teacher(run, runs) for run in (left, right))
     if claim.case == "baseline":
         return "no distillation"
-    return claim.case.upper() if claim.case in METHODS else claim.case
+    if claim.case in METHODS:
+        return claim.case.upper()
+    # Its runs are not in the table.
+    return claim.case.replace("-over-", " against ").replace("-", " ")
 
 
 def _teacher(run: Run, runs: Mapping[str, Run]) -> str:
