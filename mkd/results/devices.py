@@ -127,8 +127,7 @@ def _latency(
 
 def _graph(record: dict[str, Any], edge: EdgeRecords) -> tuple[str, str, str]:
     """What two timings must share to be of one thing; a model that is no student is its own."""
-    exported = edge.exported.get(record["model"])
-    graph = exported["graph"] if exported else record["model"]
+    graph = edge.exported.get(record["model"], {}).get("graph", record["model"])
     return graph, record["precision"], place(record)
 
 

@@ -11,8 +11,8 @@ from importlib import import_module
 from inspect import signature
 from typing import Any
 
-from mkd.detectors import levels, models  # before mmrazor
-from mkd.distillation import distiller
+from mkd.detectors import models  # before mmrazor
+from mkd.distillation import distiller, levels
 
 # isort: split
 import torch
@@ -124,8 +124,8 @@ def by_level(
     """Channels of two heads by output, level by level as they are paired.
 
     Args:
-        heads: Of the student's and the teacher's (:func:`mkd.detectors.levels.output_channels`).
-        pair: What :func:`mkd.detectors.levels.pair` says of both.
+        heads: Of the student's and the teacher's (:func:`mkd.distillation.levels.output_channels`).
+        pair: What :func:`mkd.distillation.levels.pair` says of both.
     """
     pairs = pair.get("head_levels", ())
     return [

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mkd import distillation
-from mkd.detectors import levels, models  # before mmdet
+from mkd.detectors import models  # before mmdet
+from mkd.distillation import levels
 
 # isort: split
 import torch

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mkd import distillation
-from mkd.detectors import levels, models  # before mmdet
+from mkd.detectors import models  # before mmdet
+from mkd.distillation import levels
 
 # isort: split
 import numpy as np

@@ -104,7 +104,7 @@ def section(suite: Suite) -> str:
     render(suite, suite.results / "report")
     page = (suite.results / "report/index.html").read_text()
     assert ('href="#agreement"' in page) == ('id="agreement"' in page)
-    return page.partition('<section id="agreement"')[2].partition("</section>")[0]
+    return page.partition('<div id="agreement">')[2].partition("</section>")[0]
 
 
 def test_the_page_takes_the_other_scale_in_where_it_was_run(

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from mkd import distillation
-from mkd.detectors import levels, models  # before mmdet
+from mkd.detectors import models  # before mmdet
+from mkd.distillation import levels
 
 # isort: split
 from mmdet.testing import demo_mm_inputs
