@@ -95,6 +95,7 @@ class OwnRecipe(Section):
 
     epochs: Positive | None = None
     lr: LearningRate | None = None
+    flat_epochs: Annotated[Number | None, Field(ge=0, lt=1)] = None
     final_lr: Share | None = None
 
 
