@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,18 @@ class Cluster:
         subprocess.run(["scancel", "--user=root"], env=self.environment, check=False)
         for name in ("slurmd", "slurmctld", "munge"):
             self.stop_service(name)
+        # Without cgroups Slurm loses sight of what a job's killed shell had started.
+        for process in self.processes():
+            process.kill()
+
+    def processes(self) -> list[psutil.Process]:
+        """All processes of this cluster's."""
+        conf, found = self.environment["SLURM_CONF"], []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("SLURM_CONF") == conf:
+                    found.append(process)
+        return found
 
     def stop_service(self, name: str) -> None:
         """Stop one of them and wait until it has ended."""
@@ -142,6 +155,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             if missing
             else "only root can start a node"
         )
+    try:
+        socket.gethostbyname(socket.gethostname())
+    except OSError:
+        pytest.skip(f"/etc/hosts has no entry for this machine's name, {socket.gethostname()}")
     made = Cluster(tmp_path_factory.mktemp("slurm"))
     try:
         made.start()
@@ -195,15 +212,10 @@ def training(cluster: Cluster, folder: Path, process: "subprocess.Popen[str]") -
 
     def found() -> tuple[str, int] | None:
         assert process.poll() is None, (folder / "log").read_text()[-3000:]
-        for one in psutil.process_iter(["cmdline"]):
-            words = one.info["cmdline"] or []
-            if words[1:4] == ["-m", "mkd", "train"]:
-                try:
-                    environment = one.environ()
-                except psutil.Error:
-                    continue
-                if environment.get("SLURM_CONF", "").startswith(str(cluster.root)):
-                    return environment["SLURM_JOB_ID"], one.pid
+        for one in cluster.processes():
+            with suppress(psutil.Error):
+                if one.cmdline()[1:4] == ["-m", "mkd", "train"]:
+                    return one.environ()["SLURM_JOB_ID"], one.pid
         return None
 
     return until(found, 300)
