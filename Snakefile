@@ -30,6 +30,10 @@ from mkd.workflow import environment, estimate, locks, pipeline, screen, summary
 report: "report/captions/workflow.rst"
 
 
+# Read with --sdm apptainer alone; envs/Dockerfile says how it is made.
+container: f"{workflow.basedir}/envs/mkd-bench.sif"
+
+
 try:
     # It reads config/config.yaml; Snakemake's own has what the command line replaces.
     suite = mkd_config.load(dict(config))

@@ -71,14 +71,18 @@ def headline(
         return ""
     said = (
         f"At {records.scale} scale MKD raises AP on {helped.count(1)} of "
-        f"{_detectors(len(helped))} tested"
+        f"{_detectors(len(helped))} tested ({_against(helped)})"
     )
     if beaten:
         said += (
-            f" and beats plain CWD, its own third term, on {beaten.count(1)} of {len(beaten)}"
-            f" (loses on {beaten.count(-1)}, undecided on {beaten.count(0)})"
+            f" and beats plain CWD, its own third term, on {beaten.count(1)} of {len(beaten)} "
+            f"({_against(beaten)})"
         )
     return f"{said}."
+
+
+def _against(signs: Sequence[int]) -> str:
+    return f"below on {signs.count(-1)}, undecided on {signs.count(0)}"
 
 
 def _detectors(count: int) -> str:

@@ -175,8 +175,17 @@ def _axes(figure: Figure, start: float, bottom: float, wide: float, high: float)
     return ax
 
 
-def point(ax: Axes, x: float, y: float, method: str, words: str, *, hollow: bool = False) -> None:
-    """A method's mark that says ``words``, filled or hollow."""
+def point(
+    ax: Axes,
+    x: float,
+    y: float,
+    method: str,
+    words: str,
+    *,
+    hollow: bool = False,
+    faint: bool = False,
+) -> None:
+    """A method's mark that says ``words``, filled or hollow, or faint."""
     own, ground = color(method), palette()["paper"]
     ax.plot(
         [x],
@@ -187,6 +196,7 @@ def point(ax: Axes, x: float, y: float, method: str, words: str, *, hollow: bool
         markeredgecolor=own if hollow else ground,
         markeredgewidth=1.1 if hollow else 0.6,
         markersize=5 * LARGER.get(marker(method), 1.0),
+        alpha=0.35 if faint else 1.0,
         label=words,
         zorder=3,
         clip_on=False,
@@ -196,11 +206,12 @@ def point(ax: Axes, x: float, y: float, method: str, words: str, *, hollow: bool
 def measured(
     ax: Axes, at: float, found: Interval, method: str, words: str, *, upright: bool = False
 ) -> None:
-    """A mean over seeds with its interval, if it has one, along x or ``upright`` along y."""
+    """A mean over seeds with its interval, along x or ``upright`` along y; faint without one."""
     if found.low is not None and found.high is not None:
         ends, level = [found.low, found.high], [at, at]
         ax.plot(*((level, ends) if upright else (ends, level)), color=color(method), label=words)
-    point(ax, *((at, found.mean) if upright else (found.mean, at)), method, words)
+    place = (at, found.mean) if upright else (found.mean, at)
+    point(ax, *place, method, words, faint=found.half_width is None)
 
 
 def zero(ax: Axes, *, upright: bool = False) -> None:

@@ -161,18 +161,27 @@ def tally(judged: Sequence[Verdict], scale: str) -> list[dict[str, Any]]:
     """How often each word was said, by group, what was tested apart from what was not.
 
     Beside *reproduced* stands how many of them hold little: that a trained detector costs what its
-    untrained architecture costs.
+    untrained architecture costs. Where it is all of them, the word has no color.
     """
     made = []
     for one in tallies.tallies(judged, scale):
         names = {} if one.group == "paper" else tallies.ANSWERS
         sides = {
             side: [
-                {"word": names.get(word, word), "style": STYLES[word], "count": count}
+                {
+                    "word": names.get(word, word),
+                    "style": STYLES[word],
+                    "count": count,
+                    "detail": "",
+                }
                 for word, count in counts.items()
             ]
             for side, counts in (("tested", one.tested), ("untested", one.untested))
         }
-        detail = f"{one.equal} of equal cost, which training cannot change" if one.equal else ""
-        made.append({"title": TITLES[one.group], **sides, "detail": detail})
+        for item in sides["tested"]:
+            if one.equal and item["style"] == STYLES[verdicts.REPRODUCED]:
+                item["detail"] = f"{one.equal} of equal cost, which training cannot change"
+                if item["count"] == one.equal:
+                    item["style"] = STYLES[verdicts.NOT_TESTED]
+        made.append({"title": TITLES[one.group], **sides})
     return made

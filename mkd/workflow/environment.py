@@ -18,14 +18,14 @@ def tell_jobs(suite: Suite, workflow: Any) -> None:
     """Put into the jobs' environment what the command line replaced, and how they shall run.
 
     That is no parameter of a rule: with more seeds, or in another environment, what is done stays
-    done. Of Python it is the one that runs now; conda environments, where Snakemake was told to
-    deploy them, bring their own.
+    done. Of Python it is the one that runs now; an image, where Snakemake was told to run jobs in
+    one, brings its own.
     """
     os.environ["MKD_CONFIG"] = json.dumps(pipeline.replaced(suite))
     # Once for all nodes of a cluster, where each would find its own.
     os.environ["MKD_PROVIDERS"] = ",".join(edge.providers())
     for variable, value in HEAP.items():
         os.environ.setdefault(variable, value)
-    if all(method.name != "CONDA" for method in workflow.deployment_settings.deployment_method):
+    if all(method.name != "APPTAINER" for method in workflow.deployment_settings.deployment_method):
         path = [str(Path(sys.executable).parent), os.environ["PATH"]]
         os.environ["PATH"] = os.pathsep.join(path)

@@ -1,18 +1,24 @@
-"""GPU hours of a scale's trainings, from the configuration alone.
+"""GPU hours of a scale's trainings, at the rate of those that were measured or of public logs.
 
 A training costs images × epochs × (3 × the student's FLOPs + the teacher's FLOPs where it
 distils): the way back is counted as twice the way forth, and a teacher only goes forth. A FLOP is
 half a MAC, and MACs are those of ``config/paper/published.csv``, which calls them FLOPs, at 640
-px. The scale's ``estimate`` names a GPU and the rate at which public logs of its trainings come
+px. The rate is that of the trainings on GPUs that the results folder holds, of whatever scale, by
+their images a second; so a ``lab`` training on one GPU says what ``paper`` takes. Where there is
+none the scale's ``estimate`` names a GPU and the rate at which public logs of its trainings come
 out, data loading and evaluation included. What no such log has (adapters, terms) is left out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from statistics import median
 
 from mkd.errors import UserError
 from mkd.experiment import scale
 from mkd.experiment.config import Suite
+from mkd.experiment.resolved import ResolvedRun
+from mkd.files import read_json
 from mkd.paper import facts
 from mkd.workflow import progress
 
@@ -34,28 +40,83 @@ class Estimate:
     unknown: tuple[str, ...]
 
 
-def estimate(suite: Suite, trainings: Iterable[tuple[str, int]]) -> Estimate:
+@dataclass(frozen=True)
+class Measured:
+    """The rate of a finished training.
+
+    Attributes:
+        gpu: What it ran on.
+        arch: What it trained.
+        tflops: What each GPU sustained, in TFLOP/s as this module counts them.
+    """
+
+    gpu: str
+    arch: str
+    tflops: float
+
+
+def estimate(
+    suite: Suite, trainings: Iterable[tuple[str, int]], rates: Sequence[Measured] = ()
+) -> Estimate:
     """What the given trainings, as run and seed, cost.
+
+    Args:
+        suite: The scale.
+        trainings: What is to be trained.
+        rates: Of :func:`measured`: the median of the same student's counts, else of all.
 
     Raises:
         UserError: The scale has no ``estimate``.
     """
     assumed = _assumed(suite)
     images = suite.settings.data.train_images or assumed.train_images or 0
-    macs = published_macs()
-    flops, count, unknown = 0.0, 0, set()
+    seconds, count, unknown = 0.0, 0, set()
     for run, _ in trainings:
         row = suite.run(run)
         archs = [row.arch, *([suite.run(row.teacher).arch] if row.teacher else [])]
-        missing = [arch for arch in archs if arch not in macs]
+        missing = [arch for arch in archs if arch not in published_macs()]
         if missing:
             unknown.update(missing)
             continue
-        student, teacher = (*(macs[arch] for arch in archs), 0.0)[:2]
-        flops += images * suite.epochs(run) * 2 * (3 * student + teacher)
+        alike = [rate.tflops for rate in rates if rate.arch == row.arch]
+        tflops = median(alike or [rate.tflops for rate in rates] or [assumed.tflops])
+        flops = images * suite.epochs(run) * _flops(archs, suite.settings.input_px)
+        seconds += flops / (tflops * 1e12)
         count += 1
-    flops *= (suite.settings.input_px / PUBLISHED_PX) ** 2
-    return Estimate(count, flops / (assumed.tflops * 1e12) / 3600, tuple(sorted(unknown)))
+    return Estimate(count, seconds / 3600, tuple(sorted(unknown)))
+
+
+def measured(suite: Suite) -> list[Measured]:
+    """Rates of the trainings that the results folder holds, of any scale, on one kind of GPU.
+
+    Of several kinds it is that of the last training. Trainings at another width than 1, or of an
+    architecture without published MACs, tell nothing, and neither does a file that cannot be read.
+    """
+    found = []
+    for path in sorted(suite.results.parent.glob("*/runs/*/seed*/train.json")):
+        try:
+            said = read_json(path)
+            gpus, images_per_s = said["host"]["gpu"], float(said["train"]["images_per_s"])
+            if not gpus:
+                continue
+            config, started = ResolvedRun.from_json(said["config"]), str(said["started"])
+        except (UserError, LookupError, TypeError, ValueError):
+            continue
+        pair = [config, *([config.teacher] if config.teacher else [])]
+        archs = [one.architecture.name for one in pair]
+        known = published_macs().keys() >= set(archs) and all(one.width == 1 for one in pair)
+        if not (known and images_per_s > 0):
+            continue
+        flops = images_per_s / config.train.devices * _flops(archs, config.input_px)
+        found.append((started, Measured(gpus[0], archs[0], flops / 1e12)))
+    last = max(found, key=lambda one: one[0])[1].gpu if found else None
+    return [rate for _, rate in found if rate.gpu == last]
+
+
+def _flops(archs: Sequence[str], input_px: int) -> float:
+    """FLOPs of a student's step for an image, and of its teacher's where it has one."""
+    student, teacher = (*(published_macs()[arch] for arch in archs), 0.0)[:2]
+    return 2 * (3 * student + teacher) * (input_px / PUBLISHED_PX) ** 2
 
 
 def _assumed(suite: Suite) -> scale.Estimate:
@@ -67,6 +128,7 @@ def _assumed(suite: Suite) -> scale.Estimate:
     return suite.settings.estimate
 
 
+@cache
 def published_macs() -> dict[str, float]:
     """MACs of one image at 640 px, by architecture."""
     return {
@@ -87,12 +149,17 @@ def text(suite: Suite) -> str:
     if not planned:
         return f"scale {suite.scale}: nothing is trained, every run reads its weights from a file"
     todo = [training for training in planned if not progress.is_done(suite, *training)]
-    found = estimate(suite, todo)
+    rates = measured(suite)
+    found = estimate(suite, todo, rates)
     assumed, devices = _assumed(suite), suite.settings.train.devices
+    if rates:
+        why = f"as {len(rates)} trainings were measured here on {rates[0].gpu}"
+    else:
+        why = f"assuming {assumed.tflops:g} TFLOP/s sustained ({assumed.gpu})"
     lines = [
         f"scale {suite.scale}: {len(todo)} of {len(planned)} trainings to do, "
         f"about {found.gpu_hours:,.0f} GPU hours ({found.gpu_hours / devices:,.0f} hours on "
-        f"{devices}), assuming {assumed.tflops:g} TFLOP/s sustained ({assumed.gpu})"
+        f"{devices}), {why}"
     ]
     if found.unknown:
         count = len(todo) - found.trainings

@@ -288,7 +288,7 @@ def test_each_engine_is_set_against_the_papers_latencies(
     put(tmp_path, "latency/ncnn.json", told(timed, "yolov7", engine="ncnn"))
     records = load_folder(tmp_path, "desk")
     table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
-    assert latency_view.view(records, table)["rank"] == (
+    assert latency_view.rank(records, table) == (
         "The rank correlation (Spearman) of measured and printed latency is "
         "−1.00 over 3 detectors (CPU, FP32), 1.00 over 3 detectors (OpenVINO, FP32)."
     )

@@ -84,7 +84,7 @@ def test_the_headline_counts_detectors_and_says_nothing_without_a_test() -> None
     }
     said = conclusion.headline(Records("desk", by_run, []), SUITE.runs, (TINY, SMALL), 3)
     assert said == (
-        "At desk scale MKD raises AP on 1 of 2 detectors tested and beats plain CWD, its own third "
-        "term, on 0 of 1 (loses on 1, undecided on 0)."
+        "At desk scale MKD raises AP on 1 of 2 detectors tested (below on 1, undecided on 0) and "
+        "beats plain CWD, its own third term, on 0 of 1 (below on 1, undecided on 0)."
     )
     assert conclusion.headline(Records("desk", {}, []), SUITE.runs, (TINY,), 3) == ""

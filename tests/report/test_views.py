@@ -70,7 +70,8 @@ def test_the_tally_says_how_little_some_of_it_holds(
 ) -> None:
     many = verdict_view.tally(judged, "desk")[0]
     assert many["tested"][0]["word"] == verdicts.REPRODUCED
-    assert int(many["detail"].partition(" ")[0]) < many["tested"][0]["count"]
+    assert int(many["tested"][0]["detail"].partition(" ")[0]) < many["tested"][0]["count"]
+    assert many["tested"][0]["style"] == "v-reproduced"
 
     def one_seed(run: str | None, key: str) -> dict[int, Any]:
         return {seed: value for seed, value in records.points(run, key).items() if seed == 0}
@@ -78,7 +79,8 @@ def test_the_tally_says_how_little_some_of_it_holds(
     judged = verdicts.judge(claims.load(), one_seed, "desk")
     paper = verdict_view.tally(judged, "desk")[0]
     (costs,) = paper["tested"]
-    assert paper["detail"] == f"{costs['count']} of equal cost, which training cannot change"
+    assert costs["detail"] == f"{costs['count']} of equal cost, which training cannot change"
+    assert costs["style"] == "v-void"
     assert [item["word"] for item in paper["untested"]] == [verdicts.NOT_TESTED, verdicts.NOT_RUN]
 
 

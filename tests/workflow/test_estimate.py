@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,51 @@ def test_what_is_done_costs_no_more(paper: Suite) -> None:
     )
     path.with_name("weights.pth").touch()
     assert estimate.text(paper).startswith("scale paper: 3 of 4 trainings to do, about ")
+
+
+def train_json(run: str, images_per_s: float, **changes: Any) -> dict[str, Any]:
+    """What a training of scale lab on one GPU leaves, as far as it is read here."""
+    resolved = config.load({"scale": "lab"}).resolve(run, 0).as_json()
+    return {
+        "config": resolved,
+        "started": "2026-01-01T00:00:00+00:00",
+        "host": {"gpu": ["NVIDIA H100"]},
+        "train": {"images_per_s": images_per_s},
+    } | changes
+
+
+def test_trainings_of_one_scale_say_what_those_of_another_take(paper: Suite) -> None:
+    lab = paper.results.parent / "lab/runs"
+    left = {
+        "tiny-mkd/seed0": train_json("tiny-mkd", 400.0),
+        # An earlier one on another GPU, one on a CPU, one that is broken: none of them counts.
+        "s-baseline/seed0": train_json(
+            "s-baseline", 9.0, started="2025-01-01", host={"gpu": ["NVIDIA V100"]}
+        ),
+        "tiny-baseline/seed0": train_json("tiny-baseline", 9.0, host={"gpu": []}),
+        "tiny-cwd/seed0": {"host": None},
+    }
+    for name, content in left.items():
+        (lab / name).mkdir(parents=True)
+        (lab / name / "train.json").write_text(json.dumps(content))
+    rates = estimate.measured(paper)
+    found = estimate.estimate(paper, [("tiny-mkd", 0)], rates)
+    assert found.gpu_hours == pytest.approx(117266 * 300 / 400 / 3600)
+    # Of another student by its FLOPs.
+    other = estimate.estimate(paper, [("s-baseline", 0)], rates).gpu_hours
+    share = 3 * 14.8 / (3 * 8.1 + 14.8)
+    assert other == pytest.approx(found.gpu_hours * share, rel=0.01)
+    assert estimate.text(paper).endswith("as 1 trainings were measured here on NVIDIA H100")
+
+
+def test_eight_gpus_measured_together_count_one_by_one(paper: Suite) -> None:
+    folder = paper.results / "runs/s-baseline/seed0"
+    folder.mkdir(parents=True)
+    resolved = config.load({"scale": "paper"}).resolve("s-baseline", 0).as_json()
+    said = train_json("s-baseline", 800.0, config=resolved)
+    (folder / "train.json").write_text(json.dumps(said))
+    (rate,) = estimate.measured(paper)
+    assert rate.tflops == pytest.approx(100 * 2 * 3 * 14.8e9 / 1e12, rel=0.01)
 
 
 def test_a_scale_without_an_assumption(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:

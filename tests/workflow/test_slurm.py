@@ -19,7 +19,7 @@ STUB = """#!/bin/sh
 echo "$(basename "$0") $*" >> {calls}
 case "$(basename "$0")" in
   sbatch) echo 4711 ;;
-  sacct) echo "4711|FAILED" ;;
+  sacct|squeue) echo "4711|FAILED" ;;
   sacctmgr) echo lab ;;
 esac
 """

@@ -4,8 +4,6 @@ rule data:
         f"{RESULTS}/data.json",
     log:
         f"{RESULTS}/logs/data.log",
-    conda:
-        "../../envs/environment.yaml"
     threads: 2
     params:
         data=digest([suite.settings.data.model_dump(), str(suite.data_root)]),

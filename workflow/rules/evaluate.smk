@@ -11,8 +11,6 @@ rule evaluate:
         f"{RESULTS}/logs/evaluate/{{run}}-seed{{seed}}.log",
     # No training goes before what it has left to score.
     priority: 3
-    conda:
-        "../../envs/environment.yaml"
     threads: pipeline.threads(suite, at_most=1)
     resources:
         gpu=min(1, pipeline.gpus(suite)),

@@ -8,8 +8,6 @@ rule pictures:
     log:
         f"{RESULTS}/logs/pictures.log",
     localrule: True
-    conda:
-        "../../envs/environment.yaml"
     params:
         code=code_digest("mkd.evaluation.examples"),
     shell:
@@ -25,8 +23,6 @@ rule attention:
         f"{RESULTS}/figures/attention.json",
     log:
         f"{RESULTS}/logs/attention.log",
-    conda:
-        "../../envs/environment.yaml"
     threads: 1
     params:
         code=code_digest("mkd.evaluation.attention"),
@@ -41,8 +37,6 @@ rule spectrum:
     log:
         f"{RESULTS}/logs/spectrum.log",
     localrule: True
-    conda:
-        "../../envs/environment.yaml"
     params:
         code=code_digest("mkd.losses.analysis"),
     shell:

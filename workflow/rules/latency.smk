@@ -10,8 +10,6 @@ rule export_model:
         f"{RESULTS}/logs/export/{{model}}.log",
     wildcard_constraints:
         model="|".join(edge.zoo(suite)) or "none",
-    conda:
-        "../../envs/environment.yaml"
     threads: 1
     params:
         precisions=" ".join(edge.precisions(suite)),
@@ -38,8 +36,6 @@ rule export_student:
         files=edge.onnx_files(suite, "{run}", edge.precisions(suite)),
     log:
         f"{RESULTS}/logs/export/{{run}}.log",
-    conda:
-        "../../envs/environment.yaml"
     threads: 1
     params:
         precisions=" ".join(edge.precisions(suite)),
@@ -73,8 +69,6 @@ rule time_file:
         name="|".join([*edge.zoo(suite), *edge.students(suite)]) or "none",
         precision="|".join(edge.PRECISIONS),
         provider="|".join(edge.providers()),
-    conda:
-        "../../envs/environment.yaml"
     threads: workflow.cores or 1
     resources:
         exclusive=1,
@@ -102,8 +96,6 @@ rule published:
         f"{RESULTS}/logs/published/{{model}}.log",
     wildcard_constraints:
         model="|".join(edge.zoo(suite)) or "none",
-    conda:
-        "../../envs/environment.yaml"
     threads: pipeline.threads(suite, at_most=1)
     resources:
         gpu=min(1, pipeline.gpus(suite)),

@@ -19,8 +19,6 @@ rule report:
     log:
         f"{RESULTS}/logs/report.log",
     localrule: True
-    conda:
-        "../../envs/environment.yaml"
     params:
         code=pipeline.report_code(),
         shown=pipeline.shown(suite),
@@ -53,8 +51,6 @@ else:
             f"{RESULTS}/logs/first_page.log",
         priority: 3
         localrule: True
-        conda:
-            "../../envs/environment.yaml"
         shell:
             "python -m mkd report > {log:q} 2>&1"
 
@@ -65,8 +61,6 @@ else:
         log:
             f"{RESULTS}/logs/readings.log",
         localrule: True
-        conda:
-            "../../envs/environment.yaml"
         shell:
             "python -m mkd report > {log:q} 2>&1"
 
@@ -76,7 +70,5 @@ rule report_partial:
     log:
         f"{RESULTS}/logs/report_partial.log",
     localrule: True
-    conda:
-        "../../envs/environment.yaml"
     shell:
         "python -m mkd report > {log:q} 2>&1"

@@ -18,8 +18,6 @@ if any(map(suite.taken, suite.runs)):
             run="|".join(filter(suite.taken, suite.runs)),
         priority: 3
         localrule: True
-        conda:
-            "../../envs/environment.yaml"
         params:
             config=lambda wildcards: pipeline.taking(
                 suite, wildcards.run, int(wildcards.seed)
@@ -47,8 +45,6 @@ if suite.starts is None:
         log:
             f"{RESULTS}/logs/keep/{{run}}-seed{{seed}}.log",
         localrule: True
-        conda:
-            "../../envs/environment.yaml"
         shell:
             "python -m mkd keep --run {wildcards.run} --seed {wildcards.seed}"
             " --out {output.weights:q} > {log:q} 2>&1"

@@ -14,8 +14,6 @@ rule table:
     log:
         f"{RESULTS}/logs/table{{table}}.log",
     localrule: True
-    conda:
-        "../../envs/environment.yaml"
     params:
         code=pipeline.table_code(),
         shown=lambda wildcards: pipeline.shown(suite, int(wildcards.table)),

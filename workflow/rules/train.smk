@@ -8,8 +8,6 @@ rule pretrain:
         f"{RESULTS}/logs/pretrain/{{size}}.log",
     # Everything else waits for these.
     priority: 4
-    conda:
-        "../../envs/environment.yaml"
     threads: 1
     params:
         settings=lambda wildcards: run_digests.pretraining(suite, wildcards.size),
@@ -37,8 +35,6 @@ rule train:
         f"{RESULTS}/logs/train/{{run}}-seed{{seed}}.log",
     # Before what has none: exports fill idle cores, timing has all of them at the end.
     priority: 1
-    conda:
-        "../../envs/environment.yaml"
     threads: pipeline.threads(suite)
     resources:
         gpu=pipeline.gpus(suite),

@@ -7,8 +7,6 @@ rule levels:
         f"{RESULTS}/levels.json",
     log:
         f"{RESULTS}/logs/levels.log",
-    conda:
-        "../../envs/environment.yaml"
     threads: 1
     params:
         code=code_digest("mkd.evaluation.levels"),
@@ -25,8 +23,6 @@ rule noise:
         f"{RESULTS}/noise.json",
     log:
         f"{RESULTS}/logs/noise.log",
-    conda:
-        "../../envs/environment.yaml"
     threads: 1
     params:
         code=code_digest("mkd.evaluation.bootstrap"),
