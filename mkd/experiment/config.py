@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from mkd import ROOT
 from mkd.errors import UserError, meant
-from mkd.experiment import methods, plugins, scale_file
+from mkd.experiment import checks, methods, plugins, scale_file
 from mkd.experiment.datasets import KINDS
 from mkd.experiment.resolved import ResolvedRun
 from mkd.experiment.runs import Run, read_runs, teachers, with_own_teachers
@@ -319,73 +319,8 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
         runs |= read_runs(root / settings.checks, runs | others)
         runs |= {name: run for name, run in others.items() if name in teachers(runs)}
     suite = Suite(scale, settings, runs, config, starts, file, own)
-    _check_starts(suite)
-    _check_named(suite)
-    for run in list(runs.values()):
-        if suite.taken(run.id):
-            continue
-        train = suite.train(run.id)
-        for name, least in (("second_stage_epochs", train.second_stage_epochs),
-                            ("sgd.milestones", train.last_milestone)):  # fmt: skip
-            if least > train.epochs:
-                raise UserError(
-                    f"{file}: {name}={least} is more than the {train.epochs} epochs of run "
-                    f"'{run.id}': make it smaller"
-                )
-        stop = run.options.get("stop_epoch")
-        if stop is not None and stop >= train.epochs:
-            if run.reading:
-                # A reading of longer scales: here it would be the run without it.
-                suite.runs.pop(run.id)
-                continue
-            raise UserError(
-                f"run '{run.id}': stop_epoch={stop} stops nothing at scale '{suite.scale}', where "
-                f"it has {train.epochs} epochs: choose an earlier one, or another table of runs"
-            )
+    # A reading of longer scales would here be the run without it.
+    idle = {run.id for run in runs.values() if run.reading and checks.stops_nothing(suite, run)}
+    suite = replace_fields(suite, runs={k: run for k, run in runs.items() if k not in idle})
+    checks.check(suite)
     return suite
-
-
-def _check_starts(suite: Suite) -> None:
-    wanted = suite.settings.starts
-    if wanted is None or suite.starts is None:
-        return
-    for arch, stem in (wanted.stems or {}).items():
-        known = suite.starts.runs
-        if stem not in known or known[stem].arch != arch:
-            raise UserError(
-                f"{suite.file}: starts.stems.{arch}: scale '{wanted.scale}' has no run '{stem}' of "
-                "that architecture"
-            )
-    for run in suite.runs:
-        other = suite.starts.runs.get(run)
-        if other and (other.arch, suite.starts.width(run)) != (
-            suite.run(run).arch,
-            suite.width(run),
-        ):
-            raise UserError(
-                f"{suite.file}: run '{run}' is taken from scale '{wanted.scale}', where it has "
-                "another architecture or width: make them the same"
-            )
-
-
-def _check_named(suite: Suite) -> None:
-    """Refuse a misspelt run: it would be trained, for hours, and not read from its file."""
-    where = str(suite.file)
-    for words, names in (
-        (
-            "pretrained",
-            [*(suite.settings.pretrained or {}), *(suite.config.get("pretrained") or {})],
-        ),
-        ("latency", suite.settings.latency or []),
-    ):
-        for name in names:
-            if name not in suite.runs:
-                raise UserError(
-                    f"{where}: {words}: there is no run '{name}' in the table of runs; it has "
-                    f"{', '.join(suite.runs)}{meant(name, suite.runs)}"
-                )
-    for name in suite.settings.latency or []:
-        if not suite.scored(name):
-            raise UserError(
-                f"{where}: latency: the run '{name}' only teaches and is not scored: leave it out"
-            )

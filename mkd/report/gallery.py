@@ -1,7 +1,7 @@
 """The list of figures on the page, in order, each drawn, saved and with its caption."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,12 +80,11 @@ def gallery(
         problems,
     )
     masks = drawn(source, "spectrum", spectrum.tidy, pd.DataFrame(), problems)
-    found, losses = frames.metrics(records, runs), frames.losses(records, runs)
+    found = frames.metrics(records, runs)
     by_table = {number: frames.differences(made[number], found) for number in (1, 2, 3, 4)}
-    sizes, alphas = frames.by_size(found, runs, archs), frames.weights(made[5], found, runs)
+    alphas = frames.weights(made[5], found, runs)
     others = frames.readings(found, runs)
-    curved = frames.precision_recall(records, runs, archs)
-    lost = frames.errors(records, runs, archs)
+    common = of_both_pages(plot, records, suite, archs, frames.COMPARED)
     latency = latency_view.points(records, made[1])
     shown = [
         plot(
@@ -104,14 +103,7 @@ def gallery(
             partial(figures.forest, scale=scale),
             finding=findings.around(by_table[4]),
         ),
-        plot(
-            "sizes",
-            "Difference by object size",
-            sizes,
-            figures.by_size,
-            finding=findings.by_size(sizes),
-            fold=True,
-        ),
+        common["sizes"],
         plot(
             "weights",
             "Weight of the distillation loss",
@@ -144,22 +136,8 @@ def gallery(
             finding=findings.around(others),
             fold=True,
         ),
-        plot(
-            "errors",
-            "Errors by kind",
-            lost,
-            breakdown.errors,
-            finding=findings.errors(lost),
-            fold=True,
-        ),
-        plot(
-            "pr",
-            "Precision and recall",
-            curved,
-            breakdown.precision_recall,
-            finding=findings.precision_recall(curved),
-            fold=True,
-        ),
+        common["errors"],
+        common["pr"],
         figure("attention", "Attention", looks, finding=alike, fold=True, measured=measured),
         plot(
             "spectrum",
@@ -169,14 +147,7 @@ def gallery(
             finding=findings.spectrum(masks),
             fold=True,
         ),
-        plot(
-            "curves",
-            "Training curves",
-            losses,
-            curves.curves,
-            finding=findings.curves(losses),
-            fold=True,
-        ),
+        common["curves"],
         plot(
             "ap-latency",
             "AP and latency",
@@ -187,6 +158,44 @@ def gallery(
         ),
     ]
     return [{**figure, "number": at} for at, figure in enumerate(shown, start=1)], problems
+
+
+def of_both_pages(
+    plot: Callable[..., dict[str, Any]],
+    records: Records,
+    suite: Suite,
+    archs: list[str],
+    methods: Collection[str],
+) -> dict[str, dict[str, Any]]:
+    """Figures that this page and that of a user's own runs have, by id.
+
+    Args:
+        plot: :func:`plotted` with its folder.
+        records: From :func:`mkd.results.records.load_records`.
+        suite: The scale and its table of runs.
+        archs: Architectures in the order of the page.
+        methods: Those of which precision and recall, and errors, are shown.
+    """
+    runs, losses = suite.runs, frames.losses(records, suite.runs)
+    sizes = frames.by_size(frames.metrics(records, runs), runs, archs)
+    lost = frames.errors(records, runs, archs, methods)
+    curved = frames.precision_recall(records, runs, archs, methods)
+    rows = (
+        ("sizes", "Difference by object size", sizes, figures.by_size, findings.by_size),
+        ("errors", "Errors by kind", lost, breakdown.errors, findings.errors),
+        (
+            "pr",
+            "Precision and recall",
+            curved,
+            breakdown.precision_recall,
+            findings.precision_recall,
+        ),
+        ("curves", "Training curves", losses, curves.curves, findings.curves),
+    )
+    return {
+        name: plot(name, title, frame, draw, finding=find(frame), fold=True)
+        for name, title, frame, draw, find in rows
+    }
 
 
 def plotted(

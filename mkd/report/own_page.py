@@ -11,8 +11,6 @@ from mkd.experiment.config import Suite
 from mkd.experiment.labels import arch_name, method_name
 from mkd.files import write_atomic, write_json
 from mkd.report import (
-    breakdown,
-    curves,
     figures,
     findings,
     frames,
@@ -20,10 +18,10 @@ from mkd.report import (
     pictures,
     title_view,
 )
-from mkd.report.gallery import drawn, figure, plotted
+from mkd.report.gallery import drawn, figure, of_both_pages, plotted
 from mkd.report.provenance_view import circumstances, coverage, entries
 from mkd.report.render import assets, environment
-from mkd.results import formats, tables
+from mkd.results import formats, own_tables
 from mkd.results.check import comparable
 from mkd.results.records import Problem, Records, load_records, without_curve
 from mkd.results.tables import Table
@@ -51,12 +49,12 @@ def render(suite: Suite, out: Path, *, arguments: str = "") -> None:
         UserError: The disk is full.
     """
     records = load_records(suite.results.parent, suite.scale)
-    table = tables.of_own(records, suite.runs)
+    table = own_tables.of_own(records, suite.runs)
     archs = list(dict.fromkeys(run.arch for run in suite.runs.values() if run.tables))
     shown, problems = _gallery(records, suite, table, archs)
     problems = [*records.problems, *comparable(suite, records), *problems]
     summary = suite.settings.summary
-    classes = {arch: tables.by_class(records, suite.runs, arch) for arch in archs}
+    classes = {arch: own_tables.by_class(records, suite.runs, arch) for arch in archs}
     page = (
         environment(suite)
         .get_template("own.html.j2")
@@ -115,11 +113,8 @@ def _gallery(
         (None, "", "it is written with the pictures"),
         problems,
     )
-    found, losses = frames.metrics(records, runs), frames.losses(records, runs)
-    methods = {run.method for run in runs.values()}
-    around, sizes = frames.differences(table, found), frames.by_size(found, runs, archs)
-    curved = frames.precision_recall(records, runs, archs, methods)
-    lost = frames.errors(records, runs, archs, methods)
+    around = frames.differences(table, frames.metrics(records, runs))
+    common = of_both_pages(plot, records, suite, archs, {run.method for run in runs.values()})
     made = [
         plot(
             "forest",
@@ -128,38 +123,11 @@ def _gallery(
             partial(figures.forest, scale=suite.scale),
             finding=findings.forest(around),
         ),
-        plot(
-            "sizes",
-            "Difference by object size",
-            sizes,
-            figures.by_size,
-            finding=findings.by_size(sizes),
-        ),
+        common["sizes"],
         figure("detections", "Detections", picture, finding=seen, captions="own", rule=rule),
-        plot(
-            "curves",
-            "Training curves",
-            losses,
-            curves.curves,
-            finding=findings.curves(losses),
-            fold=True,
-        ),
-        plot(
-            "pr",
-            "Precision and recall",
-            curved,
-            breakdown.precision_recall,
-            finding=findings.precision_recall(curved),
-            fold=True,
-        ),
-        plot(
-            "errors",
-            "Errors by kind",
-            lost,
-            breakdown.errors,
-            finding=findings.errors(lost),
-            fold=True,
-        ),
+        common["curves"],
+        common["pr"],
+        common["errors"],
     ]
     return [shown | {"number": at} for at, shown in enumerate(made, start=1)], problems
 

@@ -11,7 +11,7 @@ from mkd.errors import UserError
 from mkd.experiment import run_digests
 from mkd.experiment.config import Suite
 from mkd.files import read_json, sha256_file
-from mkd.results import formats, tables
+from mkd.results import formats, own_tables, tables
 from mkd.results.records import Problem, Records, load_folder, without_curve
 from mkd.schemas import validate
 
@@ -277,7 +277,7 @@ def _stale(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
                 words = _list(sorted(f"{run} seed {seed}" for run, seed in changed))
                 yield Problem("report", f"is stale, it does not show {words} as recorded")
     built = (
-        [tables.of_own(records, suite.runs)]
+        [own_tables.of_own(records, suite.runs)]
         if suite.own
         else [tables.build(records, suite.runs, number) for number in tables.TABLES]
     )

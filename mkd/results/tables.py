@@ -40,11 +40,13 @@ class Column:
         return "MACs" if self.key == "flops_g" else self.label
 
 
-def _aps(kind: str, *names: str) -> tuple[Column, ...]:
+def ap_columns(kind: str, *names: str) -> tuple[Column, ...]:
+    """Columns of AP figures, of ``box`` or ``mask``."""
     return tuple(Column(name, name, f"{kind}.{name}") for name in names)
 
 
-_SIX = _aps("box", "AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
+SIX = ap_columns("box", "AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
+"""COCO's six figures of boxes."""
 TABLES: dict[int, tuple[str, tuple[Column, ...]]] = {
     1: (
         "Detectors and distillation methods",
@@ -52,13 +54,13 @@ TABLES: dict[int, tuple[str, tuple[Column, ...]]] = {
             Column("params_m", "Params", "params_m", "M", 2, "↓"),
             Column("flops_g", "FLOPs", "macs_g", "G", 2, "↓"),
             Column("latency_ms", "Latency", "latency_ms", "ms", 2, "↓"),
-            *_aps("box", "AP", "AP50"),
+            *ap_columns("box", "AP", "AP50"),
         ),
     ),
-    2: ("Instance segmentation, mask AP", _aps("mask", "AP", "AP_S", "AP_M", "AP_L")),
-    3: ("Choice of teacher", _SIX),
-    4: ("Components left out", _SIX),
-    5: ("Weight of the distillation loss", _SIX),
+    2: ("Instance segmentation, mask AP", ap_columns("mask", "AP", "AP_S", "AP_M", "AP_L")),
+    3: ("Choice of teacher", SIX),
+    4: ("Components left out", SIX),
+    5: ("Weight of the distillation loss", SIX),
 }
 
 
@@ -187,90 +189,6 @@ def build(records: Records, runs: Mapping[str, Run], number: int) -> Table:
             "Mask R-CNN R50, which the paper's text names, is a second track at paper scale."
         )
     return Table(number, title, records.scale, columns, rows, " ".join(filter(None, notes)))
-
-
-def of_own(records: Records, runs: Mapping[str, Run]) -> Table:
-    """A user's own runs: each method against the undistilled detector of its size.
-
-    Args:
-        records: From :func:`load_records`.
-        runs: The table of runs, by id.
-
-    Returns:
-        Mask AP where every row has masks. An architecture's baseline stands before its other rows;
-        architectures of teachers alone come last.
-    """
-    archs = list(dict.fromkeys(run.arch for run in runs.values() if run.tables))
-    archs += [run.arch for run in runs.values() if run.arch not in archs]
-    kind = "mask" if all(map(has_masks, archs)) else "box"
-    columns = (
-        *_aps(kind, *(column.key for column in _SIX)),
-        Column("params_m", "Params", "params_m", "M", 2, "↓"),
-        Column("macs_g", "MACs", "macs_g", "G", 2, "↓"),
-    )
-    rows: list[Row] = []
-    for arch in dict.fromkeys(archs):
-        here = [run for run in runs.values() if run.arch == arch]
-        here.sort(key=lambda run: run.method != "baseline")
-        for run in here:
-            name = method_name(run)
-            label = f"{arch_name(arch)}+{name}" if name else arch_name(arch)
-            rows.append(
-                Row(
-                    id=run.id,
-                    label=records.marked(label, run.id),
-                    arch=arch,
-                    method=run.method,
-                    run=run.id,
-                    role=run.method if run.method == "baseline" else "suite",
-                    first=bool(rows) and rows[-1].arch != arch,
-                    measured=measure(records, runs, run.id, columns),
-                )
-            )
-    return Table(0, "Methods against their baseline", records.scale, columns, rows)
-
-
-def by_class(records: Records, runs: Mapping[str, Run], arch: str) -> dict[str, dict[str, Cell]]:
-    """AP of each class, by class and then by run of one architecture, its baseline first.
-
-    Args:
-        records: From :func:`load_records`.
-        runs: The table of runs, by id.
-        arch: The architecture.
-
-    Returns:
-        Classes in the order of the data set; without those that no run has a figure of.
-    """
-    kind = "mask" if has_masks(arch) else "box"
-    here = sorted(
-        (run for run in runs.values() if run.arch == arch),
-        key=lambda run: run.method != "baseline",
-    )
-    points: dict[str, dict[str, dict[int, float]]] = {}
-    for run in here:
-        for seed, record in sorted(records.by_run.get(run.id, {}).items()):
-            for name, value in record.get("classes", {}).get(kind, {}).items():
-                if value is not None:
-                    points.setdefault(name, {}).setdefault(run.id, {})[seed] = value
-    return {
-        name: {
-            run: Cell(seeds, statistics.interval(seeds.values()), _delta(seeds, run, by_run, runs))
-            for run, seeds in by_run.items()
-        }
-        for name, by_run in points.items()
-    }
-
-
-def _delta(
-    seeds: Mapping[int, float],
-    run: str,
-    by_run: Mapping[str, Mapping[int, float]],
-    runs: Mapping[str, Run],
-) -> statistics.Interval | None:
-    baseline = baseline_of(run, runs)
-    if baseline == run:
-        return None
-    return statistics.paired_delta(seeds, by_run.get(baseline or "", {}))
 
 
 def _teachers(

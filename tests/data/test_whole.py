@@ -37,6 +37,7 @@ from mkd.experiment.config import Suite
 from mkd.experiment.datasets import Coco
 from mkd.experiment.runs import Run
 from mkd.experiment.scale import Scale
+from mkd.jobs.around import readable_images
 from mkd.training.pretraining import CropDataset
 
 FILES = {name: Path(split.annotations) for name, split in Coco.layout.items()}
@@ -530,7 +531,7 @@ def test_an_image_that_opencv_cannot_read_is_found_without_decoding_it(
 
 def test_a_broken_image_is_named_with_its_whole_path(tmp_path: Path) -> None:
     sentence = "/a folder/of mine/1 2.jpg of the"
-    with pytest.raises(UserError, match=sentence), jobs._readable_images(tmp_path):
+    with pytest.raises(UserError, match=sentence), readable_images(tmp_path):
         raise AssertionError("failed to load image: /a folder/of mine/1 2.jpg")
 
 

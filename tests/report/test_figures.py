@@ -117,6 +117,12 @@ def test_the_overview_has_every_method_and_the_papers_figures_in_words(
     assert small.get_xlim() == ax.get_xlim()
     lone = next(label for label in small.get_yticklabels() if label.get_text() == "MKD")
     assert lone.get_color() == style.palette()["quiet"]
+    faint, full = (
+        next(m.get_alpha() for m in plot.lines if str(m.get_label()).startswith("MKD, measured"))
+        for plot in (small, ax)
+    )
+    assert faint < 0.5
+    assert full in (None, 1.0)
 
 
 def test_a_term_of_a_method_is_drawn_as_that_method() -> None:

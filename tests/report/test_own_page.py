@@ -8,7 +8,7 @@ from pathlib import Path
 from mkd.experiment.config import Suite
 from mkd.provenance import seal
 from mkd.report import own_page
-from mkd.results import tables
+from mkd.results import own_tables
 from mkd.results.check import check
 from mkd.results.records import load_records
 
@@ -67,7 +67,7 @@ def test_published_weights_are_marked_with_their_digest(
     assert "RTMDet-tiny (published weights)" in page
     copied = f'<code class="copy" data-copy="{"9" * 64}">'
     assert f"published weights, mine.pth, SHA-256 {copied}" in page
-    table = tables.of_own(load_records(own.results.parent, own.scale), own.runs)
+    table = own_tables.of_own(load_records(own.results.parent, own.scale), own.runs)
     assert [row.label for row in table.rows if "published" in row.label] == [
         "RTMDet-tiny (published weights)"
     ]
@@ -76,7 +76,7 @@ def test_published_weights_are_marked_with_their_digest(
 def test_ap_by_class_is_paired_by_seed(own: Suite, fill_own: Callable[..., Path]) -> None:
     fill_own()
     records = load_records(own.results.parent, own.scale)
-    found = tables.by_class(records, own.runs, "rtmdet-tiny")
+    found = own_tables.by_class(records, own.runs, "rtmdet-tiny")
     assert list(found) == ["cat", "dog"]
     cells = found["dog"]
     assert cells["tiny-baseline"].delta is None

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from mkd import jobs
 from mkd.errors import UserError
 from mkd.experiment import config
+from mkd.jobs.around import hide_gpus
 from mkd.workflow import gpus
 
 ON_GPUS = (sys.executable, "-m", "mkd", "on-gpus")
@@ -100,7 +100,7 @@ def test_a_signal_reaches_the_job() -> None:
 
 
 def test_a_job_of_a_cpu_scale_sees_no_gpu_and_one_of_a_gpu_scale_keeps_its_own() -> None:
-    jobs._hide_gpus(config.load({"scale": "paper"}))
+    hide_gpus(config.load({"scale": "paper"}))
     assert gpus.visible() == ["3", "5", "GPU-8f2c"]
-    jobs._hide_gpus(config.load({"scale": "desk"}))
+    hide_gpus(config.load({"scale": "desk"}))
     assert gpus.visible() == []

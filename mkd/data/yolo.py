@@ -1,0 +1,164 @@
+"""The layout of YOLO: a YAML file with ``train``, ``val`` and ``names``, and a text file an image.
+
+The text file of an image in ``images/`` lies in ``labels/``. It has a line an object, in shares of
+the image's sides.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mkd.data.foreign import Box, Broken, Split, each, images, numbers_of, size_of
+from mkd.errors import UserError
+from mkd.schemas import read_text
+
+SLACK = 0.01
+"""Share of a side by which a box of YOLO's may leave its image, as rounding does."""
+
+
+def sheet_of(root: Path) -> Path | None:
+    """The YAML file of YOLO's layout; ``data.yaml`` goes before others."""
+    found = sorted(root.glob("*.y*ml"), key=lambda path: (path.stem != "data", path.name))
+    return found[0] if found else None
+
+
+def read(root: Path, sheet: Path) -> tuple[list[str], list[str], dict[str, Split]]:
+    """Read a data set.
+
+    Args:
+        root: Its folder.
+        sheet: What :func:`sheet_of` found there.
+
+    Returns:
+        What is to be said of it, its classes, and its splits ``train`` and ``val``.
+
+    Raises:
+        UserError: The sheet or files are broken (each is named), or an image is in both splits.
+    """
+    try:
+        said = yaml.safe_load(read_text(sheet, "the file"))
+    # On a tag with a value that is none of its kind the loader's own code stumbles.
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{sheet} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(said, dict) or not {"train", "val", "names"} <= said.keys():
+        raise UserError(f"{sheet} does not name train, val and names: add what is missing")
+    names = _names(said["names"], sheet)
+    above = root / str(said.get("path") or "")
+    splits = {}
+    for split in ("train", "val"):
+        files = _yolo_images(said[split], above if above.is_dir() else root, root, sheet, split)
+        folder = _common(list(files))
+        if not folder.is_relative_to(root.resolve()):
+            raise UserError(f"{sheet}: {split}: {folder} lies outside {root}: move it there")
+        made = Split(folder.relative_to(root.resolve()).as_posix())
+        each(files, lambda file: _label(file, folder, names, made), _label_file)  # noqa: B023
+        splits[split] = made
+    common = sorted(
+        {f"{splits['train'].images}/{name}" for name in splits["train"].boxes}
+        & {f"{splits['val'].images}/{name}" for name in splits["val"].boxes}
+    )
+    if common:
+        raise UserError(
+            f"{common[0]} and {len(common) - 1} more images are in train and in val of {sheet}: "
+            "what is scored must not be trained on, take them out of one"
+        )
+    return [f"read {sheet}"], names, splits
+
+
+def _names(said: Any, sheet: Path) -> list[str]:
+    """Class names by number, from a list or from a mapping with the numbers as keys."""
+    if isinstance(said, dict) and sorted(map(str, said)) == sorted(map(str, range(len(said)))):
+        by_number = {str(key): value for key, value in said.items()}
+        said = [by_number[str(at)] for at in range(len(by_number))]
+    if not isinstance(said, list) or not said:
+        raise UserError(f"{sheet}: names is no list of class names, nor one by number from 0")
+    names = [str(name).strip() for name in said]
+    twice = next((name for name in names if names.count(name) > 1 or not name), None)
+    if twice is not None:
+        raise UserError(f"{sheet}: names has {twice!r} twice or an empty name: correct it")
+    return names
+
+
+def _yolo_images(said: Any, above: Path, root: Path, sheet: Path, split: str) -> list[Path]:
+    found: list[Path] = []
+    for name in said if isinstance(said, list) else [said]:
+        text = str(name)
+        # One export writes its folders as seen from a folder that is not there.
+        places = [above / text, root / text, root / text.removeprefix("../")]
+        place = next((path for path in places if path.exists()), None)
+        if place is None:
+            raise UserError(f"{sheet}: {split}: there is no {text} in {above}: correct the path")
+        if place.is_dir():
+            found += [path.resolve() for path in images(place).values()]
+        else:
+            lines = filter(None, map(str.strip, read_text(place, "the list").splitlines()))
+            found += [(place.parent / line).resolve() for line in lines]
+    if not found:
+        raise UserError(f"{sheet}: {split}: there are no images in {said}: put them there")
+    return list(dict.fromkeys(found))
+
+
+def _common(files: Sequence[Path]) -> Path:
+    parents = [file.parents for file in files]
+    shortest = min(parents, key=len)
+    return next(p for p in shortest if all(p in other for other in parents))
+
+
+def _label_file(image: Path) -> Path:
+    """Where YOLO has the labels of an image: its last folder ``images`` is ``labels`` there."""
+    parts = list(image.parts)
+    if "images" in parts[:-1]:
+        at = len(parts) - 2 - parts[-2::-1].index("images")
+        parts[at] = "labels"
+    return Path(*parts).with_suffix(".txt")
+
+
+def _label(image: Path, folder: Path, names: Sequence[str], split: Split) -> None:
+    """Read the labels of one image; without a file it shows no object.
+
+    Raises:
+        Broken: They cannot be read.
+    """
+    if not image.is_file():
+        raise Broken(f"belongs to the image {image}, which is not there")
+    path, size = _label_file(image), size_of(image)
+    boxes: list[Box] = []
+    if path.is_file():
+        try:
+            text = read_text(path, "the file")
+        except UserError as error:
+            raise Broken(str(error).removeprefix(f"the file {path} ")) from error
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.strip():
+                boxes.append(_yolo_box(line.split(), size, names, number))
+    name = image.relative_to(folder).as_posix()
+    split.boxes[name], split.sizes[name] = boxes, size
+
+
+def _yolo_box(words: Sequence[str], size: tuple[int, int], names: Sequence[str], line: int) -> Box:
+    values = numbers_of(words[1:])
+    if not words[0].isdecimal() or values is None or (len(values) != 4 and len(values) < 6):
+        raise Broken(f"line {line}: is no class number with four shares, or with an outline")
+    if len(values) % 2:
+        raise Broken(f"line {line}: has {len(values)} numbers, which is neither box nor outline")
+    kind, (width, height) = int(words[0]), size
+    outline: tuple[float, ...] = ()
+    if kind >= len(names):
+        raise Broken(f"line {line}: names the class {kind}, and the last one is {len(names) - 1}")
+    if len(values) == 4:
+        x, y, w, h = values
+        edges = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+    else:
+        xs, ys = values[::2], values[1::2]
+        edges = (min(xs), min(ys), max(xs), max(ys))
+        outline = tuple(
+            value * side
+            for pair in zip(xs, ys, strict=True)
+            for value, side in zip(pair, size, strict=True)
+        )
+    if min(edges) < -SLACK or max(edges) > 1 + SLACK or edges[0] > edges[2] or edges[1] > edges[3]:
+        raise Broken(f"line {line}: lies outside the image, its numbers are shares from 0 to 1")
+    left, top, right, bottom = (min(max(edge, 0.0), 1.0) for edge in edges)
+    return Box(names[kind], (left * width, top * height, right * width, bottom * height), outline)

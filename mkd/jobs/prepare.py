@@ -1,0 +1,109 @@
+"""What trainings read: a data set that is made or checked, and backbones pretrained on it."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mkd.data import coco, fingerprint, making
+from mkd.errors import UserError
+from mkd.experiment import paths, run_digests
+from mkd.experiment.config import Suite
+from mkd.files import write_json
+from mkd.jobs.around import hide_gpus
+
+
+def prepare_data(suite: Suite, out: Path) -> None:
+    """Make the embedded data set where the scale uses it, check the data, write its digest."""
+    data, root = suite.settings.data, suite.data_root
+    if not making.make(data, root) and not root.is_dir():
+        where = (
+            "put COCO 2017 there (annotations/, train2017/, val2017/) or name its folder under "
+            "data.coco in config/config.yaml"
+            if data.published_classes
+            else f"name the right one under data.root in {suite.file}"
+        )
+        raise UserError(f"the data folder {root} does not exist: {where}")
+    for run, path in paths.missing_pretrained(suite).items():
+        raise UserError(
+            f"the weights file {path} of run '{run}' is not there: put it there, or correct its "
+            "name; `mkd weights` lists all that this scale reads"
+        )
+    missing = paths.missing_weights(suite)
+    if missing:
+        raise UserError(
+            f"scale '{suite.scale}' starts from ImageNet weights that are not there: "
+            f"{', '.join(map(str, missing))}; put the releases of these names there (cspnext: "
+            "OpenMMLab's, resnet: torchvision's)"
+        )
+    splits = data.splits
+    masks = any(run.architecture.has_masks for run in suite.runs.values())
+    # First, so that what changes while it is looked at is found.
+    stamp = fingerprint.stamp(root, *splits.values())
+    summaries = {
+        "train": coco.check(root, *splits["train"], masks=masks, first=data.first_images),
+        "val": coco.check(root, *splits["val"], masks=masks, scored=True),
+    }
+    coco.check_classes(summaries["train"], summaries["val"], root)
+    _check_batches(suite, summaries["train"])
+    print(coco.table(summaries))
+    write_json(
+        out,
+        {
+            "digest": fingerprint.digest(root, *splits.values()),
+            "stamp": stamp,
+            "splits": {name: vars(summary) for name, summary in summaries.items()},
+        },
+    )
+
+
+def _check_batches(suite: Suite, train: coco.DatasetSummary) -> None:
+    trains = [suite.train(run) for run in suite.runs if not suite.taken(run)]
+    batch = max((train.batch_size * train.devices for train in trains), default=1)
+    if train.usable < batch:
+        raise UserError(
+            f"{train.usable} images of the train set in {suite.data_root} can be learned from, "
+            f"fewer than the {batch} of one batch of scale '{suite.scale}': add images, or make "
+            "batch_size in the scale's file smaller"
+        )
+    pretraining = suite.settings.pretrain
+    crops = pretraining.batch_size if pretraining is not None else 1
+    if train.instances < crops:
+        raise UserError(
+            f"the train set in {suite.data_root} has {train.instances} objects, fewer than the "
+            f"{crops} of one batch of the pretraining on crops: add images, or make "
+            "pretrain.batch_size in the scale's file smaller"
+        )
+
+
+def pretrain(suite: Suite, size: str, data: Path | None, out: Path) -> None:
+    """Pretrain the backbone of one size on crops of the train set.
+
+    Args:
+        suite: The scale and its table of runs.
+        size: The backbone's size.
+        data: What :func:`prepare_data` wrote; None for the scale's own.
+        out: The weights file.
+
+    Raises:
+        UserError: No run has that size, the scale pretrains nothing, or the data have changed.
+    """
+    settings, sizes = suite.settings, run_digests.backbones(suite)
+    if size not in sizes or settings.pretrain is None:
+        raise UserError(
+            f"scale '{suite.scale}' pretrains no backbone '{size}': "
+            f"{'its sizes are ' + ', '.join(sizes) if settings.pretrain else 'nor any other'}"
+        )
+    fingerprint.verify_data(suite, data)
+    hide_gpus(suite)
+    from mkd.training import pretraining, weights
+
+    run = suite.run(sizes[size])
+    with TemporaryDirectory() as folder:
+        backbone, accuracy = pretraining.pretrain(
+            run.architecture,
+            suite.width(run.id),
+            settings.pretrain,
+            suite.data_root,
+            settings.data,
+            Path(folder),
+        )
+    weights.save(backbone, out, {"backbone": size, "accuracy": accuracy})

@@ -1,0 +1,96 @@
+"""What is shown of runs: tables, pictures, the report and the reference."""
+
+from pathlib import Path
+
+from mkd import ROOT
+from mkd.data import fingerprint
+from mkd.errors import UserError
+from mkd.experiment import labels
+from mkd.experiment.config import Suite, default_config
+from mkd.files import write_json
+from mkd.jobs.around import readable_images
+from mkd.workflow import pipeline
+
+
+def table(suite: Suite, number: int) -> None:
+    """Write one of the paper's tables, paper against measured, as CSV, Markdown and LaTeX."""
+    from mkd.results import formats, tables
+    from mkd.results.records import load_records
+
+    records = load_records(suite.results.parent, suite.scale)
+    built = tables.build(records, suite.runs, number)
+    formats.write_tables([built], suite.settings.summary, suite.results / "tables")
+
+
+def pictures(suite: Suite, out: Path) -> None:
+    """Lay the detections of a few runs on the same val images, for the report."""
+    from mkd.evaluation import examples
+
+    fingerprint.verify_data(suite)
+    annotations, images = suite.settings.data.splits["val"]
+    found = {}
+    for name, path in pipeline.pictured(suite).items():
+        run = suite.run(name)
+        method = labels.method_name(run)
+        found[f"{labels.arch_name(run.arch)}{method and f' with {method}'}"] = Path(path)
+    examples.make(suite.data_root / images, suite.data_root / annotations, found, out)
+
+
+def attention(suite: Suite, out: Path) -> None:
+    """Map where a student looks before and after distillation, and its teacher, for the report."""
+    from mkd.evaluation import attention as maps
+
+    annotations, images = suite.settings.data.splits["val"]
+    runs = {}
+    attended = pipeline.attended(suite)
+    if not attended:
+        raise UserError(
+            f"{suite.config['runs']} has no distilled run '{pipeline.PICTURED[-1]}': there is "
+            "nothing to show before and after"
+        )
+    fingerprint.verify_data(suite)
+    *students, teacher = attended.items()
+    for name, files in students:
+        run = suite.run(name)
+        method = labels.method_name(run)
+        when = f"after {method}" if method else "before"
+        runs[f"{labels.arch_name(run.arch)}, {when}"] = [Path(path) for path in files]
+    arch = labels.arch_name(suite.run(teacher[0]).arch)
+    runs[f"{arch}, the teacher"] = [Path(path) for path in teacher[1]]
+    with readable_images(suite.data_root):
+        maps.make(suite.data_root / images, suite.data_root / annotations, runs, out)
+
+
+def spectrum(out: Path) -> None:
+    """Measure what the frequency term's mask does to the loss, for the report."""
+    from mkd.losses import analysis
+
+    write_json(out, analysis.measure_masks())
+
+
+def report(suite: Suite) -> None:
+    """Render the report of what has been run."""
+    from mkd.report import own_page, render
+
+    page = own_page if suite.own else render
+    page.render(suite, suite.results / "report", arguments=pipeline.config_arguments(suite))
+
+
+def reference(suite: Suite, source: Path, root: Path = ROOT) -> None:
+    """Keep a results folder as the scale's reference, and render the page of the default scale.
+
+    Args:
+        suite: The scale and its table of runs.
+        source: The scale's results folder, or its reference.
+        root: The checkout that keeps it.
+
+    Raises:
+        UserError: As :func:`mkd.results.reference.update`; then nothing is written.
+    """
+    from mkd.report import render
+    from mkd.results import reference
+
+    reference.update(suite, source, root)
+    if suite.scale == default_config()["scale"]:
+        kept = reference.folder(suite.scale, root)
+        render.render(suite, root / "docs/report", source=kept)
