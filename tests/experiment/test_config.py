@@ -32,7 +32,7 @@ def load(folder: Path, **replace: object) -> config.Suite:
     return config.load(dict(replace), folder / "config.yaml")
 
 
-@pytest.mark.parametrize("scale", ["smoke", "desk", "lab", "paper"])
+@pytest.mark.parametrize("scale", ["smoke", "desk", "lab", "paper", "rehearsal"])
 def test_every_scale_loads_and_resolves_every_run(scale: str) -> None:
     suite = config.load({"scale": scale})
     for run in suite.runs:

@@ -133,7 +133,7 @@ def test_latency_leaves_two_records_a_detector_and_no_files_of_random_weights(
 
 
 def test_every_scale_has_settings_the_schema_accepts() -> None:
-    for scale in ("smoke", "desk", "lab", "paper"):
+    for scale in ("smoke", "desk", "lab", "paper", "rehearsal"):
         suite = load({"scale": scale})
         assert set(edge.settings(suite).students) <= set(load().runs)
         chosen = edge.settings(suite).models
