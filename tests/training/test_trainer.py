@@ -12,7 +12,7 @@ from mkd.training import trainer
 
 # isort: split
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.registry import HOOKS, PARAM_SCHEDULERS
 
 from mkd.errors import UserError
 from mkd.experiment import config
@@ -212,6 +212,26 @@ def test_a_gpu_scale_without_a_gpu_says_so(suite: config.Suite, tmp_path: Path) 
         pytest.skip("this machine has a GPU")
     with pytest.raises(UserError, match="trains on GPUs and this machine shows none"):
         run(suite, "plain", tmp_path, tmp_path, tmp_path, device="cuda")
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_a_warm_up_of_any_length_ends_at_the_full_rate(suite: config.Suite, steps: int) -> None:
+    settings = suite.train("plain").model_copy(update={"warmup_iters": steps})
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=settings.lr)
+    warmup = [
+        PARAM_SCHEDULERS.build({**part, "optimizer": optimizer})
+        for part in trainer.recipe.schedule(settings)
+        if not part["by_epoch"]
+    ]
+    rates = []
+    for _ in range(steps + 2):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        for part in warmup:
+            part.step()
+    assert rates == sorted(rates)
+    assert rates[steps - 1 :] == pytest.approx([settings.lr] * 3)
+    assert all(rate < settings.lr for rate in rates[: steps - 1])
 
 
 @pytest.mark.slow

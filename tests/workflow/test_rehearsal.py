@@ -1,4 +1,4 @@
-"""Scale `rehearsal` is scale `paper` small: its settings, its jobs, and trainings on real images."""
+"""Scale `rehearsal` is scale `paper` small: its settings, its jobs, and trainings on real COCO."""
 
 import os
 import re
@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from mkd.detectors import models  # before mmdet
-from mkd.training import trainer
+from mkd.training import trainer  # before mmdet
 
 # isort: split
 from mkd import ROOT
