@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mkd import distillation
-from mkd.detectors import models  # before mmdet
+from mkd.detectors import models, pipelines  # before mmdet
 from mkd.distillation import levels
 
 # isort: split
@@ -151,7 +151,7 @@ def runner_config(
     on_gpu = settings.device == "cuda"
     official = models.official_config(resolved.architecture)
     masks = resolved.architecture.has_masks
-    first, second = models.train_pipelines(
+    first, second = pipelines.train_pipelines(
         resolved.architecture,
         resolved.input_px,
         settings.mosaic,
