@@ -17,7 +17,7 @@ from mkd.errors import UserError, meant
 from mkd.files import parse_json
 
 if TYPE_CHECKING:
-    from mkd.experiment.config import Suite
+    from mkd.experiment.suite import Suite
     from mkd.results.records import Problem
 
 

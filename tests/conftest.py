@@ -22,9 +22,9 @@ from mkd.data import badges, fingerprint
 from mkd.evaluation.error_kinds import KINDS
 from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
-from mkd.experiment.config import Suite
 from mkd.experiment.resolved import ResolvedRun
 from mkd.experiment.runs import Run
+from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
 from mkd.provenance import seal
 

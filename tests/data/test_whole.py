@@ -33,10 +33,10 @@ from mkd.errors import UserError
 from mkd.evaluation import scoring
 from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
-from mkd.experiment.config import Suite
 from mkd.experiment.datasets import Coco
 from mkd.experiment.runs import Run
 from mkd.experiment.scale import Scale
+from mkd.experiment.suite import Suite
 from mkd.jobs.around import readable_images
 from mkd.training.pretraining import CropDataset
 

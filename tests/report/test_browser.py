@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.report.render import render
 
 pytestmark = pytest.mark.slow

@@ -16,8 +16,8 @@ from mkd.data import fingerprint
 from mkd.errors import UserError
 from mkd.evaluation import scoring
 from mkd.experiment import config
-from mkd.experiment.config import Suite
 from mkd.experiment.datasets import Badges
+from mkd.experiment.suite import Suite
 from mkd.files import parse_json, read_json, sha256_file
 from mkd.provenance import seal
 from mkd.report.render import render

@@ -26,6 +26,7 @@ from mmengine.registry import HOOKS, MODEL_WRAPPERS
 
 from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
+from mkd.experiment.suite import Suite
 from mkd.training import weights
 
 RUNS = {
@@ -54,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def suite(folder: Path) -> config.Suite:
+def suite(folder: Path) -> Suite:
     return config.load({"scale": "smoke", "runs": str(folder / "runs.tsv")})
 
 

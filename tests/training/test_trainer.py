@@ -18,6 +18,7 @@ from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.datasets import Coco
+from mkd.experiment.suite import Suite
 from mkd.training import weights
 from mkd.training.history import Summary
 
@@ -32,14 +33,14 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> config.Suite:
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     table = tmp_path_factory.mktemp("runs") / "runs.tsv"
     table.write_text("\n".join(["run\tarch\tteacher\tmethod\toptions\ttables", *ROWS]) + "\n")
     return config.load({"scale": "smoke", "runs": str(table)})
 
 
 @pytest.fixture(scope="module")
-def teacher(suite: config.Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def teacher(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teacher") / "weights.pth"
     torch.manual_seed(0)
     model = models.build(models.model_config(ARCHITECTURES["rtmdet-s"], 6, suite.settings.width))
@@ -49,7 +50,7 @@ def teacher(suite: config.Suite, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def run(
-    suite: config.Suite, name: str, data: Path, work: Path, teacher: Path, **changes: Any
+    suite: Suite, name: str, data: Path, work: Path, teacher: Path, **changes: Any
 ) -> tuple[dict[str, torch.Tensor], Summary]:
     resolved = suite.resolve(name, 0)
     train = resolved.train.model_copy(update=changes)
@@ -65,7 +66,7 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.slow
 def test_alpha_zero_is_plain_training_weight_for_weight(
-    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+    suite: Suite, smoke_data: Path, tmp_path: Path, teacher: Path
 ) -> None:
     plain, _ = run(suite, "plain", smoke_data, tmp_path / "a", teacher)
     zero, summary = run(suite, "zero", smoke_data, tmp_path / "b", teacher)
@@ -75,7 +76,7 @@ def test_alpha_zero_is_plain_training_weight_for_weight(
     assert {"loss_multiscale", "loss_fdmd", "loss_fad"} <= summary.curve[0].keys()
 
 
-def test_a_teacher_may_know_other_classes(suite: config.Suite, tmp_path: Path) -> None:
+def test_a_teacher_may_know_other_classes(suite: Suite, tmp_path: Path) -> None:
     """Features teach: its head stays its own, and no loss of the student knows of it."""
     path, width = tmp_path / "weights.pth", suite.width("s")
     theirs = models.build(models.model_config(ARCHITECTURES["rtmdet-s"], 80, width))
@@ -113,7 +114,7 @@ class PowerCut(Hook):
 @pytest.mark.parametrize("name", ["mkd", "balanced"])
 @pytest.mark.parametrize("broken", [False, True])
 def test_a_cut_run_resumes_to_the_same_weights_bit_for_bit(
-    suite: config.Suite,
+    suite: Suite,
     smoke_data: Path,
     tmp_path: Path,
     teacher: Path,
@@ -146,7 +147,7 @@ def test_a_cut_run_resumes_to_the_same_weights_bit_for_bit(
 
 @pytest.mark.slow
 def test_a_finished_runs_checkpoint_serves_that_run_and_seed_alone(
-    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+    suite: Suite, smoke_data: Path, tmp_path: Path, teacher: Path
 ) -> None:
     made, _ = run(suite, "plain", smoke_data, tmp_path, teacher, epochs=1)
     # Killed before its weights were written: nothing is left to train.
@@ -162,7 +163,7 @@ def test_a_finished_runs_checkpoint_serves_that_run_and_seed_alone(
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
-    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+    suite: Suite, smoke_data: Path, tmp_path: Path, teacher: Path
 ) -> None:
     resolved = suite.resolve("mkd", 0)
     # Beyond float32; no row of a table may say so.
@@ -173,7 +174,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
 
 @pytest.mark.slow
 def test_a_term_that_stops_at_an_epoch_ends_its_curve_there(
-    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+    suite: Suite, smoke_data: Path, tmp_path: Path, teacher: Path
 ) -> None:
     _, summary = run(suite, "stops", smoke_data, tmp_path, teacher)
     assert summary.epochs == 2
@@ -184,7 +185,7 @@ def test_a_term_that_stops_at_an_epoch_ends_its_curve_there(
 
 @pytest.mark.parametrize(("batch", "iterations"), [(47, 2), (64, 1)])
 def test_the_images_left_at_the_end_of_an_epoch_are_a_batch_too(
-    suite: config.Suite,
+    suite: Suite,
     smoke_data: Path,
     tmp_path: Path,
     teacher: Path,
@@ -198,7 +199,7 @@ def test_the_images_left_at_the_end_of_an_epoch_are_a_batch_too(
 
 
 def test_a_last_batch_no_norm_can_take_is_one_sentence(
-    suite: config.Suite, smoke_data: Path, tmp_path: Path
+    suite: Suite, smoke_data: Path, tmp_path: Path
 ) -> None:
     resolved = suite.resolve("plain", 0)
     train = resolved.train.model_copy(update={"batch_size": 47})
@@ -207,7 +208,7 @@ def test_a_last_batch_no_norm_can_take_is_one_sentence(
         trainer.train(resolved, smoke_data, tmp_path, None, None)
 
 
-def test_a_gpu_scale_without_a_gpu_says_so(suite: config.Suite, tmp_path: Path) -> None:
+def test_a_gpu_scale_without_a_gpu_says_so(suite: Suite, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(UserError, match="trains on GPUs and this machine shows none"):
@@ -236,7 +237,7 @@ def test_a_warm_up_of_any_length_ends_at_the_full_rate(suite: config.Suite, step
 
 @pytest.mark.slow
 def test_a_step_of_tiny_from_s_at_full_width_on_real_coco(
-    suite: config.Suite, tiny_coco: Path, tmp_path: Path
+    suite: Suite, tiny_coco: Path, tmp_path: Path
 ) -> None:
     """The paper scale's own pipelines and model at 640 px, less its GPUs."""
     paper = config.load({"scale": "paper", "runs": suite.config["runs"]})
