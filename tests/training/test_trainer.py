@@ -19,7 +19,7 @@ from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.datasets import Coco
 from mkd.experiment.suite import Suite
-from mkd.training import weights
+from mkd.training import student, weights
 from mkd.training.history import Summary
 
 ROWS = [
@@ -82,7 +82,7 @@ def test_a_teacher_may_know_other_classes(suite: Suite, tmp_path: Path) -> None:
     theirs = models.build(models.model_config(ARCHITECTURES["rtmdet-s"], 80, width))
     models.init_weights(theirs)
     weights.save(theirs, path, {"run": "s", "seed": 0, "num_classes": 80})
-    model = trainer._model(suite.resolve("mkd", 0), 3, None, path, None)
+    model = student.build(suite.resolve("mkd", 0), 3, None, path, None)
     assert model.teacher.bbox_head.num_classes == 80
     assert model.architecture.bbox_head.num_classes == 3
     assert same(model.teacher.state_dict(), theirs.state_dict())
