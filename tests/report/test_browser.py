@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from mkd.experiment.suite import Suite
 from mkd.report.render import render
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(5)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = [
     "--no-sandbox",

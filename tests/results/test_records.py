@@ -137,7 +137,7 @@ def show(suite: Suite) -> list[tuple[str, str]]:
     return [(problem.where, problem.what) for problem in check(suite, suite.results)[1]]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(50)
 def test_no_record_however_changed_stops_the_rest_or_passes_in_silence(full: Suite) -> None:
     chance = random.Random(0)
     files = {kind: full.results / place for kind, place in KINDS.items()}
