@@ -25,10 +25,10 @@ OWN = {
     *("train.device", "train.devices", "train.workers", "train.epochs", "train.warmup_iters"),
     *("train.second_stage_epochs", "train.checkpoint_epochs"),
     *("mask_rcnn.runs", "mask_rcnn.train.epochs", "mask_rcnn.train.sgd.milestones"),
-    *("mask_rcnn.train.warmup_iters", "mask_rcnn.train.checkpoint_epochs"),
+    *("mask_rcnn.train.warmup_iters", "mask_rcnn.train.checkpoint_epochs", "mask_rcnn.train.lr"),
 }
-"""Settings that are not scale paper's: device, width, images, epochs and what counts in these. It
-has no estimate, which is of full width."""
+"""Settings that are not scale paper's: device, width, images, epochs and what counts in these,
+and Mask R-CNN's rate, for an eighth of its batch. It has no estimate, which is of full width."""
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
