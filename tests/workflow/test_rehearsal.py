@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 from itertools import chain
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_every_rule_of_the_papers_is_a_rule_of_it(tmp_path: Path) -> None:
     for scale in ("paper", "rehearsal"):
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "reproduce"),
+                *(sys.executable, "-m", "snakemake", "reproduce", "-n", "--quiet", "rules"),
                 *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(ROOT)),
                 *("--config", f"scale={scale}", f"results={tmp_path}", f"weights={tmp_path}"),
             ],
@@ -79,21 +80,21 @@ def test_every_rule_of_the_papers_is_a_rule_of_it(tmp_path: Path) -> None:
     assert rules["paper"] <= rules["rehearsal"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(40)
 def test_its_trainings_run_on_real_images(tiny_coco: Path, tmp_path: Path) -> None:
-    """A teacher, a student of it and Mask R-CNN, from files as the released ones are."""
+    """A teacher and a student of it, whose backbone's file is as the released ones are."""
     script = runpy.run_path(str(ROOT / "benchmarks/rehearsal_weights.py"))
     script["main"](tmp_path)
     suite = config.load({"scale": "rehearsal", "weights": str(tmp_path)})
     assert not paths.missing_weights(suite)
-    for run in ("s-baseline", "tiny-mkd", "mask-r50-baseline"):
+    for run in ("s-baseline", "tiny-mkd"):
         resolved = suite.resolve(run, 0)
         teacher = resolved.teacher and tmp_path / f"{resolved.teacher.run}.pth"
         start = paths.imagenet_weights(suite, run)
         model, summary = trainer.train(resolved, tiny_coco, tmp_path / run, start, teacher or None)
         weights.save(model, tmp_path / f"{run}.pth", {"run": run, "seed": 0})
         assert summary.epochs == 2
-        assert {point["epoch"] for point in summary.curve} == {1, 2}
+        assert {ceil(point["epoch"]) for point in summary.curve} == {1, 2}
     annotations = tiny_coco / "annotations/instances_val2017.json"
     found = detection.detect(model, resolved, tiny_coco)
-    assert set(scoring.score(annotations, found)["metrics"]) == {"box", "mask"}
+    assert set(scoring.score(annotations, found)["metrics"]) == {"box"}
