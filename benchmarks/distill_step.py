@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mkd import distillation
-from mkd.detectors.models import models  # before mmdet
+from mkd.detectors import models, pipelines  # before mmdet
 
 # isort: split
 import numpy as np
@@ -197,7 +197,7 @@ def peak_memory(
 def load_batch(root: Path, input_px: int) -> dict[str, Any]:
     """The first batch of the embedded data set at an input size."""
     data = Badges(kind="badges", train_images=BATCH, val_images=1)
-    pipeline, _ = models.train_pipelines(
+    pipeline, _ = pipelines.train_pipelines(
         ARCHITECTURES["rtmdet-tiny"], input_px, False, (0.9, 1.1), False
     )
     loader = Runner.build_dataloader(

@@ -17,8 +17,8 @@ from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mkd.detectors.models import models  # before mmdet
-from mkd.training.trainer import trainer
+from mkd.detectors import models  # before mmdet
+from mkd.training import trainer
 
 # isort: split
 import numpy as np

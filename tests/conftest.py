@@ -22,9 +22,9 @@ from mkd.data import badges, fingerprint
 from mkd.evaluation.error_kinds import KINDS
 from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
-from mkd.experiment.config import Suite
 from mkd.experiment.resolved import ResolvedRun
 from mkd.experiment.runs import Run
+from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
 from mkd.provenance import seal
 
@@ -54,8 +54,11 @@ TERMS = {
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that parallel workers end together."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        mark = item.get_closest_marker("slow")
+        seconds[item.path] += (*mark.args, 15)[0] if mark else 0
+    items.sort(key=lambda item: -seconds[item.path])
 
 
 def made_up(run: Run, seed: int, scale: str = "desk") -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 
 import mkd
 from mkd import ROOT, cli
+from mkd.cli import results
 from mkd.data import fingerprint
 from mkd.detectors import models
 from mkd.errors import UserError
@@ -236,7 +237,7 @@ def test_no_space_left(
     def save(options: object) -> None:
         weights.save(torch.nn.Linear(1000, 1000), full_disk / "w.pth", {})
 
-    monkeypatch.setattr(cli, "_report", save)
+    monkeypatch.setattr(results, "_report", save)
     assert "no space left on the disk" in said(capsys, "report")
     assert list(full_disk.iterdir()) == []
 

@@ -65,7 +65,7 @@ def work_through(page: str, checkout: Path) -> list[str]:
     return said
 
 
-@pytest.mark.slow
+@pytest.mark.slow(170)
 def test_losses_and_detectors_of_a_users_own_leave_the_checkout_as_it_is(checkout: Path) -> None:
     step, _, heads, _ = work_through("docs/own-detectors-and-losses.md", checkout)
     assert "one step of cosine, rtmdet-tiny taught by rtmdet-s: every level gives" in step
@@ -94,7 +94,7 @@ def test_losses_and_detectors_of_a_users_own_leave_the_checkout_as_it_is(checkou
     assert "COSINE" in page.read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(40)
 def test_every_block_of_the_page_works(checkout: Path) -> None:
     planned, trained, detector, own, started, judged = work_through("docs/extending.md", checkout)
     assert "tiny-mkd-weak" in planned
@@ -109,7 +109,7 @@ def test_every_block_of_the_page_works(checkout: Path) -> None:
     assert judged
 
 
-@pytest.mark.slow
+@pytest.mark.slow(100)
 def test_own_data_and_published_weights(
     checkout: Path, smoke_data: Path, voc: Callable[..., Path], release: Callable[..., Path]
 ) -> None:

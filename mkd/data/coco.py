@@ -3,16 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from PIL import Image
-
 from mkd.data import annotations as coco_annotations
+from mkd.data import image_files
 from mkd.data.annotations import Item, encode, flaw, is_number
-from mkd.data.fingerprint import list_files
 from mkd.errors import UserError
 
 _FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
@@ -99,7 +95,7 @@ def check(
     classes = {category["id"] for category in content["categories"]}
     for item in content["annotations"]:
         _check_item(item, known, classes, path)
-    _check_files(content["images"], folder, path, decode)
+    image_files.check(content["images"], folder, path, decode)
 
     annotated = {item["image_id"] for item in content["annotations"]}
     kept = [i for i, image in known.items() if scored or _is_kept(image, annotated)]
@@ -253,63 +249,3 @@ def _check_crowding(instances: list[Item], path: Path) -> None:
             f"evaluation counts {MOST} detections of a category in an image: cut the image into "
             "smaller ones, or mark groups as crowds"
         )
-
-
-def _check_files(records: list[Item], folder: Path, path: Path, decode: int | None) -> None:
-    present = list_files(folder)
-    missing = [record["file_name"] for record in records if record["file_name"] not in present]
-    if missing:
-        few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-        odd = next((name for name in missing if not _is_plain(name)), None)
-        raise UserError(
-            f"{len(missing)} of the {len(records)} images of {path} are missing in {folder} "
-            f"({few}): "
-            + (
-                f"the file name {odd!r} must be a path inside that folder, without hidden parts"
-                if odd is not None
-                else "fetch them again, or set the right image folder in the configuration"
-            )
-        )
-    count = len(records) if decode is None else min(decode, len(records))
-    decoded = {number * len(records) // count for number in range(count)} if count else set()
-    for number, record in enumerate(records):
-        file = Path(present[record["file_name"]])
-        try:
-            width, height = size(file, number in decoded)
-        except (OSError, SyntaxError, ValueError, cv2.error, Image.DecompressionBombError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"image {file} is damaged ({reason}): fetch it again") from error
-        if (width, height) != (record["width"], record["height"]):
-            raise UserError(
-                f"image {file} is {width} by {height} px as it is shown, turned as its EXIF says, "
-                f"but {path} says {record['width']} by {record['height']}: images and annotations "
-                "are of different data sets, or the boxes are of the unturned image"
-            )
-
-
-def _is_plain(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    plain = "/".join(parts) == name and not name.startswith("/")
-    return bool(parts) and plain and not any(part.startswith(".") for part in parts)
-
-
-def size(file: Path, decode: bool) -> tuple[int, int]:
-    """Width and height of an image as OpenCV loads it.
-
-    Raises:
-        OSError, SyntaxError, ValueError: It is no image, is cut off, or cannot be decoded.
-    """
-    if not cv2.haveImageReader(str(file)):
-        raise ValueError("OpenCV reads no images of this format")
-    with Image.open(file) as image:
-        size = image.size
-        turned = image.getexif().get(0x112, 1) != 1
-        if decode:
-            image.load()
-    if not decode and not turned:
-        return size
-    # Which tags turn an image is the decoder's to say; a header does not tell.
-    pixels = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise ValueError("OpenCV cannot decode it")
-    return pixels.shape[1], pixels.shape[0]

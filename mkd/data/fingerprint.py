@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mkd.data import annotations as coco_annotations
 from mkd.errors import UserError
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import read_json, sha256_file
 
 

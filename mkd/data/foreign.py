@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 from PIL import Image
 
-from mkd.data import coco
+from mkd.data import image_files
 from mkd.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -73,7 +73,7 @@ def size_of(image: Path) -> tuple[int, int]:
         Broken: It is no image.
     """
     try:
-        return coco.size(image, decode=False)
+        return image_files.size(image, decode=False)
     except (OSError, SyntaxError, ValueError, cv2.error, Image.DecompressionBombError) as error:
         raise Broken(f"belongs to the image {image}, which is damaged ({error})") from error
 

@@ -7,7 +7,7 @@ from typing import Any
 from mkd.edge import suite as edge
 from mkd.edge.engines import place
 from mkd.edge.records import AP_DRIFT, EdgeRecords, engine_version
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 
 AP_TOLERANCE = 0.1
 """Largest difference allowed between the AP of an FP32 file and torch's."""

@@ -24,7 +24,7 @@ from mkd.edge.preprocessing import prepare
 from mkd.errors import UserError
 from mkd.experiment import paths
 from mkd.experiment.architectures import has_masks
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import read_json, sha256_file
 from mkd.schemas import read_record, write_record
 from mkd.training import outputs

@@ -14,7 +14,7 @@ from mkd.edge import zoo
 from mkd.edge.models import MODELS
 from mkd.errors import UserError
 from mkd.evaluation import detection, scoring
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
 from mkd.schemas import write_record
 from mkd.training import weights

@@ -15,7 +15,7 @@ from mkd.edge import models
 from mkd.edge.engines import ENGINES, installed
 from mkd.edge.metadata import PRECISIONS, precision_path
 from mkd.errors import UserError
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.schemas import checked_yaml
 
 FILE = ROOT / "config" / "latency.yaml"

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from mkd.detectors import models  # before mmengine
+from mkd.detectors import models, pipelines  # before mmengine
 from mkd.training import outputs
 
 # isort: split
@@ -62,7 +62,7 @@ class Watcher:
         config = models.model_config(run.architecture, classes, run.width)
         self.model = models.build(config).eval()
         outputs.load(self.model, path.parent, said)
-        self.pipeline = Compose(models.test_pipeline(run.architecture, run.input_px))
+        self.pipeline = Compose(pipelines.test_pipeline(run.architecture, run.input_px))
 
     @torch.inference_mode()
     def __call__(self, path: Path) -> Look:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mkd.detectors import models  # before mmdet
+from mkd.detectors import models, pipelines  # before mmdet
 
 # isort: split
 from mmengine.config import ConfigDict
@@ -51,7 +51,7 @@ def loader_config(
             data_root,
             "val",
             class_names,
-            models.test_pipeline(resolved.architecture, resolved.input_px),
+            pipelines.test_pipeline(resolved.architecture, resolved.input_px),
         ),
     )
 

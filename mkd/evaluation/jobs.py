@@ -7,7 +7,7 @@ from typing import Any
 from mkd import provenance
 from mkd.data import fingerprint
 from mkd.experiment import paths
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import read_json, sha256_file, write_json
 from mkd.schemas import validate
 

@@ -6,7 +6,7 @@ from mkd.errors import UserError, meant
 from mkd.experiment.runs import Run
 
 if TYPE_CHECKING:
-    from mkd.experiment.config import Suite
+    from mkd.experiment.suite import Suite
 
 
 def check(suite: "Suite") -> None:

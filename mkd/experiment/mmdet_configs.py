@@ -26,6 +26,12 @@ def _folder() -> Path:
     return Path(((found and found.submodule_search_locations) or [""])[0], ".mim", "configs")
 
 
+@cache
+def _configs() -> dict[str, Path]:
+    """The files there by their names, without those that are only bases."""
+    return {path.stem: path for path in _folder().glob("*/*.py") if path.parent.name != "_base_"}
+
+
 def architecture(name: str, known: Iterable[str] = ()) -> Architecture:
     """The architecture that a configuration makes.
 
@@ -57,7 +63,7 @@ def architecture(name: str, known: Iterable[str] = ()) -> Architecture:
 
 
 def _published(name: str, known: list[str]) -> Path:
-    files = {path.stem: path for path in _folder().glob("*/*.py") if path.parent.name != "_base_"}
+    files = _configs()
     if name not in files:
         raise UserError(
             f"unknown arch '{name}'; there are {', '.join(known)}, every config of mmdet by its "

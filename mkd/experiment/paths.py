@@ -4,7 +4,7 @@ import glob
 from pathlib import Path
 
 from mkd.errors import UserError
-from mkd.experiment.config import SEED, Suite
+from mkd.experiment.suite import SEED, Suite
 
 PACKED = ".pth.xz"
 """How the name of a file of weights ends that a scale keeps for others."""

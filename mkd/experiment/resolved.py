@@ -1,6 +1,6 @@
 """A run with all that decides it: what a training, a scoring and an export are told.
 
-It is resolved once (:meth:`mkd.experiment.config.Suite.resolve`) and handed down. ``train.json``
+It is resolved once (:meth:`mkd.experiment.suite.Suite.resolve`) and handed down. ``train.json``
 keeps it, and its digest is how a result is found to be of another configuration.
 """
 

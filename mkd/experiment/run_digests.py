@@ -2,9 +2,9 @@
 
 from mkd.experiment import methods
 from mkd.experiment.code import code_digest
-from mkd.experiment.config import Suite
 from mkd.experiment.plan import Plan, loss_module
 from mkd.experiment.resolved import ResolvedRun
+from mkd.experiment.suite import Suite
 from mkd.provenance import digest
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mkd.errors import UserError
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 
 
 def hide_gpus(suite: Suite) -> None:

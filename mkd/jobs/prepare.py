@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from mkd.data import coco, fingerprint, making
 from mkd.errors import UserError
 from mkd.experiment import paths, run_digests
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import write_json
 from mkd.jobs.around import hide_gpus
 

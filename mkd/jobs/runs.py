@@ -15,8 +15,8 @@ from mkd.data import fingerprint
 from mkd.errors import UserError
 from mkd.evaluation import detected
 from mkd.experiment import paths, run_digests
-from mkd.experiment.config import Suite
 from mkd.experiment.resolved import ResolvedRun
+from mkd.experiment.suite import Suite
 from mkd.files import sha256_file, write_atomic
 from mkd.jobs.around import hide_gpus, readable_images
 from mkd.schemas import validate, write_record

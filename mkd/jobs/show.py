@@ -6,7 +6,8 @@ from mkd import ROOT
 from mkd.data import fingerprint
 from mkd.errors import UserError
 from mkd.experiment import labels
-from mkd.experiment.config import Suite, default_config
+from mkd.experiment.config import default_config
+from mkd.experiment.suite import Suite
 from mkd.files import write_json
 from mkd.jobs.around import readable_images
 from mkd.workflow import pipeline

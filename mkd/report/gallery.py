@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mkd import ROOT
 from mkd.errors import UserError
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import read_json
 from mkd.report import (
     attention_view,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mkd import __version__
-from mkd.experiment.config import Suite
 from mkd.experiment.labels import arch_name, method_name
+from mkd.experiment.suite import Suite
 from mkd.files import write_atomic, write_json
 from mkd.report import (
     figures,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mkd.experiment import labels, paths
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.results import tables
 from mkd.results.formats import measured, number
 from mkd.results.records import Records

@@ -14,8 +14,8 @@ import jinja2
 from markupsafe import Markup
 
 from mkd import ROOT, __version__
-from mkd.experiment.config import Suite
 from mkd.experiment.labels import run_name, slug
+from mkd.experiment.suite import Suite
 from mkd.files import write_atomic, write_json
 from mkd.paper import audit, claims, deviations, facts
 from mkd.paper.claims import Claim

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from mkd.experiment.config import Suite
 from mkd.experiment.runs import Run
+from mkd.experiment.suite import Suite
 from mkd.paper.facts import Note
 from mkd.report.provenance_view import coverage
 from mkd.report.verdict_view import case_name, general

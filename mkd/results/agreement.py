@@ -7,8 +7,8 @@ from itertools import combinations
 from scipy.stats import kendalltau
 
 from mkd.experiment.architectures import has_masks
-from mkd.experiment.config import Suite
 from mkd.experiment.runs import Run, baseline_of
+from mkd.experiment.suite import Suite
 from mkd.results import reference, statistics
 from mkd.results.formats import number
 from mkd.results.records import Records, load_folder

@@ -9,7 +9,7 @@ from typing import Any
 from mkd.edge import check as edge_check
 from mkd.errors import UserError
 from mkd.experiment import run_digests
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import read_json, sha256_file
 from mkd.results import formats, own_tables, tables
 from mkd.results.records import Problem, Records, load_folder, without_curve

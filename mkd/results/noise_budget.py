@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from mkd.experiment.architectures import has_masks
-from mkd.experiment.config import Suite
 from mkd.experiment.runs import Run, baseline_of
+from mkd.experiment.suite import Suite
 from mkd.results import statistics, verdicts
 from mkd.results.records import Records
 from mkd.results.verdicts import Verdict

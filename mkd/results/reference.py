@@ -10,7 +10,7 @@ import pandas as pd
 from mkd import ROOT
 from mkd.edge.records import KINDS
 from mkd.errors import UserError
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import read_json, write_atomic
 from mkd.paper import claims
 from mkd.provenance import seal

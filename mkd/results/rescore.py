@@ -7,7 +7,7 @@ from typing import Any
 from mkd.data import fingerprint
 from mkd.errors import UserError
 from mkd.evaluation import scoring
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import read_json
 
 UNIT = 0.001

@@ -293,10 +293,12 @@ def _own(run: Run) -> _Draft:
 
 def _published(arch: str, method: str) -> tuple[Decimal | None, str]:
     """The first published AP (mask AP for instance segmentation) of that model, and its source."""
-    key = "mask_AP" if has_masks(arch) else "box_AP"
-    for known in _paper().published:
-        if (known.arch, known.method) == (arch, method) and key in known.cells:
-            return known.cells[key], f"{known.source}: {known.locator}"
+    listed = [row for row in _paper().published if (row.arch, row.method) == (arch, method)]
+    # Of most rows nothing is published, and a detector of another suite is looked for in vain.
+    key = "mask_AP" if listed and has_masks(arch) else "box_AP"
+    for row in listed:
+        if key in row.cells:
+            return row.cells[key], f"{row.source}: {row.locator}"
     return None, ""
 
 

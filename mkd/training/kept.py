@@ -18,7 +18,7 @@ from mkd.data import fingerprint, splits
 from mkd.errors import UserError
 from mkd.experiment import paths
 from mkd.experiment.code import code_digest
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import sha256_file, write_atomic, write_json
 from mkd.schemas import read_record
 from mkd.training import outputs

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from mkd.errors import UserError
 from mkd.experiment import paths
-from mkd.experiment.config import Suite
 from mkd.experiment.resolved import ResolvedRun
+from mkd.experiment.suite import Suite
 from mkd.files import read_json, sha256_file, write_json
 from mkd.host import Host
 from mkd.schemas import validate

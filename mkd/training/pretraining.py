@@ -161,7 +161,7 @@ def pretrain(
                     "type": "LinearLR",
                     "start_factor": 0.01,
                     "by_epoch": False,
-                    "end": max(1, steps // 10),
+                    "end": max(2, steps // 10),
                 },
                 {"type": "CosineAnnealingLR", "T_max": steps, "by_epoch": False},
             ],

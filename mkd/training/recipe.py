@@ -40,10 +40,18 @@ def schedule(settings: TrainSettings) -> list[dict[str, Any]]:
         settings: The run's.
     """
     epochs = settings.epochs
-    warmup = {"type": "LinearLR", "by_epoch": False, "begin": 0, "end": settings.warmup_iters}
+    warmup: dict[str, Any] = {
+        "type": "LinearLR",
+        "by_epoch": False,
+        "begin": 0,
+        "end": settings.warmup_iters,
+        "start_factor": 1e-5 if settings.sgd is None else 0.001,
+    }
+    # It ends at the full rate with its last step: one of a single step would stay at its first.
+    begin = [warmup] if settings.warmup_iters > 1 else []
     if settings.sgd is not None:
         return [
-            {**warmup, "start_factor": 0.001},
+            *begin,
             {
                 "type": "MultiStepLR",
                 "begin": 0,
@@ -55,7 +63,7 @@ def schedule(settings: TrainSettings) -> list[dict[str, Any]]:
         ]
     flat = int(epochs * settings.flat_epochs)
     return [
-        {**warmup, "start_factor": 1e-5},
+        *begin,
         {
             "type": "CosineAnnealingLR",
             "eta_min": settings.lr * settings.final_lr,

@@ -11,9 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mkd import distillation
-from mkd.detectors import models  # before mmdet
-from mkd.distillation import levels
+from mkd.detectors import models, pipelines  # before mmdet
 
 # isort: split
 import numpy as np
@@ -30,7 +28,7 @@ import mkd.training.optimizer  # noqa: F401  (registers)
 from mkd.data import splits
 from mkd.errors import UserError
 from mkd.experiment.resolved import ResolvedRun
-from mkd.training import averaging, history, recipe, resume, weights
+from mkd.training import averaging, history, recipe, resume, student
 
 
 @HOOKS.register_module()
@@ -113,7 +111,7 @@ def train(
     if settings.device == "cpu":
         torch.set_num_threads(1)
     classes = splits.classes(data_root, resolved.data)
-    model = _model(resolved, len(classes), backbone_weights, teacher_weights, start_weights)
+    model = student.build(resolved, len(classes), backbone_weights, teacher_weights, start_weights)
     # oneDNN's and cuDNN's convolutions run this layout without reordering. Before the Runner wraps
     # the model: DistributedDataParallel lays its gradients out as it finds the weights.
     model.to(memory_format=torch.channels_last)
@@ -125,13 +123,13 @@ def train(
         runner._resume, runner._load_from = True, f"{resume.SCHEME}{checkpoint}"
     _check_last_batch(resolved, len(runner.train_loop.dataloader.sampler))
     runner.train()
-    student = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    student = getattr(student, "student", student)
+    trained = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    trained = getattr(trained, "student", trained)
     # mmengine leaves the averaged weights in the EMA copy; validation would swap them in.
     ema = next(hook for hook in runner.hooks if isinstance(hook, averaging.StudentEMAHook))
-    student.load_state_dict(ema.ema_model.module.state_dict())
+    trained.load_state_dict(ema.ema_model.module.state_dict())
     resumed = resume.epoch(checkpoint) if checkpoint else 0
-    return student.cpu().eval(), history.summary(runner, time.monotonic() - began, resumed)
+    return trained.cpu().eval(), history.summary(runner, time.monotonic() - began, resumed)
 
 
 def runner_config(
@@ -151,7 +149,7 @@ def runner_config(
     on_gpu = settings.device == "cuda"
     official = models.official_config(resolved.architecture)
     masks = resolved.architecture.has_masks
-    first, second = models.train_pipelines(
+    first, second = pipelines.train_pipelines(
         resolved.architecture,
         resolved.input_px,
         settings.mosaic,
@@ -244,67 +242,3 @@ def _check_last_batch(resolved: ResolvedRun, images: int) -> None:
             f"take at an input of {side} px: change input_px or batch_size in the scale's file, or "
             "the number of images"
         )
-
-
-def _model(
-    resolved: ResolvedRun,
-    num_classes: int,
-    backbone_weights: Path | None,
-    teacher_weights: Path | None,
-    start_weights: Path | None,
-) -> BaseModel:
-    device = resolved.train.device
-    config = models.model_config(resolved.architecture, num_classes, resolved.width)
-    if resolved.architecture.generic and backbone_weights is None and start_weights is None:
-        models.thaw(config)
-    # Seeded here, not by the Runner: the student starts alike with and without a teacher.
-    torch.manual_seed(resolved.draws)
-    random.seed(resolved.draws)
-    np.random.seed(resolved.draws)
-    student = models.build(config, device)
-    models.init_weights(student)
-    if backbone_weights is not None:
-        size = resolved.architecture.backbone
-        found = weights.load(student.backbone, backbone_weights, "backbone.").get("backbone", size)
-        if found != size:
-            raise UserError(
-                f"{backbone_weights} is a backbone of size {found}, and run '{resolved.run}' "
-                f"wants {size}: name the right file"
-            )
-    if start_weights is not None:
-        said = weights.load(student, start_weights)
-        if resolved.start is not None and "run" in said:
-            weights.expect(
-                said,
-                start_weights,
-                {"run": resolved.start.run, "seed": resolved.start.seed},
-            )
-    student._is_init = True
-    plan, above = resolved.distillation, resolved.teacher
-    if not plan.losses:
-        return student
-    if teacher_weights is None or above is None:
-        raise UserError(f"run '{resolved.run}' distils and was given no teacher's weights")
-    # Of a published teacher the head may know other classes; features are what is distilled.
-    known = weights.num_classes(teacher_weights) or num_classes
-    teacher_config = models.model_config(above.architecture, known, above.width)
-    teacher = models.build(teacher_config, device)
-    said = weights.load(teacher, teacher_weights)
-    # What no run of the suite made is a user's own file, and his own choice.
-    if "run" in said:
-        weights.expect(said, teacher_weights, {"run": above.run, "seed": above.seed})
-    model = distillation.FrozenTeacherDistill(
-        distiller=distillation.distiller_config(
-            plan,
-            **levels.pair(
-                plan, (resolved.architecture, config), (above.architecture, teacher_config)
-            ),
-        ),
-        architecture=student,
-        teacher=teacher,
-        # No recorded feature is written over by the module that reads it.
-        module_inplace=True,
-        teacher_module_inplace=True,
-    )
-    model._is_init = teacher._is_init = True
-    return model

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mkd.edge import suite as edge
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.workflow import pipeline
 
 HEAP = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}

@@ -16,8 +16,8 @@ from statistics import median
 
 from mkd.errors import UserError
 from mkd.experiment import scale
-from mkd.experiment.config import Suite
 from mkd.experiment.resolved import ResolvedRun
+from mkd.experiment.suite import Suite
 from mkd.files import read_json
 from mkd.paper import facts
 from mkd.workflow import progress

@@ -13,8 +13,9 @@ from mkd import ROOT
 from mkd.data import making
 from mkd.experiment import paths, run_digests, runs
 from mkd.experiment.code import code_digest
-from mkd.experiment.config import Suite, default_config
+from mkd.experiment.config import default_config
 from mkd.experiment.paths import run_path, teacher_weights
+from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
 from mkd.provenance import digest
 from mkd.schemas import read_yaml

@@ -12,8 +12,8 @@ from statistics import median_low
 
 from mkd.errors import UserError
 from mkd.experiment import paths, run_digests
-from mkd.experiment.config import Suite
 from mkd.experiment.runs import Run
+from mkd.experiment.suite import Suite
 from mkd.files import read_json
 
 LINE = re.compile(

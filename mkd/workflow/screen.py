@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from mkd.errors import meant
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.workflow import progress
 
 PERIOD_S = 30.0

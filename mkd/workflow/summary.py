@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.results.records import load_folder
 from mkd.workflow import pipeline
 

@@ -19,7 +19,7 @@ from mkd.edge import models
 from mkd.edge import suite as edge
 from mkd.errors import UserError
 from mkd.experiment import paths
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
 
 THERE, MISSING, WRONG = "there", "missing", "wrong"

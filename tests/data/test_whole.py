@@ -33,10 +33,10 @@ from mkd.errors import UserError
 from mkd.evaluation import scoring
 from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
-from mkd.experiment.config import Suite
 from mkd.experiment.datasets import Coco
 from mkd.experiment.runs import Run
 from mkd.experiment.scale import Scale
+from mkd.experiment.suite import Suite
 from mkd.jobs.around import readable_images
 from mkd.training.pretraining import CropDataset
 
@@ -423,7 +423,7 @@ def test_the_frame_that_is_checked_is_the_frame_that_is_loaded(
 def test_as_many_objects_are_taught_with_rle_as_with_polygons(
     sound: tuple[Suite, dict[str, Any]], every: int, compressed: bool
 ) -> None:
-    from mkd.detectors import models
+    from mkd.detectors import pipelines
 
     suite, content = sound
     root = suite.data_root
@@ -435,7 +435,9 @@ def test_as_many_objects_are_taught_with_rle_as_with_polygons(
     write(root, {"train": content, "val": content})
     prepare(suite)
     assert splits.bitmap_masks(root, DATA)
-    steps = models.train_pipelines(ARCHITECTURES["rtmdet-ins-tiny"], 640, False, None, True)[0][:2]
+    steps = pipelines.train_pipelines(ARCHITECTURES["rtmdet-ins-tiny"], 640, False, None, True)[0][
+        :2
+    ]
     dataset = taught(suite, True, [*steps, {"type": "PackDetInputs", "meta_keys": ()}])
     count = sum(len(dataset[at]["data_samples"].gt_instances) for at in range(len(dataset)))
     assert count == len(content["annotations"])

@@ -20,6 +20,7 @@ from mkd.experiment.datasets import Coco
 from mkd.experiment.resolved import ResolvedRun
 from mkd.experiment.runs import read_runs
 from mkd.experiment.scale import Sgd
+from mkd.experiment.suite import Suite
 from mkd.paper import facts
 from mkd.results import tables
 from mkd.results.records import load_records
@@ -31,7 +32,7 @@ WIDTH = 0.125
 
 
 @pytest.fixture(scope="module")
-def suite() -> config.Suite:
+def suite() -> Suite:
     return config.load({"scale": "smoke", "runs": TABLE})
 
 
@@ -45,7 +46,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def shortened(suite: config.Suite, run: str, **changes: Any) -> ResolvedRun:
+def shortened(suite: Suite, run: str, **changes: Any) -> ResolvedRun:
     """A run of one epoch of smoke, narrower still."""
     resolved = suite.resolve(run, 0)
     above = resolved.teacher and resolved.teacher.model_copy(update={"width": WIDTH})
@@ -118,7 +119,7 @@ def test_a_backbone_takes_torchvisions_file(tmp_path: Path) -> None:
     "run", [f"mask-r50-{m}" for m in ("baseline", "cwd", "fkd", "fgd", "mgd", "mkd")]
 )
 def test_a_few_steps_on_data_with_masks(
-    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path, run: str
+    suite: Suite, smoke_data: Path, tmp_path: Path, teacher: Path, run: str
 ) -> None:
     """The baseline by mmdet's SGD, the students by the scale's own AdamW."""
     changes = {"sgd": Sgd(momentum=0.9, milestones=[1])} if run.endswith("baseline") else {}
@@ -167,7 +168,7 @@ def test_a_step_of_r50_from_r101_at_full_width_on_real_coco(
 
 
 @pytest.mark.parametrize("method", ["cwd", "fkd", "fgd", "mgd", "mkd", "mkd-balanced"])
-def test_every_method_distils_all_five_levels(suite: config.Suite, method: str) -> None:
+def test_every_method_distils_all_five_levels(suite: Suite, method: str) -> None:
     plan = suite.resolve(f"mask-r50-{method}", 0).distillation
     configs = [
         models.model_config(ARCHITECTURES[f"mask-rcnn-{size}"], 6, 0.25) for size in ("r50", "r101")
@@ -192,7 +193,7 @@ def test_two_stage_detectors_are_distilled_with_their_authors_weights() -> None:
 
 @pytest.mark.slow
 def test_its_backbone_is_pretrained_on_crops_where_the_scale_does_so(
-    suite: config.Suite, smoke_data: Path, tmp_path: Path
+    suite: Suite, smoke_data: Path, tmp_path: Path
 ) -> None:
     backbone, accuracy = pretraining.pretrain(
         ARCHITECTURES["mask-rcnn-r50"],

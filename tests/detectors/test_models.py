@@ -84,26 +84,6 @@ def test_the_cost_of_mask_rcnn_is_that_of_all_its_proposals_whatever_the_weights
     assert not hasattr(model.forward, "keywords")
 
 
-def test_without_mosaic_no_transform_keeps_state() -> None:
-    first, second = models.train_pipelines(
-        ARCHITECTURES["rtmdet-tiny"], 128, False, (0.9, 1.1), False
-    )
-    assert first == second
-    assert not any(step["type"].startswith("Cached") for step in first)
-    sizes = [step.get("scale", step.get("size", step.get("crop_size"))) for step in first]
-    assert {size for size in sizes if size} == {(128, 128)}
-
-
-def test_at_paper_scale_the_pipelines_are_mmdets_own() -> None:
-    first, second = models.train_pipelines(ARCHITECTURES["rtmdet-tiny"], 640, True, None, False)
-    official = models.official_config(ARCHITECTURES["rtmdet-tiny"])
-    assert first == official.train_pipeline
-    assert second == official.train_pipeline_stage2
-    official = models.official_config(ARCHITECTURES["mask-rcnn-r50"])
-    both = models.train_pipelines(ARCHITECTURES["mask-rcnn-r50"], 640, False, None, False)
-    assert both == (official.train_pipeline, official.train_pipeline)
-
-
 def test_a_detector_keeps_as_many_detections_as_its_scale_says_or_as_mmdet_does() -> None:
     kept = {"rtmdet-tiny": 300, "rtmdet-ins-tiny": 100, "mask-rcnn-r50": 100}
     for arch, own in kept.items():

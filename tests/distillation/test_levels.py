@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mkd import distillation
-from mkd.detectors import models  # before mmdet
+from mkd.detectors import models, pipelines  # before mmdet
 from mkd.distillation import levels
 
 # isort: split
@@ -192,7 +192,7 @@ def test_pipelines_of_a_config_fit_the_scales_input(
 ) -> None:
     cv2.imwrite("image.png", np.zeros((90, 120, 3), np.uint8))
     arch, _ = side(name)
-    first, second = models.train_pipelines(arch, 64, True, None, False)
+    first, second = pipelines.train_pipelines(arch, 64, True, None, False)
     assert first == second
     instance = {"bbox": [5, 5, 80, 70], "bbox_label": 1, "ignore_flag": 0}
     image = {"img_path": "image.png", "img_id": 0, "height": 90, "width": 120}

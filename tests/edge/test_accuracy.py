@@ -14,6 +14,7 @@ from mkd.edge.opening import Settings
 from mkd.evaluation import detection
 from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
+from mkd.experiment.suite import Suite
 
 
 @pytest.mark.slow
@@ -50,7 +51,7 @@ def _compare(ours: dict[int, np.ndarray], theirs: dict[int, np.ndarray]) -> None
         assert (apart < 0.5).mean() >= 0.9, image
 
 
-def _at(suite: config.Suite, root: Path) -> Any:
+def _at(suite: Suite, root: Path) -> Any:
     class Here:
         settings, data_root = suite.settings, root
 

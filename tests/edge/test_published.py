@@ -15,7 +15,7 @@ from mkd import cli
 from mkd.edge import models
 from mkd.edge import suite as edge
 from mkd.experiment import config
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
 from mkd.results import formats, tables
 from mkd.results.records import load_folder

@@ -16,7 +16,7 @@ from mkd.edge import suite as edge
 from mkd.edge.opening import Settings
 from mkd.errors import UserError
 from mkd.experiment import config
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.provenance import seal
 from mkd.report import latency_figure, latency_view, style
 from mkd.results import formats, reference, tables

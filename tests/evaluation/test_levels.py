@@ -15,7 +15,8 @@ from mmengine.structures import InstanceData
 
 from mkd.evaluation import jobs, levels
 from mkd.experiment.architectures import ARCHITECTURES
-from mkd.experiment.config import Suite, load
+from mkd.experiment.config import load
+from mkd.experiment.suite import Suite
 from mkd.results.records import load_folder
 
 

@@ -14,6 +14,7 @@ from mkd.errors import UserError
 from mkd.experiment import code, config, methods
 from mkd.experiment.run_digests import config_digest, pretraining
 from mkd.experiment.runs import read_runs
+from mkd.experiment.suite import Suite
 from mkd.paper import claims
 
 HEAD = "run\tarch\tteacher\tmethod\toptions\ttables\n"
@@ -28,11 +29,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "config"
 
 
-def load(folder: Path, **replace: object) -> config.Suite:
+def load(folder: Path, **replace: object) -> Suite:
     return config.load(dict(replace), folder / "config.yaml")
 
 
-@pytest.mark.parametrize("scale", ["smoke", "desk", "lab", "paper"])
+@pytest.mark.parametrize("scale", ["smoke", "desk", "lab", "paper", "rehearsal"])
 def test_every_scale_loads_and_resolves_every_run(scale: str) -> None:
     suite = config.load({"scale": scale})
     for run in suite.runs:

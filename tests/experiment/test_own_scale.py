@@ -9,8 +9,8 @@ import pytest
 from mkd.edge import suite as edge
 from mkd.errors import UserError
 from mkd.experiment import config
-from mkd.experiment.config import Suite
 from mkd.experiment.datasets import Split
+from mkd.experiment.suite import Suite
 from mkd.workflow import pipeline
 
 DATA = "data: {kind: coco, root: cells, train: [t.json, images], val: [v.json, other]}\n"

@@ -11,6 +11,7 @@ from mkd import ROOT
 from mkd.errors import UserError
 from mkd.experiment import config, loss_arguments, methods, plugins
 from mkd.experiment.run_digests import config_digest, train_code
+from mkd.experiment.suite import Suite
 
 LOSS = """
 from mkd.experiment.methods import METHODS, Method, Term
@@ -44,10 +45,10 @@ def none_left() -> Iterator[None]:
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Callable[..., config.Suite]:
+def load(tmp_path: Path) -> Callable[..., Suite]:
     """The suite at scale smoke with a table of runs and plugins, by file name and text."""
 
-    def make(rows: str = MINE, **files: str) -> config.Suite:
+    def make(rows: str = MINE, **files: str) -> Suite:
         (tmp_path / "runs.tsv").write_text(RUNS + rows)
         for name, text in files.items():
             (tmp_path / f"{name}.py").write_text(text)
@@ -57,7 +58,7 @@ def load(tmp_path: Path) -> Callable[..., config.Suite]:
     return make
 
 
-def digests(suite: config.Suite) -> dict[str, tuple[str, str]]:
+def digests(suite: Suite) -> dict[str, tuple[str, str]]:
     return {run: (config_digest(suite, run, 0), train_code(suite, run)) for run in suite.runs}
 
 

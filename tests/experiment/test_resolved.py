@@ -37,7 +37,7 @@ def run() -> ResolvedRun:
     return config.load({"scale": "paper"}).resolve("mask-r50-mkd", 0)
 
 
-@pytest.mark.parametrize("scale", ["smoke", "desk", "lab", "paper"])
+@pytest.mark.parametrize("scale", ["smoke", "desk", "lab", "paper", "rehearsal"])
 def test_a_run_is_read_as_it_was_written(scale: str) -> None:
     suite = config.load({"scale": scale})
     for name in suite.runs:

@@ -10,7 +10,7 @@ from mkd.errors import UserError
 from mkd.experiment import config, scale
 from mkd.schemas import read_yaml, schema_path, validate
 
-SCALES = ("smoke", "desk", "lab", "paper")
+SCALES = ("smoke", "desk", "lab", "paper", "rehearsal")
 
 
 def settings(name: str) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.report.render import render
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(5)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = [
     "--no-sandbox",

@@ -11,9 +11,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mkd.experiment.config import Suite
 from mkd.experiment.labels import run_name
 from mkd.experiment.runs import Run
+from mkd.experiment.suite import Suite
 from mkd.report import breakdown, curves, figures, frames, spectrum, style
 from mkd.results import tables
 from mkd.results.records import Records, load_records

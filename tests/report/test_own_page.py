@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.provenance import seal
 from mkd.report import own_page
 from mkd.results import own_tables

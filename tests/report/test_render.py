@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from mkd import jobs
-from mkd.experiment.config import Suite
 from mkd.experiment.runs import Run
+from mkd.experiment.suite import Suite
 from mkd.provenance import seal
 from mkd.report.render import render, typeset
 from mkd.results import formats, gates, reference, statistics

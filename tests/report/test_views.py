@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mkd.experiment import config
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.paper import audit, claims, facts
 from mkd.report import audit_view, provenance_view, summary_view, title_view, verdict_view
 from mkd.results import verdicts

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mkd.experiment import config
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.report.render import render
 from mkd.results import agreement, reference
 from mkd.results.agreement import OPEN, OPPOSITE, SAME, Agreement

@@ -11,7 +11,7 @@ import pytest
 from mkd import cli, jobs
 from mkd.errors import UserError
 from mkd.experiment import run_digests
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
 from mkd.provenance import seal
 from mkd.report.render import render

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mkd.errors import UserError
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.provenance import seal
 from mkd.results import statistics
 from mkd.results.compare import compare

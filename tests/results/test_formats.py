@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mkd.experiment.config import Suite
 from mkd.experiment.runs import Run
+from mkd.experiment.suite import Suite
 from mkd.results import formats, tables
 from mkd.results.records import load_records
 from mkd.results.statistics import interval

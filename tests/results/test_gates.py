@@ -10,7 +10,7 @@ import yaml
 from mkd import cli
 from mkd.errors import UserError
 from mkd.experiment import config
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.results import gates
 from mkd.results.gates import Gate
 from mkd.results.records import Records, load_folder

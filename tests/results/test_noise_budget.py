@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mkd.experiment import config
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.paper import claims
 from mkd.report import noise_view
 from mkd.results import noise_budget, statistics, verdicts

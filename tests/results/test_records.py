@@ -16,8 +16,8 @@ from mkd.data import fingerprint
 from mkd.errors import UserError
 from mkd.evaluation import scoring
 from mkd.experiment import config
-from mkd.experiment.config import Suite
 from mkd.experiment.datasets import Badges
+from mkd.experiment.suite import Suite
 from mkd.files import parse_json, read_json, sha256_file
 from mkd.provenance import seal
 from mkd.report.render import render
@@ -137,7 +137,7 @@ def show(suite: Suite) -> list[tuple[str, str]]:
     return [(problem.where, problem.what) for problem in check(suite, suite.results)[1]]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(50)
 def test_no_record_however_changed_stops_the_rest_or_passes_in_silence(full: Suite) -> None:
     chance = random.Random(0)
     files = {kind: full.results / place for kind, place in KINDS.items()}

@@ -9,7 +9,7 @@ import pytest
 from mkd import ROOT
 from mkd.errors import UserError
 from mkd.experiment import config
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.results import formats, reference, tables
 from mkd.results.compare import compare
 from mkd.results.records import load_folder

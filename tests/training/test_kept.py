@@ -16,7 +16,7 @@ import yaml
 from mkd import ROOT, host, jobs
 from mkd.errors import UserError
 from mkd.experiment import config, paths
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
 from mkd.training import checkpoints, kept, outputs, weights
 

@@ -16,7 +16,7 @@ import torch
 from mkd import jobs
 from mkd.errors import UserError
 from mkd.experiment import config, paths
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.training import outputs, weights
 
 RUN, OTHER = "tiny-baseline", "tiny-mkd"

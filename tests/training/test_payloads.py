@@ -26,6 +26,7 @@ from mkd.edge import jobs as edge_jobs
 from mkd.errors import UserError
 from mkd.evaluation.attention import Watcher
 from mkd.experiment import config, paths
+from mkd.experiment.suite import Suite
 from mkd.training import checkpoints, resume
 
 
@@ -129,7 +130,7 @@ RUN = "tiny-mkd"
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory, smoke_data: Path) -> config.Suite:
+def suite(tmp_path_factory: pytest.TempPathFactory, smoke_data: Path) -> Suite:
     folder = tmp_path_factory.mktemp("suite")
     data = {"badges": str(folder), "coco": str(folder)}
     loaded = config.load({"scale": "smoke", "results": str(folder), "data": data})
@@ -139,11 +140,11 @@ def suite(tmp_path_factory: pytest.TempPathFactory, smoke_data: Path) -> config.
 
 @pytest.mark.parametrize("trick", ["a system command", "getattr to the builtins"])
 def test_a_payload_is_one_sentence_at_every_place(
-    suite: config.Suite,
+    suite: Suite,
     smoke_data: Path,
     tmp_path: Path,
     trained_as: Callable[..., Path],
-    checked: Callable[[config.Suite, Path], None],
+    checked: Callable[[Suite, Path], None],
     trick: str,
 ) -> None:
     marker = tmp_path / "marker"

@@ -1,6 +1,6 @@
 """The paper scale, field by field, against OpenMMLab's own configs: every difference has a reason.
 
-``python tests/test_recipe.py > docs/recipe.md`` writes the list anew.
+``python tests/training/test_recipe.py > docs/recipe.md`` writes the list anew.
 """
 
 import inspect
@@ -43,7 +43,7 @@ for what distillation adds, as MMYOLO's distillation config of the same student.
 config leaves out are compared with the library's default. The last column is the entry of
 [config/deviations.yaml](../config/deviations.yaml) that says what was taken and why.
 
-Written by `python tests/test_recipe.py > docs/recipe.md`; a test holds it up to date.
+Written by `python tests/training/test_recipe.py > docs/recipe.md`; a test holds it up to date.
 
 | field | here | theirs | whose | runs | entry |
 |---|---|---|---|---|---|"""
@@ -326,7 +326,9 @@ def test_no_reason_outlives_its_difference() -> None:
 
 @needs_mmyolo
 def test_the_kept_list_is_up_to_date() -> None:
-    assert PAGE.read_text() == page(), "write it anew: python tests/test_recipe.py > docs/recipe.md"
+    assert PAGE.read_text() == page(), (
+        "write it anew: python tests/training/test_recipe.py > docs/recipe.md"
+    )
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from mkd.edge.models import mmyolo_installed
 from mkd.errors import UserError
 from mkd.experiment import config, paths
 from mkd.experiment.architectures import ARCHITECTURES
-from mkd.experiment.config import Suite
 from mkd.experiment.resolved import ResolvedRun
+from mkd.experiment.suite import Suite
 from mkd.files import read_json, sha256_file
 from mkd.results.check import comparable
 from mkd.results.records import load_folder

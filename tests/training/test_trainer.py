@@ -1,6 +1,7 @@
 """Training: reproducible, resumable, and plain where nothing is distilled."""
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from mkd.training import trainer
 
 # isort: split
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.registry import HOOKS, PARAM_SCHEDULERS
 
 from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.datasets import Coco
-from mkd.training import weights
+from mkd.experiment.suite import Suite
+from mkd.training import student, weights
 from mkd.training.history import Summary
 
 ROWS = [
@@ -32,14 +34,14 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> config.Suite:
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     table = tmp_path_factory.mktemp("runs") / "runs.tsv"
     table.write_text("\n".join(["run\tarch\tteacher\tmethod\toptions\ttables", *ROWS]) + "\n")
     return config.load({"scale": "smoke", "runs": str(table)})
 
 
 @pytest.fixture(scope="module")
-def teacher(suite: config.Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def teacher(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teacher") / "weights.pth"
     torch.manual_seed(0)
     model = models.build(models.model_config(ARCHITECTURES["rtmdet-s"], 6, suite.settings.width))
@@ -49,7 +51,7 @@ def teacher(suite: config.Suite, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def run(
-    suite: config.Suite, name: str, data: Path, work: Path, teacher: Path, **changes: Any
+    suite: Suite, name: str, data: Path, work: Path, teacher: Path, **changes: Any
 ) -> tuple[dict[str, torch.Tensor], Summary]:
     resolved = suite.resolve(name, 0)
     train = resolved.train.model_copy(update=changes)
@@ -65,7 +67,7 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.slow
 def test_alpha_zero_is_plain_training_weight_for_weight(
-    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+    suite: Suite, smoke_data: Path, tmp_path: Path, teacher: Path
 ) -> None:
     plain, _ = run(suite, "plain", smoke_data, tmp_path / "a", teacher)
     zero, summary = run(suite, "zero", smoke_data, tmp_path / "b", teacher)
@@ -75,13 +77,13 @@ def test_alpha_zero_is_plain_training_weight_for_weight(
     assert {"loss_multiscale", "loss_fdmd", "loss_fad"} <= summary.curve[0].keys()
 
 
-def test_a_teacher_may_know_other_classes(suite: config.Suite, tmp_path: Path) -> None:
+def test_a_teacher_may_know_other_classes(suite: Suite, tmp_path: Path) -> None:
     """Features teach: its head stays its own, and no loss of the student knows of it."""
     path, width = tmp_path / "weights.pth", suite.width("s")
     theirs = models.build(models.model_config(ARCHITECTURES["rtmdet-s"], 80, width))
     models.init_weights(theirs)
     weights.save(theirs, path, {"run": "s", "seed": 0, "num_classes": 80})
-    model = trainer._model(suite.resolve("mkd", 0), 3, None, path, None)
+    model = student.build(suite.resolve("mkd", 0), 3, None, path, None)
     assert model.teacher.bbox_head.num_classes == 80
     assert model.architecture.bbox_head.num_classes == 3
     assert same(model.teacher.state_dict(), theirs.state_dict())
@@ -111,18 +113,16 @@ class PowerCut(Hook):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mkd", "balanced"])
-@pytest.mark.parametrize("broken", [False, True])
 def test_a_cut_run_resumes_to_the_same_weights_bit_for_bit(
-    suite: config.Suite,
+    suite: Suite,
     smoke_data: Path,
     tmp_path: Path,
     teacher: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
-    broken: bool,
 ) -> None:
     """Also when the last checkpoint is cut short: the one before serves."""
-    whole, summary = run(suite, name, smoke_data, tmp_path / "a", teacher, epochs=3)
+    whole, summary = run(suite, name, smoke_data, tmp_path / "whole", teacher, epochs=3)
     with monkeypatch.context() as patch:
         stock = trainer.runner_config
 
@@ -133,20 +133,24 @@ def test_a_cut_run_resumes_to_the_same_weights_bit_for_bit(
 
         patch.setattr(trainer, "runner_config", with_cut)
         with pytest.raises(PowerCut.Cut):
-            run(suite, name, smoke_data, tmp_path / "b", teacher, epochs=3)
-    last = tmp_path / "b/epoch_2.pth"
-    if broken:
-        last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
-    resumed, after = run(suite, name, smoke_data, tmp_path / "b", teacher, epochs=3)
-    assert same(whole, resumed)
-    assert after.step_s < after.wall_s
-    timeless = ("curve", "gradient_norms", "term_weights", "iterations")
-    assert [getattr(summary, key) for key in timeless] == [getattr(after, key) for key in timeless]
+            run(suite, name, smoke_data, tmp_path / "cut", teacher, epochs=3)
+    shutil.copytree(tmp_path / "cut", tmp_path / "broken")
+    last = tmp_path / "broken/epoch_2.pth"
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    for work in ("cut", "broken"):
+        resumed, after = run(suite, name, smoke_data, tmp_path / work, teacher, epochs=3)
+        assert same(whole, resumed), work
+        assert last.with_name("epoch_2.pth.damaged").exists() == (work == "broken")
+        assert after.step_s < after.wall_s
+        timeless = ("curve", "gradient_norms", "term_weights", "iterations")
+        assert [getattr(summary, key) for key in timeless] == [
+            getattr(after, key) for key in timeless
+        ]
 
 
 @pytest.mark.slow
 def test_a_finished_runs_checkpoint_serves_that_run_and_seed_alone(
-    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+    suite: Suite, smoke_data: Path, tmp_path: Path, teacher: Path
 ) -> None:
     made, _ = run(suite, "plain", smoke_data, tmp_path, teacher, epochs=1)
     # Killed before its weights were written: nothing is left to train.
@@ -162,7 +166,7 @@ def test_a_finished_runs_checkpoint_serves_that_run_and_seed_alone(
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
-    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+    suite: Suite, smoke_data: Path, tmp_path: Path, teacher: Path
 ) -> None:
     resolved = suite.resolve("mkd", 0)
     # Beyond float32; no row of a table may say so.
@@ -173,7 +177,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
 
 @pytest.mark.slow
 def test_a_term_that_stops_at_an_epoch_ends_its_curve_there(
-    suite: config.Suite, smoke_data: Path, tmp_path: Path, teacher: Path
+    suite: Suite, smoke_data: Path, tmp_path: Path, teacher: Path
 ) -> None:
     _, summary = run(suite, "stops", smoke_data, tmp_path, teacher)
     assert summary.epochs == 2
@@ -184,7 +188,7 @@ def test_a_term_that_stops_at_an_epoch_ends_its_curve_there(
 
 @pytest.mark.parametrize(("batch", "iterations"), [(47, 2), (64, 1)])
 def test_the_images_left_at_the_end_of_an_epoch_are_a_batch_too(
-    suite: config.Suite,
+    suite: Suite,
     smoke_data: Path,
     tmp_path: Path,
     teacher: Path,
@@ -198,7 +202,7 @@ def test_the_images_left_at_the_end_of_an_epoch_are_a_batch_too(
 
 
 def test_a_last_batch_no_norm_can_take_is_one_sentence(
-    suite: config.Suite, smoke_data: Path, tmp_path: Path
+    suite: Suite, smoke_data: Path, tmp_path: Path
 ) -> None:
     resolved = suite.resolve("plain", 0)
     train = resolved.train.model_copy(update={"batch_size": 47})
@@ -207,16 +211,36 @@ def test_a_last_batch_no_norm_can_take_is_one_sentence(
         trainer.train(resolved, smoke_data, tmp_path, None, None)
 
 
-def test_a_gpu_scale_without_a_gpu_says_so(suite: config.Suite, tmp_path: Path) -> None:
+def test_a_gpu_scale_without_a_gpu_says_so(suite: Suite, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(UserError, match="trains on GPUs and this machine shows none"):
         run(suite, "plain", tmp_path, tmp_path, tmp_path, device="cuda")
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_a_warm_up_of_any_length_ends_at_the_full_rate(suite: config.Suite, steps: int) -> None:
+    settings = suite.train("plain").model_copy(update={"warmup_iters": steps})
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=settings.lr)
+    warmup = [
+        PARAM_SCHEDULERS.build({**part, "optimizer": optimizer})
+        for part in trainer.recipe.schedule(settings)
+        if not part["by_epoch"]
+    ]
+    rates = []
+    for _ in range(steps + 2):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        for part in warmup:
+            part.step()
+    assert rates == sorted(rates)
+    assert rates[steps - 1 :] == pytest.approx([settings.lr] * 3)
+    assert all(rate < settings.lr for rate in rates[: steps - 1])
+
+
 @pytest.mark.slow
 def test_a_step_of_tiny_from_s_at_full_width_on_real_coco(
-    suite: config.Suite, tiny_coco: Path, tmp_path: Path
+    suite: Suite, tiny_coco: Path, tmp_path: Path
 ) -> None:
     """The paper scale's own pipelines and model at 640 px, less its GPUs."""
     paper = config.load({"scale": "paper", "runs": suite.config["runs"]})

@@ -12,9 +12,9 @@ import pytest
 from mkd import ROOT, cli
 from mkd.experiment import config, paths, run_digests
 from mkd.experiment.architectures import ARCHITECTURES
-from mkd.experiment.config import Suite
 from mkd.experiment.runs import Run
 from mkd.experiment.scale import Scale
+from mkd.experiment.suite import Suite
 from mkd.workflow import estimate
 
 

@@ -14,7 +14,6 @@ from mkd.edge import models
 from mkd.edge import suite as edge
 from mkd.errors import UserError
 from mkd.experiment.config import load
-from mkd.schemas import validate
 
 
 def snakemake(
@@ -68,6 +67,11 @@ def test_engines_beside_onnx_runtime_are_timed_too(tmp_path: Path) -> None:
         ("-int8", "--engine openvino"),
         ("-int8", "--provider cpu"),
     ]
+    assert set(re.findall(r"--threads (\d+)", said)) == {"1"}
+    for model in edge.zoo(load({"scale": "smoke"})):
+        for precision in ("fp32", "int8"):
+            assert f"latency/{model}-{precision}-cpu.json" in said
+    assert "export_student" not in counts(said)
 
 
 def counts(said: str) -> dict[str, int]:
@@ -112,28 +116,8 @@ def test_a_published_checkpoint_that_is_there_is_scored_where_the_data_are_cocos
     assert counts(said).get("published", 0) == scored
 
 
-@pytest.mark.slow
-def test_latency_leaves_two_records_a_detector_and_no_files_of_random_weights(
-    tmp_path: Path,
-) -> None:
-    snakemake(tmp_path, "--cores", "1", "latency")
-    results = tmp_path / "results/smoke"
-    suite = load({"scale": "smoke", "results": str(tmp_path / "results")})
-    for model in edge.zoo(suite):
-        counted = json.loads((results / f"complexity/{model}.json").read_text())
-        validate(counted, "complexity", model)
-        for precision in ("fp32", "int8"):
-            record = json.loads((results / f"latency/{model}-{precision}-cpu.json").read_text())
-            validate(record, "latency", model)
-            said = record["model"], record["precision"], record["scale"], record["weights"]
-            assert said == (model, precision, "smoke", "random")
-            assert record["settings"]["threads"] == 1
-    assert not list(results.glob("onnx/*"))
-    assert "Nothing to be done" in snakemake(tmp_path, "--cores", "1", "latency")
-
-
 def test_every_scale_has_settings_the_schema_accepts() -> None:
-    for scale in ("smoke", "desk", "lab", "paper"):
+    for scale in ("smoke", "desk", "lab", "paper", "rehearsal"):
         suite = load({"scale": scale})
         assert set(edge.settings(suite).students) <= set(load().runs)
         chosen = edge.settings(suite).models

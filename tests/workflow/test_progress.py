@@ -10,7 +10,7 @@ import pytest
 
 from mkd import cli
 from mkd.experiment import config, paths, run_digests
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.workflow import progress
 
 LINE = (

@@ -12,7 +12,7 @@ import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from mkd import ROOT
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.workflow import screen
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mkd import ROOT
-from mkd.experiment.config import Suite
+from mkd.experiment.suite import Suite
 from mkd.results import tallies
 from mkd.workflow.summary import reason, summary
 

@@ -1,0 +1,5 @@
+"""The command line: ``python -m mkd <verb>``; Snakemake's rules call nothing else."""
+
+from mkd.cli.entry import main
+
+__all__ = ["main"]
