@@ -70,7 +70,7 @@ def test_a_backbone_that_is_not_pretrained(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     options = ["--out", str(tmp_path / "x.pth"), "--config"]
-    unknown = said(capsys, "pretrain", "--size", "xl", *options, "scale=desk")
+    unknown = said(capsys, "pretrain", "--size", "xl", *options, "scale=smoke")
     assert "pretrains no backbone 'xl': its sizes are" in unknown
     none = said(capsys, "pretrain", "--size", "s", *options, "scale=paper")
     assert "scale 'paper' pretrains no backbone 's'" in none

@@ -249,6 +249,7 @@ def in_batches_of(size: int, settings: Scale, **other: Any) -> Scale:
     parts = {
         name: getattr(settings, name).model_copy(update={"batch_size": size})
         for name in ("train", "pretrain")
+        if getattr(settings, name)
     }
     return settings.model_copy(update={**parts, **other})
 

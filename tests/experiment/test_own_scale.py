@@ -71,6 +71,12 @@ def test_a_table_beside_the_file_and_runs_that_are_timed(
     assert list(pipeline.pictured(suite)) == ["small", "fgd"]
 
 
+def test_a_bundled_scale_without_settings_for_latency_times_nothing() -> None:
+    suite = config.load({"scale": "overnight"})
+    assert edge.zoo(suite) == edge.students(suite) == []
+    assert edge.zoo(config.load({"scale": "desk"}))
+
+
 WRONG = {
     "base: dsk\n": "base: there is no scale 'dsk' in .*; did you mean 'desk'",
     "base: [desk]\n": "base: there is no scale",
