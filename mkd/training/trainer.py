@@ -122,6 +122,7 @@ def train(
     if checkpoint is not None:
         runner._resume, runner._load_from = True, f"{resume.SCHEME}{checkpoint}"
     _check_last_batch(resolved, len(runner.train_loop.dataloader.sampler))
+    _check_warmup(resolved, runner.train_loop.max_iters)
     runner.train()
     trained = runner.model.module if is_model_wrapper(runner.model) else runner.model
     trained = getattr(trained, "student", trained)
@@ -223,6 +224,24 @@ def runner_config(
         custom_hooks=hooks,
         visualizer={"type": "Visualizer", "vis_backends": []},
     )
+
+
+def _check_warmup(resolved: ResolvedRun, steps: int) -> None:
+    """Refuse a training that ends before its learning rate has risen.
+
+    Args:
+        resolved: The run.
+        steps: Steps of the whole training.
+
+    Raises:
+        UserError: The warm-up has more steps than the training.
+    """
+    warmup = resolved.train.warmup_iters
+    if warmup > steps:
+        raise UserError(
+            f"{resolved.run} would end before its warm-up: it has {steps} steps, and warmup_iters "
+            f"is {warmup}: lower warmup_iters or raise epochs in the scale's file"
+        )
 
 
 def _check_last_batch(resolved: ResolvedRun, images: int) -> None:

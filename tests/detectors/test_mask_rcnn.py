@@ -152,7 +152,8 @@ def test_a_step_of_r50_from_r101_at_full_width_on_real_coco(
 ) -> None:
     """The paper scale's own run on polygons, less its GPUs and half its input's side."""
     resolved = config.load({"scale": "paper"}).resolve("mask-r50-mkd", 0)
-    train = resolved.train.model_copy(update={"device": "cpu", "epochs": 1, "workers": 0})
+    changes = {"device": "cpu", "epochs": 1, "warmup_iters": 1, "workers": 0}
+    train = resolved.train.model_copy(update=changes)
     data = Coco(kind="coco", train_images=2)
     resolved = resolved.model_copy(update={"train": train, "data": data, "input_px": 320})
     torch.manual_seed(0)

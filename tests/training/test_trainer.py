@@ -196,7 +196,8 @@ def test_the_images_left_at_the_end_of_an_epoch_are_a_batch_too(
     iterations: int,
 ) -> None:
     """Also one image alone, and a data set smaller than a batch."""
-    _, summary = run(suite, "mkd", smoke_data, tmp_path, teacher, epochs=1, batch_size=batch)
+    few = {"epochs": 1, "batch_size": batch, "warmup_iters": 1}
+    _, summary = run(suite, "mkd", smoke_data, tmp_path, teacher, **few)
     assert summary.iterations == iterations
     assert all(math.isfinite(value) for value in summary.curve[-1].values())
 
@@ -209,6 +210,13 @@ def test_a_last_batch_no_norm_can_take_is_one_sentence(
     resolved = resolved.model_copy(update={"input_px": 32, "train": train})
     with pytest.raises(UserError, match="48 images in batches of 47 leave a batch of one"):
         trainer.train(resolved, smoke_data, tmp_path, None, None)
+
+
+def test_a_training_that_ends_before_its_warm_up_is_one_sentence(
+    suite: Suite, smoke_data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="it has 12 steps, and warmup_iters is 13"):
+        run(suite, "plain", smoke_data, tmp_path, tmp_path, warmup_iters=13)
 
 
 def test_a_gpu_scale_without_a_gpu_says_so(suite: Suite, tmp_path: Path) -> None:
@@ -248,6 +256,7 @@ def test_a_step_of_tiny_from_s_at_full_width_on_real_coco(
     changes = {
         "device": "cpu",
         "epochs": 1,
+        "warmup_iters": 1,
         "batch_size": 2,
         "workers": 0,
         "second_stage_epochs": 0,
