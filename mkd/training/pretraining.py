@@ -29,6 +29,7 @@ from mkd.detectors.architectures import Architecture
 from mkd.errors import UserError
 from mkd.experiment.datasets import Data
 from mkd.experiment.scale import Pretrain
+from mkd.training import recipe
 
 SEED = 0
 CONTEXT = 1.2
@@ -157,12 +158,7 @@ def pretrain(
                 }
             },
             param_scheduler=[
-                {
-                    "type": "LinearLR",
-                    "start_factor": 0.01,
-                    "by_epoch": False,
-                    "end": max(2, steps // 10),
-                },
+                *recipe.warmup(steps // 10, 0.01),
                 {"type": "CosineAnnealingLR", "T_max": steps, "by_epoch": False},
             ],
             default_hooks={"logger": {"type": "LoggerHook", "interval": 50}, "checkpoint": None},

@@ -33,6 +33,19 @@ def optimizer(settings: TrainSettings) -> dict[str, Any]:
     }
 
 
+def warmup(steps: int, start: float) -> list[dict[str, Any]]:
+    """The linear warm-up, which ends at the full rate with its last step.
+
+    One of a single step is left out: mmengine's would keep its first rate to the end.
+
+    Args:
+        steps: Its steps.
+        start: What its first step has of the rate.
+    """
+    kind = {"type": "LinearLR", "by_epoch": False, "begin": 0, "end": steps, "start_factor": start}
+    return [kind] if steps > 1 else []
+
+
 def schedule(settings: TrainSettings) -> list[dict[str, Any]]:
     """mmengine's ``param_scheduler``: a linear warm-up, then cosine or steps to a tenth.
 
@@ -40,15 +53,7 @@ def schedule(settings: TrainSettings) -> list[dict[str, Any]]:
         settings: The run's.
     """
     epochs = settings.epochs
-    warmup: dict[str, Any] = {
-        "type": "LinearLR",
-        "by_epoch": False,
-        "begin": 0,
-        "end": settings.warmup_iters,
-        "start_factor": 1e-5 if settings.sgd is None else 0.001,
-    }
-    # It ends at the full rate with its last step: one of a single step would stay at its first.
-    begin = [warmup] if settings.warmup_iters > 1 else []
+    begin = warmup(settings.warmup_iters, 1e-5 if settings.sgd is None else 0.001)
     if settings.sgd is not None:
         return [
             *begin,
