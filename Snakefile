@@ -24,7 +24,15 @@ from mkd.experiment import config as mkd_config
 from mkd.experiment import paths, run_digests
 from mkd.experiment.code import code_digest
 from mkd.provenance import digest
-from mkd.workflow import environment, estimate, locks, pipeline, screen, summary
+from mkd.workflow import (
+    environment,
+    estimate,
+    fork_server,
+    locks,
+    pipeline,
+    screen,
+    summary,
+)
 
 
 report: "report/captions/workflow.rst"
@@ -100,6 +108,8 @@ onstart:
         # With its limit of jobs a second each job that ends leaves Snakemake's scheduler one more
         # round to every second: after a hundred they took a tenth of the processor (9.27).
         workflow.scheduler.job_rate_limiter = None
+    if environment.may_fork(suite, workflow):
+        fork_server.start()
 
 
 onsuccess:

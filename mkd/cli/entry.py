@@ -19,8 +19,7 @@ from mkd.errors import UserError, meant
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one verb; a user's mistake is one sentence on standard error and exit code 2."""
-    # A polite end unwinds the stack, so that temporary files go.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _end)
     for stream in (sys.stdout, sys.stderr):
         # A terminal that knows ASCII alone shows the rest as \\u2026.
         if isinstance(stream, io.TextIOWrapper):
@@ -45,6 +44,12 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(error, OSError) and error.filename:
             sys.exit(_complain(f"{error.filename}: {error.strerror}"))
         raise
+
+
+def _end(*_: Any) -> NoReturn:
+    """End politely: the stack unwinds, so that temporary files go; once, however often asked."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
 
 
 def _disk_is_full(error: Exception) -> bool:

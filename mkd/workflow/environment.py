@@ -26,6 +26,20 @@ def tell_jobs(suite: Suite, workflow: Any) -> None:
     os.environ["MKD_PROVIDERS"] = ",".join(edge.providers())
     for variable, value in HEAP.items():
         os.environ.setdefault(variable, value)
-    if all(method.name != "APPTAINER" for method in workflow.deployment_settings.deployment_method):
+    if not _in_image(workflow):
         path = [str(Path(sys.executable).parent), os.environ["PATH"]]
         os.environ["PATH"] = os.pathsep.join(path)
+
+
+def may_fork(suite: Suite, workflow: Any) -> bool:
+    """Whether jobs are worth a fork server: several of them, on this machine's CPU and Python."""
+    here = workflow.local_exec and not _in_image(workflow)
+    return (
+        here and suite.settings.train.device == "cpu" and len(list(workflow.dag.needrun_jobs())) > 3
+    )
+
+
+def _in_image(workflow: Any) -> bool:
+    return any(
+        method.name == "APPTAINER" for method in workflow.deployment_settings.deployment_method
+    )

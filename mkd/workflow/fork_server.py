@@ -1,0 +1,153 @@
+"""A fork server for a workflow's jobs: each is a process of its own, its imports are made once.
+
+Torch and what mmdet brings along take nine seconds to import, and a training of scale desk takes
+a minute. The server imports them, never anything of the suite, and forks: a job finds the
+libraries in memory and reads the suite's code from its files, as it would alone.
+
+The server is for jobs on one thread of a CPU. It is no part of what a job computes: without one,
+or after it is gone, a job runs by itself.
+"""
+
+import importlib
+import json
+import os
+import runpy
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "MKD_FORK_SERVER"
+"""Environment variable that holds the path of the server's socket."""
+ALONE = (["latency"],)
+"""Verbs that are never forked: a detector is timed in a process that holds nothing else."""
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "scipy.stats",
+    "sklearn.gaussian_process",
+    "matplotlib.pyplot",
+    "pandas",
+    "jsonschema",
+    "pydantic",
+    "pycocotools.mask",
+    "mmengine.runner",
+    "mmcv",
+)
+"""What takes the time of an import. Not mmdet, which needs the suite's stand-ins first."""
+
+
+def start() -> subprocess.Popen[bytes] | None:
+    """Start a server for the jobs of this process, and tell them of it by the environment.
+
+    It ends with this process, however that ends.
+
+    Returns:
+        The server's process; None where the system cannot watch over a process (not Linux).
+    """
+    if not hasattr(os, "pidfd_open"):
+        return None
+    folder = tempfile.mkdtemp(prefix="mkd-")
+    os.environ[VARIABLE] = f"{folder}/socket"
+    return subprocess.Popen(
+        # Not by -m, which would import the suite.
+        [sys.executable, "-P", __file__, folder],
+        stdin=subprocess.PIPE,
+        env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    )
+
+
+def hand_over(arguments: list[str]) -> None:
+    """Let the server run ``python -m mkd ARGUMENTS`` and end as that ended.
+
+    Returns where there is no server to do so, or where the job has to run by itself.
+    """
+    path = os.environ.pop(VARIABLE, None)
+    alone = os.environ.get("OMP_NUM_THREADS") != "1" or arguments[:1] in ALONE
+    if path is None or alone:
+        return
+    with socket.socket(socket.AF_UNIX) as server:
+        try:
+            server.connect(path)
+        except OSError:
+            return
+        # A terminal's Ctrl-C reaches the job as well, whose end is waited for.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        job = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
+        socket.send_fds(server, [b"\n"], [0, 1, 2])
+        server.sendall(json.dumps(job).encode() + b"\n")
+        said = server.makefile().readline()
+    sys.exit(int(said) if said else "mkd: the fork server is gone, and its job with it: run again")
+
+
+def _serve(folder: Path) -> tuple[dict[str, Any], list[int]]:
+    """Listen until standard input ends. Returns in a job's process: the job, its three streams."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Who is done is no zombie.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket"))
+        # Whoever comes during the imports waits.
+        listener.listen(128)
+        for library in LIBRARIES:
+            with suppress(ModuleNotFoundError):
+                importlib.import_module(library)
+        while True:
+            ready, *_ = select.select([listener, sys.stdin], [], [])
+            if sys.stdin in ready:
+                shutil.rmtree(folder)
+                sys.exit()
+            connection = listener.accept()[0]
+            if os.fork() == 0:
+                break
+            connection.close()
+    return _watch(connection)
+
+
+def _watch(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Fork one job; say how it ended, or end it where who asked is gone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    streams = socket.recv_fds(connection, 1, 3)[1]
+    job = json.loads(connection.makefile().readline())
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        return job, streams
+    for stream in streams:
+        os.close(stream)
+    process = os.pidfd_open(child)
+    ended, *_ = select.select([process, connection.fileno()], [], [])
+    if process not in ended:
+        os.kill(child, signal.SIGTERM)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with suppress(BrokenPipeError):
+        connection.sendall(b"%d\n" % (code if code >= 0 else 128 - code))
+    os._exit(0)
+
+
+def _become(job: dict[str, Any], streams: list[int]) -> None:
+    """Be the process that was asked for."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        os.dup2(streams[number], number)
+        os.close(streams[number])
+        # The server's own object knows whether its file could seek, which this one may not.
+        own = getattr(sys, name)
+        anew = os.fdopen(number, own.mode, 1, encoding=own.encoding, errors=own.errors)
+        setattr(sys, name, anew)
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    os.chdir(job["folder"])
+    sys.path.insert(0, job["folder"])
+    sys.argv[1:] = job["arguments"]
+    runpy.run_module("mkd", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _become(*_serve(Path(sys.argv[1])))

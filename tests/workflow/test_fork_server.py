@@ -1,0 +1,145 @@
+"""Jobs that a fork server runs end as they would by themselves."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mkd import ROOT
+from mkd.workflow import fork_server
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[dict[str, str]]:
+    """What a job inherits from a workflow that has a server."""
+    before = os.environ.copy()
+    server = fork_server.start()
+    assert server is not None
+    assert server.stdin is not None
+    told = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    yield told
+    folder = Path(told[fork_server.VARIABLE]).parent
+    assert folder.is_dir()
+    server.stdin.close()
+    server.wait(timeout=60)
+    assert not folder.exists()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "mkd", *arguments]
+
+
+def package(folder: Path, main: str) -> Path:
+    """Another checkout's ``mkd``, of which the server has seen nothing."""
+    (folder / "mkd").mkdir()
+    (folder / "mkd/__init__.py").touch()
+    (folder / "mkd/__main__.py").write_text(
+        f"import sys\nsys.path.append({str(ROOT)!r})\n"
+        "import importlib.util\n"
+        f"where = {str(ROOT / 'mkd/workflow/fork_server.py')!r}\n"
+        "spec = importlib.util.spec_from_file_location('fork_server', where)\n"
+        "fork_server = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(fork_server)\n"
+        f"fork_server.hand_over(sys.argv[1:])\n{main}\n"
+    )
+    return folder
+
+
+def test_a_job_is_forked_with_the_libraries_and_without_the_suite(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = package(
+        tmp_path,
+        "import os\nprint('job', 'torch' in sys.modules, 'mkd.errors' in sys.modules)\n"
+        "print(os.getcwd(), sys.argv[1:], os.environ['ASKED'], sys.path[0])",
+    )
+    done = subprocess.run(
+        command("a", "b c"),
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment | {"ASKED": "yes"},
+    )
+    first, second = done.stdout.splitlines()
+    assert first.split()[1:] == ["True", "False"], done.stderr
+    assert second == f"{folder} ['a', 'b c'] yes {folder}"
+    # Code that changes while the server runs is the code that runs.
+    main = folder / "mkd/__main__.py"
+    main.write_text(main.read_text().replace("'torch' in sys.modules", "'anew'"))
+    done = subprocess.run(
+        command(), capture_output=True, text=True, cwd=folder, env=environment | {"ASKED": "yes"}
+    )
+    assert "anew" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "alone",
+    [
+        {fork_server.VARIABLE: "/nowhere/socket"},
+        {"OMP_NUM_THREADS": "2"},
+        {"OMP_NUM_THREADS": "1", "verb": "latency"},
+    ],
+)
+def test_a_job_runs_by_itself_without_a_server_on_more_threads_and_to_time(
+    environment: dict[str, str], tmp_path: Path, alone: dict[str, str]
+) -> None:
+    folder = package(tmp_path, "print('torch' in sys.modules)")
+    done = subprocess.run(
+        command(alone.get("verb", "train")),
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment | alone,
+    )
+    assert done.stdout == "False\n", done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["train", "--run", "none"], ["trian"]])
+def test_words_and_exit_codes_are_those_of_a_process_of_its_own(
+    environment: dict[str, str], arguments: list[str]
+) -> None:
+    without = {name: value for name, value in environment.items() if name != fork_server.VARIABLE}
+    forked, alone = (
+        subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT, env=env)
+        for env in (environment, without)
+    )
+    assert (forked.returncode, forked.stdout, forked.stderr) == (
+        alone.returncode,
+        alone.stdout,
+        alone.stderr,
+    )
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_a_job_whose_caller_dies_ends_politely(
+    environment: dict[str, str], tmp_path: Path, ending: signal.Signals
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    folder = package(
+        tmp_path,
+        "import signal\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+        f"said = open({str(fifo)!r}, 'w', buffering=1)\n"
+        "try:\n    print('began', file=said)\n    signal.pause()\n"
+        "finally:\n    print('unwound', file=said)",
+    )
+    caller = subprocess.Popen(command("train"), cwd=folder, env=environment)
+    with fifo.open() as said:
+        assert said.readline() == "began\n"
+        caller.send_signal(ending)
+        caller.wait(timeout=60)
+        assert said.read() == "unwound\n"
+
+
+def test_a_job_that_is_killed_gives_its_signal_as_a_shell_does(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = package(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    done = subprocess.run(command("train"), cwd=folder, env=environment)
+    assert done.returncode == 128 + signal.SIGKILL
