@@ -15,6 +15,8 @@ from mkd.training import checkpoints
 
 MOST_CLASSES = 100_000
 """A head of more does not fit into memory."""
+_PACKER = [{"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0, "lp": 1, "pb": 1}]
+"""xz for numbers of two bytes, a fifteenth smaller than xz's own settings."""
 
 
 def save(model: nn.Module, path: Path, meta: Mapping[str, Any]) -> None:
@@ -33,9 +35,10 @@ def save(model: nn.Module, path: Path, meta: Mapping[str, Any]) -> None:
 
 
 def pack(path: Path, out: Path) -> None:
-    """Write a file of :func:`save` again in bfloat16 and packed by xz, whole or not at all.
+    """Write a file of :func:`save` again in half precision and packed by xz, whole or not at all.
 
-    Half precision has two forms, and this one packs to three quarters of the other's size.
+    Half precision has two forms. bfloat16 packs to three quarters of the other's size, and to a
+    tenth less with six bits of its mantissa, which are kept: a weight is off by at most 0.8 %.
 
     Args:
         path: The file.
@@ -46,10 +49,16 @@ def pack(path: Path, out: Path) -> None:
     """
     content = checkpoints.read(path)
     state = {
-        name: value.bfloat16() if value.is_floating_point() else value
+        name: _short(value) if value.is_floating_point() else value
         for name, value in _tensors(content, path).items()
     }
     _write(state, out, _meta(content))
+
+
+def _short(value: Tensor) -> Tensor:
+    """The nearest bfloat16 whose last bit is zero."""
+    bits = value.float().contiguous().view(torch.int32)
+    return ((bits + (1 << 16)) >> 17 << 17).view(torch.float32).bfloat16()
 
 
 def _write(state: dict[str, Tensor], path: Path, meta: Mapping[str, Any]) -> None:
@@ -64,7 +73,9 @@ def _write(state: dict[str, Tensor], path: Path, meta: Mapping[str, Any]) -> Non
     # Given a path, torch would write the temporary name into the file: equal weights, other bytes.
     with (
         atomic_path(path) as temporary,
-        (lzma.open if path.suffix == ".xz" else open)(temporary, "wb") as handle,
+        lzma.open(temporary, "wb", filters=_PACKER)
+        if path.suffix == ".xz"
+        else temporary.open("wb") as handle,
     ):
         torch.save(content, handle)
 
