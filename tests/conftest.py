@@ -27,6 +27,7 @@ from mkd.experiment.runs import Run
 from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
 from mkd.provenance import seal
+from mkd.workflow import fork_server
 
 GAIN = {
     "baseline": 0.0,
@@ -59,6 +60,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         mark = item.get_closest_marker("slow")
         seconds[item.path] += (*mark.args, 15)[0] if mark else 0
     items.sort(key=lambda item: -seconds[item.path])
+
+
+@pytest.fixture(scope="session")
+def forked() -> None:
+    """From here on, whatever this process starts hands its jobs to one fork server."""
+    fork_server.start()
 
 
 def made_up(run: Run, seed: int, scale: str = "desk") -> dict[str, Any]:

@@ -18,6 +18,7 @@ from mkd import ROOT
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.files import sha256_file
 
+pytestmark = pytest.mark.usefixtures("forked")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 NAMED = re.compile(r"# (file|append): (\S+)\n")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mkd.edge import suite as edge
 from mkd.experiment.suite import Suite
-from mkd.workflow import pipeline
+from mkd.workflow import fork_server, pipeline
 
 HEAP = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """glibc takes huge pages for its heap: large tensors of every step fault far fewer of them in."""
@@ -32,11 +32,14 @@ def tell_jobs(suite: Suite, workflow: Any) -> None:
 
 
 def may_fork(suite: Suite, workflow: Any) -> bool:
-    """Whether jobs are worth a fork server: several of them, on this machine's CPU and Python."""
-    here = workflow.local_exec and not _in_image(workflow)
-    return (
-        here and suite.settings.train.device == "cpu" and len(list(workflow.dag.needrun_jobs())) > 3
-    )
+    """Whether jobs are worth a fork server: several of them, on this machine's CPU and Python.
+
+    A workflow that a job of another one runs has the other's.
+    """
+    if fork_server.VARIABLE in os.environ or not workflow.local_exec or _in_image(workflow):
+        return False
+    several = len(list(workflow.dag.needrun_jobs())) > 3
+    return several and suite.settings.train.device == "cpu"
 
 
 def _in_image(workflow: Any) -> bool:

@@ -43,6 +43,10 @@ LIBRARIES = (
 """What takes the time of an import. Not mmdet, which needs the suite's stand-ins first."""
 
 
+_started: list[subprocess.Popen[bytes]] = []
+"""A server ends when its input is closed, which would be when nobody held it any more."""
+
+
 def start() -> subprocess.Popen[bytes] | None:
     """Start a server for the jobs of this process, and tell them of it by the environment.
 
@@ -55,12 +59,14 @@ def start() -> subprocess.Popen[bytes] | None:
         return None
     folder = tempfile.mkdtemp(prefix="mkd-")
     os.environ[VARIABLE] = f"{folder}/socket"
-    return subprocess.Popen(
+    server = subprocess.Popen(
         # Not by -m, which would import the suite.
         [sys.executable, "-P", __file__, folder],
         stdin=subprocess.PIPE,
         env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     )
+    _started.append(server)
+    return server
 
 
 def hand_over(arguments: list[str]) -> None:
@@ -144,7 +150,8 @@ def _become(job: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(job["environment"])
     os.chdir(job["folder"])
-    sys.path.insert(0, job["folder"])
+    more = job["environment"].get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [job["folder"], *filter(None, more)]
     sys.argv[1:] = job["arguments"]
     runpy.run_module("mkd", run_name="__main__", alter_sys=True)
 

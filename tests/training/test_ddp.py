@@ -1,13 +1,11 @@
-"""Training in two processes, as torchrun starts them for two GPUs; here on the CPU, by gloo.
-
-This file is also what each of the processes runs.
-"""
+"""Training in two processes, as torchrun starts them for two GPUs; here on the CPU, by gloo."""
 
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 
-from mkd import ROOT
 from mkd.detectors import models  # before mmdet
 from mkd.training import trainer
 
@@ -28,6 +25,7 @@ from mmengine.model import BaseModel, MMDistributedDataParallel, revert_sync_bat
 from mmengine.registry import HOOKS, MODEL_WRAPPERS
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
@@ -87,16 +85,30 @@ def suite(folder: Path) -> Suite:
 
 def in_two_processes(folder: Path, data: Path, *works: str, ends: int = -1) -> tuple[int, str]:
     """Train ``<run>-<any>`` for each of ``works``: exit code and all that was said."""
-    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone")
-    done = subprocess.run(
-        [*launcher, "--nproc-per-node", "2", __file__, str(folder), str(data), str(ends), *works],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    log = folder / "log"
+    launcher = multiprocessing.get_context("fork").Process(
+        target=launched, args=(log, folder, data, ends, works)
     )
-    return done.returncode, done.stdout
+    launcher.start()
+    launcher.join()
+    assert launcher.exitcode is not None
+    return launcher.exitcode, log.read_text()
+
+
+def launched(log: Path, *arguments: Any) -> None:
+    """What ``torchrun`` does, with processes that need not import everything anew."""
+    with log.open("w", buffering=1) as sys.stdout:
+        sys.stderr = sys.stdout
+        for number in (1, 2):
+            os.dup2(sys.stdout.fileno(), number)
+        settings = LaunchConfig(
+            *(1, 1, 2),
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            start_method="fork",
+        )
+        elastic_launch(settings, main)(*arguments)
 
 
 def left(folder: Path, work: str, rank: int = 0) -> dict[str, Any]:
@@ -304,7 +316,7 @@ def train(
     torch.save(model.state_dict(), folder / work / f"rank{rank}.pth")
 
 
-def main(folder: Path, data: Path, ends: int, works: list[str]) -> None:
+def main(folder: Path, data: Path, ends: int, works: Sequence[str]) -> None:
     """One of the processes: trains all in turn, and is killed in the last if it ``ends``."""
     # mmengine would choose NCCL.
     dist.init_process_group("gloo")
@@ -327,7 +339,3 @@ def main(folder: Path, data: Path, ends: int, works: list[str]) -> None:
         trainer.runner_config = partial(on_cpu, work)
         (compared if work in APART else train)(folder, data, work, 4, "pytorch")
     dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from mkd import ROOT
+from mkd.workflow import fork_server
 
 PACKAGES = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 RUN = "tiny-baseline"
@@ -74,6 +75,8 @@ class Cluster:
         srun.chmod(0o755)
         path = f"{srun.parent}:{os.environ['PATH']}"
         self.environment = {**os.environ, "PATH": path, "SLURM_CONF": str(conf)}
+        # A job is to be where the cluster started it.
+        self.environment.pop(fork_server.VARIABLE, None)
 
     def start(self) -> None:
         """Start all three services."""

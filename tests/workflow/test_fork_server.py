@@ -100,7 +100,7 @@ def test_a_job_runs_by_itself_without_a_server_on_more_threads_and_to_time(
     assert done.stdout == "False\n", done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["train", "--run", "none"], ["trian"]])
+@pytest.mark.parametrize("arguments", [["--version"], ["train", "--run", "none"], ["tra"]])
 def test_words_and_exit_codes_are_those_of_a_process_of_its_own(
     environment: dict[str, str], arguments: list[str]
 ) -> None:

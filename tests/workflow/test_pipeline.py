@@ -22,8 +22,9 @@ from mkd.experiment import code, run_digests
 from mkd.experiment.config import load
 from mkd.experiment.runs import read_runs
 from mkd.schemas import validate
-from mkd.workflow import pipeline
+from mkd.workflow import fork_server, pipeline
 
+pytestmark = pytest.mark.usefixtures("forked")
 RUNS = ROOT / "config/smoke.tsv"
 AGAIN = ("tiny-mkd-balanced", "ins-tiny-mkd")
 """Students whose teachers are both there are; the digests of these stand in their records."""
@@ -72,6 +73,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
             command(folder, "reproduce"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            # With a fork server of its own, which is killed with it.
+            env={k: v for k, v in os.environ.items() if k != fork_server.VARIABLE},
             start_new_session=True,
         )
         try:
