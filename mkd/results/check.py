@@ -11,13 +11,9 @@ from mkd.errors import UserError
 from mkd.experiment import run_digests
 from mkd.experiment.suite import Suite
 from mkd.files import read_json, sha256_file
-from mkd.results import formats, own_tables, tables
+from mkd.results import formats, own_tables, plausible, tables
 from mkd.results.records import Problem, Records, load_folder, without_curve
 from mkd.schemas import validate
-
-ROUNDED = 0.01
-"""Figures are kept to three digits, curves to four."""
-CROWDS = 0.1
 
 
 def check(suite: Suite, root: Path, rescore: bool = False) -> tuple[int, list[Problem]]:
@@ -47,7 +43,7 @@ def check(suite: Suite, root: Path, rescore: bool = False) -> tuple[int, list[Pr
         *_other(suite, records),
         *_made(records, root),
         *_unsealed(records),
-        *_implausible(records),
+        *plausible.implausible(records),
         *_mixed(suite, records),
         *_copies(records),
         *_edge(suite, records, root),
@@ -56,7 +52,7 @@ def check(suite: Suite, root: Path, rescore: bool = False) -> tuple[int, list[Pr
     if rescore:
         from mkd.results.rescore import rescored
 
-        found += [Problem(*problem) for problem in rescored(suite, root, _each(records))]
+        found += [Problem(*problem) for problem in rescored(suite, root, records.each())]
     return count, found
 
 
@@ -91,7 +87,7 @@ def comparable(suite: Suite, records: Records) -> list[Problem]:
 def _other(suite: Suite, records: Records) -> Iterator[Problem]:
     """Records that this checkout would not make so."""
     evaluation = run_digests.evaluation_code()
-    for run, seed, record in _each(records):
+    for run, seed, record in records.each():
         where, said = f"{run} seed {seed}", record["digests"]
         if run in suite.runs:
             if said["config"] != run_digests.config_digest(suite, run, seed):
@@ -111,7 +107,7 @@ def _other(suite: Suite, records: Records) -> Iterator[Problem]:
 
 def _made(records: Records, root: Path) -> Iterator[Problem]:
     """Records against the state they were made in and the weights beside them."""
-    for run, seed, record in _each(records):
+    for run, seed, record in records.each():
         where, said = f"{run} seed {seed}", record["digests"]
         if record["dirty"]:
             yield Problem(where, "was made from a checkout with uncommitted changes")
@@ -161,7 +157,7 @@ def _unsealed(records: Records) -> Iterator[Problem]:
     """Records of a version of the suite that could not yet tell an edit."""
     edge = records.edge
     named = [
-        *((f"{run} seed {seed}", record) for run, seed, record in _each(records)),
+        *((f"{run} seed {seed}", record) for run, seed, record in records.each()),
         *((f"complexity/{name}", record) for name, record in edge.complexity.items()),
         *((f"exported/{name}", record) for name, record in edge.exported.items()),
         *((f"published/{name}", record) for name, record in edge.published.items()),
@@ -170,7 +166,7 @@ def _unsealed(records: Records) -> Iterator[Problem]:
     where = [name for name, record in named if "sha256" not in record]
     if where:
         yield Problem(_list(where), "without a SHA-256 of its own content: an edit is not seen")
-    where = [f"{run} seed {seed}" for run, seed, r in _each(records) if not _detections(r)]
+    where = [f"{run} seed {seed}" for run, seed, r in records.each() if not _detections(r)]
     if where:
         yield Problem(_list(where), "without a SHA-256 of its detections")
 
@@ -179,59 +175,10 @@ def _detections(record: dict[str, Any]) -> bool:
     return "detections" in record["digests"]
 
 
-def _implausible(records: Records) -> Iterator[Problem]:
-    """Figures no detections can have."""
-    for run, seed, record in _each(records):
-        where = f"{run} seed {seed}"
-        for kind, figures in record["metrics"].items():
-            yield from (Problem(where, f"{kind} {what}") for what in _impossible(figures))
-        box = record["metrics"]["box"]
-        for iou, curve in record.get("pr", {}).items():
-            area, ap = 100 * sum(curve) / len(curve), box.get(f"AP{iou}")
-            if ap is not None and abs(area - ap) > ROUNDED:
-                yield Problem(where, f"box AP{iou} {ap} is not the area {area:.2f} under its curve")
-        most = max(record.get("errors", {"": 0.0}).values())
-        if box["AP50"] is not None and most > 100 - box["AP50"] + ROUNDED:
-            yield Problem(
-                where, f"AP50 {box['AP50']} leaves no {most} to lose to one kind of error"
-            )
-        if record["train"]["wall_s"] > record["wall_s"] + ROUNDED:
-            yield Problem(where, "its training takes longer than all of it")
-    edge = records.edge
-    for name, record in edge.exported.items():
-        engines = record.get("engines", {}).values()
-        entries = [*record["files"].values(), *(e for engine in engines for e in engine.values())]
-        figures = [record["torch"], *(e["metrics"] for e in entries if "metrics" in e)]
-        for what in dict.fromkeys(what for one in figures for what in _impossible(one)):
-            yield Problem(f"exported/{name}.json", what)
-    for name, record in edge.published.items():
-        for what in _impossible(record["metrics"]):
-            yield Problem(f"published/{name}.json", what)
-    for record in edge.latency:
-        graph = record["graph"]
-        order = [graph["p50_ms"], graph["p90_ms"], graph["p99_ms"]]
-        if record["latency_ms"] != graph["latency_ms"] or order != sorted(order):
-            yield Problem(f"latency of {record['model']}", "its figures do not fit together")
-
-
-def _impossible(figures: dict[str, Any]) -> Iterator[str]:
-    """AP is the mean over ten IoUs from .50 to .95, and falls from each to the next."""
-    ap, ap50, ap75 = (figures.get(name) for name in ("AP", "AP50", "AP75"))
-    if ap is None or ap50 is None:
-        return
-    # Detections on a crowd count at no IoU, which can turn the order by a hair.
-    if ap > ap50 + CROWDS or (ap75 is not None and ap75 > ap50 + CROWDS):
-        yield f"AP {ap} or AP75 {ap75} is above AP50 {ap50}"
-    elif ap75 is not None:
-        low, high = (ap50 + 5 * ap75) / 10, (ap50 + ap75) / 2
-        if not low - CROWDS <= ap <= high + CROWDS:
-            yield f"AP {ap} is no mean of AP50 {ap50}, AP75 {ap75} and what lies between"
-
-
 def _mixed(suite: Suite, records: Records) -> Iterator[Problem]:
     """What must be one for a table to compare like with like."""
     found: dict[str, dict[str, set[str]]] = {}
-    for run, _, record in _each(records):
+    for run, _, record in records.each():
         said = record["digests"]
         kinds = {"data sets": said["data"], "versions of the scoring code": said["evaluation_code"]}
         if run in suite.runs and "backbone" in said:
@@ -247,13 +194,13 @@ def _mixed(suite: Suite, records: Records) -> Iterator[Problem]:
 
 def _copies(records: Records) -> Iterator[Problem]:
     """Records that share their weights: one of them is a copy."""
-    for (run, seed, one), (other, at, two) in combinations(_each(records), 2):
+    for (run, seed, one), (other, at, two) in combinations(records.each(), 2):
         if one["digests"]["weights"] == two["digests"]["weights"]:
             yield Problem(f"{run} seed {seed}", f"has the very weights of {other} seed {at}")
 
 
 def _edge(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
-    weights = {(run, seed): record["digests"]["weights"] for run, seed, record in _each(records)}
+    weights = {(run, seed): record["digests"]["weights"] for run, seed, record in records.each()}
     for where, what in edge_check.check(suite, records.edge, root, weights):
         yield Problem(where, what)
 
@@ -271,7 +218,7 @@ def _stale(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
         except (LookupError, TypeError):
             yield Problem("report/data.json", "is not what the report writes: render it again")
         else:
-            now = {(run, seed): without_curve(record) for run, seed, record in _each(records)}
+            now = {(run, seed): without_curve(record) for run, seed, record in records.each()}
             changed = {key for key in shown.keys() | now.keys() if shown.get(key) != now.get(key)}
             if changed:
                 words = _list(sorted(f"{run} seed {seed}" for run, seed in changed))
@@ -291,12 +238,6 @@ def _stale(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
                 if not same:
                     where = path.relative_to(root).as_posix()
                     yield Problem(where, "is not what the records give now")
-
-
-def _each(records: Records) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    for run, seeds in records.by_run.items():
-        for seed, record in sorted(seeds.items()):
-            yield run, seed, record
 
 
 def _list(items: list[Any]) -> str:

@@ -4,6 +4,7 @@ A record that cannot be used is named and left out; it never stops the rest.
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,12 @@ class Records:
             if value is not None:
                 found[seed] = value
         return found
+
+    def each(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        """Every run, seed and record."""
+        for run, seeds in self.by_run.items():
+            for seed, record in sorted(seeds.items()):
+                yield run, seed, record
 
     def published(self, run: str | None) -> dict[str, Any] | None:
         """The record of a run whose weights were published, or are a user's own."""

@@ -3,14 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache
-from itertools import groupby
 
-from mkd.experiment.architectures import ARCHITECTURES, has_masks
-from mkd.experiment.labels import arch_name, method_name, slug
-from mkd.experiment.runs import Run, baseline_of, rows_of
-from mkd.paper import facts
-from mkd.results import statistics
+from mkd.experiment.architectures import ARCHITECTURES
+from mkd.experiment.labels import arch_name, slug
+from mkd.experiment.runs import Run, baseline_of
+from mkd.results import paper_rows, statistics
 from mkd.results.records import Records
 
 
@@ -154,10 +151,10 @@ def build(records: Records, runs: Mapping[str, Run], number: int) -> Table:
         none.
     """
     title, columns = TABLES[number]
-    drafts, unsteady = _order(number, runs), records.edge.unsteady()
+    drafts, unsteady = paper_rows.drafts_of(number, runs), records.edge.unsteady()
     rows: list[Row] = []
     for draft in drafts:
-        published, source = _published(draft.arch, draft.method)
+        published, source = paper_rows.published(draft.arch, draft.method)
         name = slug(f"{draft.arch} {draft.label.removeprefix(arch_name(draft.arch))}")
         twins = sum(row.id == name or row.id.startswith(f"{name}--") for row in rows)
         rows.append(
@@ -170,7 +167,7 @@ def build(records: Records, runs: Mapping[str, Run], number: int) -> Table:
                 role=draft.role,
                 first=bool(rows) and _begins_group(rows[-1].arch, draft.arch),
                 paper=dict(draft.paper),
-                paper_delta=_paper_delta(draft, drafts),
+                paper_delta=paper_rows.paper_delta(draft, drafts),
                 published=published,
                 published_source=source,
                 measured={
@@ -242,76 +239,6 @@ def _costs(records: Records, arch: str, columns: Sequence[Column]) -> dict[str, 
     }
 
 
-@dataclass(frozen=True)
-class _Draft:
-    label: str
-    arch: str
-    method: str
-    run: str | None
-    role: str
-    paper: Mapping[str, Decimal]
-
-
 def _begins_group(before: str, now: str) -> bool:
     """Other detectors stand before the RTMDet of their size, in one group with it."""
     return before != now and before in ARCHITECTURES
-
-
-def _order(number: int, runs: Mapping[str, Run]) -> list[_Draft]:
-    """The paper's rows with the runs beside them.
-
-    Before those of an architecture stands its baseline, behind them the control and other runs,
-    where the paper's table has none.
-    """
-    printed = [
-        _Draft(row.label, row.arch, row.method, row.run or None, "paper", row.cells)
-        for row in _paper().table(number)
-    ]
-    shown, own = {draft.run for draft in printed}, rows_of(number, runs)
-    drafts: list[_Draft] = []
-    for arch, rows in groupby(printed, key=lambda draft: draft.arch):
-        block = list(rows)
-        here = [_own(run) for run in own if run.arch == arch and run.id not in shown]
-        controlled = any(draft.role == "control" for draft in here)
-        if any(draft.method == "mkd" for draft in block) and not controlled:
-            here.insert(0, _Draft(f"{arch_name(arch)}+CWD", arch, "cwd", None, "control", {}))
-        here.sort(key=lambda draft: ("baseline", "control", "suite").index(draft.role))
-        undistilled = sum(draft.role == "baseline" for draft in here)
-        drafts += here[:undistilled] + block + here[undistilled:]
-        shown |= {draft.run for draft in here}
-    return drafts + [_own(run) for run in own if run.id not in shown]
-
-
-def _own(run: Run) -> _Draft:
-    """A row the paper's table has not; its figures are quoted where another table has them."""
-    role = {"baseline": "baseline", "cwd": "control"}.get(run.method, "suite")
-    name = method_name(run)
-    label = f"{arch_name(run.arch)}+{name}" if name else arch_name(run.arch)
-    cells = next((row.cells for row in _paper().rows if row.run == run.id), {})
-    return _Draft(label, run.arch, run.method, run.id, role, cells)
-
-
-def _published(arch: str, method: str) -> tuple[Decimal | None, str]:
-    """The first published AP (mask AP for instance segmentation) of that model, and its source."""
-    listed = [row for row in _paper().published if (row.arch, row.method) == (arch, method)]
-    # Of most rows nothing is published, and a detector of another suite is looked for in vain.
-    key = "mask_AP" if listed and has_masks(arch) else "box_AP"
-    for row in listed:
-        if key in row.cells:
-            return row.cells[key], f"{row.source}: {row.locator}"
-    return None, ""
-
-
-def _paper_delta(draft: _Draft, drafts: Sequence[_Draft]) -> dict[str, Decimal]:
-    """The paper's figure minus that of its own undistilled row, AP columns only."""
-    base = next((d.paper for d in drafts if d.arch == draft.arch and d.method == "baseline"), {})
-    if draft.method in ("", "baseline"):
-        return {}
-    return {
-        key: value - base[key]
-        for key, value in draft.paper.items()
-        if key in facts.AP_METRICS and key in base
-    }
-
-
-_paper = cache(facts.load)
