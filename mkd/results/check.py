@@ -143,7 +143,11 @@ def _trained(where: str, record: dict[str, Any], path: Path) -> Iterator[Problem
     digests = {**trained["digests"], **trained["inputs"]}
     if "weights" in trained:
         digests["weights"] = trained["weights"]
-    keys = ("run", "seed") if record.get("taken") else ("run", "seed", "scale")
+    keys: tuple[str, ...] = ("run", "seed", "scale")
+    if record.get("taken"):
+        # Trained at the scale that keeps such weights, and on its images; scored on this one's.
+        keys = keys[:2]
+        digests.pop("data", None)
     if [record[key] for key in keys] != [config.get(key) for key in keys]:
         yield Problem(where, "train.json beside the record is of another run, seed or scale")
     other = sorted(key for key, digest in digests.items() if said.get(key) != digest)

@@ -18,6 +18,7 @@ from mkd.errors import UserError
 from mkd.experiment import config, paths
 from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
+from mkd.results.check import check
 from mkd.training import checkpoints, kept, outputs, weights
 
 HEAD = "run\tarch\tteacher\tmethod\toptions\ttables\n"
@@ -117,6 +118,14 @@ def test_a_student_branches_from_its_stem_and_learns_from_the_teacher_that_was_t
     jobs.evaluate(scales, "s-teacher", 0, scales.results / "data.json", "")
     teacher = json.loads(Path(paths.run_path(scales, "s-teacher", 0, "record.json")).read_text())
     assert (teacher["scale"], teacher["taken"]) == ("small", "s-teacher-seed0.pth.xz")
+    # Its scale may train it on other images than these, which the check knows.
+    said = Path(paths.run_path(scales, "s-teacher", 0, "train.json"))
+    before = said.read_text()
+    for name, other in ("data", False), ("weights", True):
+        said.write_text(before.replace(teacher["digests"][name], "1" * 64))
+        found = [problem.what for problem in check(scales, scales.results)[1]]
+        assert any("train.json beside the record" in what for what in found) == other
+    said.write_text(before)
     folder = train(scales, "tiny-cwd", 0)
     record = json.loads((folder / "record.json").read_text())
     assert record["taken"] is None
