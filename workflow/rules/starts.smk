@@ -79,9 +79,12 @@ else:
 
     rule starts:
         """Train from nothing all that this scale starts from; `--config starts=train` takes it."""
+        log:
+            f"{RESULTS}/logs/all-starts.log",
         localrule: True
         params:
             cores=workflow.cores,
             arguments=pipeline.config_arguments(suite, scale=suite.starts.scale),
         shell:
             "snakemake --nolock --cores {params.cores} starts {params.arguments}"
+            " 2>&1 | tee {log:q} >&2; exit ${{PIPESTATUS[0]}}"
