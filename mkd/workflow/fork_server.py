@@ -25,8 +25,8 @@ from typing import Any
 
 VARIABLE = "MKD_FORK_SERVER"
 """Environment variable that holds the path of the server's socket."""
-ALONE = (["latency"],)
-"""Verbs that are never forked: a detector is timed in a process that holds nothing else."""
+ALONE = "latency"
+"""A verb that is never forked: a detector is timed in a process that holds nothing else."""
 LIBRARIES = (
     "torch",
     "torchvision",
@@ -57,14 +57,20 @@ def start() -> subprocess.Popen[bytes] | None:
     """
     if not hasattr(os, "pidfd_open"):
         return None
+    # Only its owner may enter the folder.
     folder = tempfile.mkdtemp(prefix="mkd-")
     os.environ[VARIABLE] = f"{folder}/socket"
-    server = subprocess.Popen(
-        # Not by -m, which would import the suite.
-        [sys.executable, "-P", __file__, folder],
-        stdin=subprocess.PIPE,
-        env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    )
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.environ[VARIABLE])
+        # From here on a job that comes waits, until the server has made its imports.
+        listener.listen(128)
+        server = subprocess.Popen(
+            # Not by -m, which would import the suite.
+            [sys.executable, "-P", __file__, folder, str(listener.fileno())],
+            stdin=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+            env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+        )
     _started.append(server)
     return server
 
@@ -75,7 +81,7 @@ def hand_over(arguments: list[str]) -> None:
     Returns where there is no server to do so, or where the job has to run by itself.
     """
     path = os.environ.pop(VARIABLE, None)
-    alone = os.environ.get("OMP_NUM_THREADS") != "1" or arguments[:1] in ALONE
+    alone = os.environ.get("OMP_NUM_THREADS") != "1" or arguments[:1] == [ALONE]
     if path is None or alone:
         return
     with socket.socket(socket.AF_UNIX) as server:
@@ -86,23 +92,23 @@ def hand_over(arguments: list[str]) -> None:
         # A terminal's Ctrl-C reaches the job as well, whose end is waited for.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         job = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
-        socket.send_fds(server, [b"\n"], [0, 1, 2])
-        server.sendall(json.dumps(job).encode() + b"\n")
-        said = server.makefile().readline()
+        said = ""
+        with suppress(ConnectionError):
+            socket.send_fds(server, [b"\n"], [0, 1, 2])
+            server.sendall(json.dumps(job).encode() + b"\n")
+            said = server.makefile().readline()
     sys.exit(int(said) if said else "mkd: the fork server is gone, and its job with it: run again")
 
 
-def _serve(folder: Path) -> tuple[dict[str, Any], list[int]]:
+def _serve(folder: Path, listener: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """Listen until standard input ends. Returns in a job's process: the job, its three streams."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Who is done is no zombie.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(folder / "socket"))
-        # Whoever comes during the imports waits.
-        listener.listen(128)
+    # What ends a workflow ends its jobs first; one that has ended is no zombie.
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(ending, signal.SIG_IGN)
+    with listener:
         for library in LIBRARIES:
-            with suppress(ModuleNotFoundError):
+            # Whatever a library has against it, a job will say so itself.
+            with suppress(ImportError, OSError):
                 importlib.import_module(library)
         while True:
             ready, *_ = select.select([listener, sys.stdin], [], [])
@@ -140,6 +146,7 @@ def _watch(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
 def _become(job: dict[str, Any], streams: list[int]) -> None:
     """Be the process that was asked for."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         os.dup2(streams[number], number)
         os.close(streams[number])
@@ -157,4 +164,4 @@ def _become(job: dict[str, Any], streams: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    _become(*_serve(Path(sys.argv[1])))
+    _become(*_serve(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))))

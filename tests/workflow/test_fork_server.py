@@ -1,7 +1,9 @@
 """Jobs that a fork server runs end as they would by themselves."""
 
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -134,7 +136,23 @@ def test_a_job_whose_caller_dies_ends_politely(
         assert said.readline() == "began\n"
         caller.send_signal(ending)
         caller.wait(timeout=60)
-        assert said.read() == "unwound\n"
+        assert select.select([said], [], [], 60)[0]
+        assert said.readline() == "unwound\n"
+
+
+def test_a_server_that_ends_before_it_takes_a_job_is_one_sentence(tmp_path: Path) -> None:
+    folder = package(tmp_path, "print('ran')")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+        told = os.environ | {fork_server.VARIABLE: f"{tmp_path}/socket", "OMP_NUM_THREADS": "1"}
+        job = subprocess.Popen(
+            command("train"), cwd=folder, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        listener.accept()[0].close()
+    said, complained = job.communicate(timeout=60)
+    assert (job.returncode, said) == (1, b"")
+    assert complained.startswith(b"mkd: the fork server is gone")
 
 
 def test_a_job_that_is_killed_gives_its_signal_as_a_shell_does(
