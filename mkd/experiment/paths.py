@@ -36,9 +36,11 @@ def kept_weights(suite: Suite, run: str, seed: int | str) -> str:
     are none: then those this machine trains.
     """
     name = f"{run}-seed{seed}{PACKED}"
-    shipped = Path(suite.config["starts"]) / name
-    if suite.starts is not None and suite.config["starts"] != "train" and shipped.is_file():
-        return shipped.as_posix()
+    if suite.starts is not None and suite.config["starts"] != "train":
+        # Two scales may have runs of one name.
+        shipped = Path(suite.config["starts"]) / suite.starts.scale / name
+        if shipped.is_file():
+            return shipped.as_posix()
     return ((suite.starts or suite).results / "weights" / name).as_posix()
 
 

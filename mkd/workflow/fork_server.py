@@ -89,8 +89,10 @@ def hand_over(arguments: list[str]) -> None:
             server.connect(path)
         except OSError:
             return
-        # A terminal's Ctrl-C reaches the job as well, whose end is waited for.
+        # The job's end is waited for. A terminal's Ctrl-C reaches it as well; of a polite end it is
+        # told by the end of what is said to it, as it is of a caller that was killed.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: server.shutdown(socket.SHUT_WR))
         job = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
         said = ""
         with suppress(ConnectionError):

@@ -32,7 +32,7 @@ KINDS = {
     "runs": "runs/tiny-cwd/seed0/record.json",
     "complexity": "complexity/rtmdet-s.json",
     "exported": "exported/tiny-mkd.json",
-    "latency": "latency/tiny-mkd-fp32-cpu.json",
+    "latency": "latency/rtmdet-s-fp32-cpu.json",
     "published": "published/yolov7.json",
 }
 PUBLISHED = {
