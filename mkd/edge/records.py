@@ -48,9 +48,10 @@ class EdgeRecords:
         return found
 
     def column(self) -> list[dict[str, Any]]:
-        """The latency records of Table 1's column: of one place and precision."""
+        """The latency records of Table 1's column: of the place and precision with most of them."""
         columns = self.columns()
-        return next((columns[setting] for setting in SETTINGS if setting in columns), [])
+        known = [columns[setting] for setting in SETTINGS if setting in columns]
+        return max(known, key=len, default=[])
 
     def unsteady(self) -> set[str]:
         """Models of Table 1 that were timed at this scale and never steadily enough."""
@@ -58,9 +59,11 @@ class EdgeRecords:
         tried = {
             record["model"]
             for record in self.latency
-            if record["scale"] is not None and place(record) in places
+            if record["scale"] is not None
+            and record["model"] == record["arch"]
+            and place(record) in places
         }
-        return tried - {record["model"] for record in self.column()}
+        return tried - {record["model"] for found in self.columns().values() for record in found}
 
     def costs(self) -> dict[str, dict[str, float]]:
         """What is known of each model of Table 1.

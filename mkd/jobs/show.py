@@ -33,7 +33,9 @@ def pictures(suite: Suite, out: Path) -> None:
     for name, path in pipeline.pictured(suite).items():
         run = suite.run(name)
         method = labels.method_name(run)
-        found[f"{labels.arch_name(run.arch)}{method and f' with {method}'}"] = Path(path)
+        shown = f"{labels.arch_name(run.arch)}{method and f' with {method}'}"
+        # Two runs may differ by their teacher alone.
+        found[f"{shown} ({name})" if shown in found else shown] = Path(path)
     examples.make(suite.data_root / images, suite.data_root / annotations, found, out)
 
 

@@ -270,10 +270,7 @@ T = TypeVar("T", Statement, Note)
 
 def _items(path: Path, kind: type[T]) -> Iterator[T]:
     """Entries of a YAML list as dataclasses; lists become tuples."""
-    try:
-        entries: Any = read_yaml(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: it holds a part of the audit") from error
+    entries: Any = read_yaml(path)
     types: dict[str, Any] = {f.name: get_origin(f.type) or f.type for f in fields(kind)}
     seen: set[Any] = set()
     for entry in entries or ():

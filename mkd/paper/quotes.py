@@ -164,9 +164,11 @@ def _best(paper: Paper, claim: Statement, rows: Sequence[Row]) -> Iterator[Findi
                 and cell(other, metric) >= cell(row, metric)
             ]
             if rivals:
+                higher = any(cell(rival, metric) > cell(row, metric) for rival in rivals)
+                place = "is not highest" if higher else "is highest together with another's"
                 yield Finding(
                     finding_id("best", claim.table, claim.id, row.arch, metric),
-                    f"{metric} of {row.arch} is not highest for '{row.contender}'.",
+                    f"{metric} of {row.arch} {place} for '{row.contender}'.",
                     f"'{claim.quote}': {metric} {row.cells[metric]}",
                     ", ".join(f"{rival.label}: {rival.cells[metric]}" for rival in rivals),
                     (claim.section, "; ".join(rival.locator for rival in rivals)),

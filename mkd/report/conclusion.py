@@ -36,11 +36,12 @@ def sentences(
     scale = records.scale
     if not any(helped.values()):
         return [
-            f"Nothing is decided at {scale} scale yet: no student has MKD and its undistilled "
+            f"MKD is not tested at {scale} scale yet: no student has it and its undistilled "
             f"baseline with the {min_seeds} seeds that a test asks for."
         ]
     words = ("raises the AP of", "lowers the AP of", "cannot be told from noise on")
-    seeds = min(len(delta.points) for delta in helped.values() if delta)
+    shown = [*helped.values(), *control.values()]
+    seeds = min(len(delta.points) for delta in shown if delta)
     said = [
         f"At {scale} scale MKD, as this suite reads the paper, {_grouped(helped, words, '; it ')}."
         + (f" Plain CWD {_grouped(control, words, '; it ')}." if any(control.values()) else "")

@@ -72,7 +72,7 @@ def around(frame: pd.DataFrame) -> str:
 
 
 def weights(frame: pd.DataFrame) -> str:
-    """The weight with the highest mean, for each detector, and how many end below zero."""
+    """The weight with the highest mean, for each detector."""
     if frame.empty:
         return ""
     ours = frame[(frame["source"] == "measured") & frame["alpha"].notna()].dropna(subset="value")
@@ -91,21 +91,24 @@ def by_size(frame: pd.DataFrame) -> str:
         return ""
     means = frame.groupby(["arch", "method", "size"])["delta"].mean().unstack("size")
     means = means.reindex(columns=list(SIZES.values()))
-    most, archs, more, both = 0, 0, 0, 0
+    most, archs, more, both, none = 0, 0, 0, 0, 0
     for arch in frame["arch"].unique():
         mkd = means.loc[(arch, "mkd")] if (arch, "mkd") in means.index else None
         if mkd is None or mkd.isna().all():
             continue
         archs += 1
-        most += mkd.idxmax() == "small"
+        most += mkd.idxmax() == "small" and mkd["small"] > 0
+        none += not (mkd > 0).any()
         if (arch, "cwd") in means.index and means.notna().loc[(arch, "cwd"), "small"]:
             both += 1
             more += bool(mkd["small"] > means.loc[(arch, "cwd"), "small"])
     if not archs:
         return ""
     said = f"MKD gains most on small objects for {most} of {_count(archs, 'detector')}"
+    if none:
+        said += f" and on objects of no size for {none}"
     if both:
-        said += f", and more on them than CWD for {more} of {both}"
+        said += f"; on small ones it ends above CWD for {more} of {both}"
     return f"{said} (by the means)."
 
 
@@ -224,10 +227,12 @@ def _deltas(frame: pd.DataFrame) -> dict[tuple[str, str], Interval]:
     if frame.empty:
         return {}
     ours = frame[frame["source"] == "measured"].dropna(subset="value")
-    return {
-        (arch_name(str(arch)), rows["label"].iloc[0]): interval(rows["value"])
-        for (arch, _), rows in ours.groupby(["arch", "row"], sort=False)
-    }
+    made: dict[tuple[str, str], Interval] = {}
+    for (arch, row), rows in ours.groupby(["arch", "row"], sort=False):
+        key = (arch_name(str(arch)), str(rows["label"].iloc[0]))
+        # Two rows share a label where they differ by their teacher alone.
+        made[(key[0], f"{key[1]} ({row})") if key in made else key] = interval(rows["value"])
+    return made
 
 
 def _ends(arch: str, rows: Mapping[str, Interval]) -> str:

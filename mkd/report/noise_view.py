@@ -8,11 +8,14 @@ def starts(budget: Budget) -> str:
     """What seeds vary by from one start, and what by starts of their own, apart."""
     several = [row for row in budget.spreads if row.seeds > 1]
     one = [row for row in several if row.starts == 1]
-    own = [row for row in several if row.starts == row.seeds]
-    return (
+    # Without a start each seed draws a network of its own.
+    own = [row for row in several if row.starts in (None, row.seeds)]
+    shared = [row for row in several if row not in one and row not in own]
+    said = (
         f"From one start, over seeds: {_list(one)}. From starts of their own, over starts and "
         f"seeds: {_list(own)}."
     )
+    return f"{said} From starts that some seeds share: {_list(shared)}." if shared else said
 
 
 def val_set(budget: Budget) -> str:

@@ -14,8 +14,6 @@ from mkd.results.records import Records
 
 DIGESTS = ("config", "data", "code", "weights")
 """Of a record that are shown; the record itself has all."""
-SHORT = 10
-"""Characters of a digest or commit that are shown."""
 
 
 def entries(

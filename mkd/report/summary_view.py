@@ -14,6 +14,7 @@ from mkd.results.verdicts import Verdict
 
 MOST = 6
 """Claims that are named under a heading; the rest is counted."""
+NOTHING = "Nothing that was tested."
 
 
 def summary(
@@ -38,10 +39,14 @@ def summary(
     return {
         "Scope": _scope(suite, paper, asked, gated),
         "What was done": _done(suite, records),
-        "What held": _claims(paper, verdicts.REPRODUCED, runs),
+        "What held": [
+            *_claims(paper, verdicts.REPRODUCED, runs),
+            *_claims(asked, verdicts.REPRODUCED, runs, prefix="Answered yes: "),
+        ]
+        or [NOTHING],
         "What did not hold": [
-            *_claims(paper, verdicts.NOT_REPRODUCED, runs, none=""),
-            *_claims(asked, verdicts.NOT_REPRODUCED, runs, none="", prefix="Answered no: "),
+            *_claims(paper, verdicts.NOT_REPRODUCED, runs),
+            *_claims(asked, verdicts.NOT_REPRODUCED, runs, prefix="Answered no: "),
         ]
         or ["Nothing that was tested came out the opposite way."],
         "What stayed undecided": _undecided([*paper, *asked]),
@@ -89,16 +94,18 @@ def _claims(
     word: str,
     runs: Mapping[str, Run],
     *,
-    none: str = "Nothing that was tested.",
     prefix: str = "",
 ) -> list[str]:
     """Each claim with the cases that got a word; claims of equal costs together."""
     families: dict[str, list[Verdict]] = {}
     equal = 0
     for verdict in judged:
-        if verdict.word == word and verdict.claim.kind == "equal":
+        if verdict.word != word or verdict.claim.kind == "size":
+            continue
+        # Of equal costs there are many, and all should hold: one that does not is named.
+        if verdict.claim.kind == "equal" and word == verdicts.REPRODUCED:
             equal += 1
-        elif verdict.word == word and verdict.claim.kind == "greater":
+        else:
             families.setdefault(verdict.claim.family, []).append(verdict)
     said = []
     for members in families.values():
@@ -113,7 +120,7 @@ def _claims(
         said.append(
             f"{equal} of equal parameters, operations or graph, which training cannot change."
         )
-    return said or ([none] if none else [])
+    return said
 
 
 def _undecided(judged: Sequence[Verdict]) -> list[str]:

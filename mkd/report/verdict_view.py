@@ -66,6 +66,7 @@ def groups(judged: Sequence[Verdict]) -> list[tuple[str, list[Family]]]:
 
 def _families(judged: Sequence[Verdict]) -> list[Family]:
     made: list[Family] = []
+    before = ""
     for name, members in groupby(judged, key=lambda verdict: verdict.claim.family):
         shared = list(members)
         claim = shared[0].claim
@@ -73,7 +74,7 @@ def _families(judged: Sequence[Verdict]) -> list[Family]:
         cases = {v.claim.case: v for v in shared if v.claim.kind != "size"}
         metrics = {verdict.claim.metric.rpartition(".")[2] for verdict in cases.values()}
         table = re.match(r"Table \d", claim.locator)
-        group = table.group() if table else made[-1].group if made else ""
+        group = before = table.group() if table else before
         made.append(
             Family(
                 id=name,

@@ -69,8 +69,7 @@ def _of_run(edge: EdgeRecords, exported: dict[str, Any]) -> Iterator[dict[str, A
         latencies = [
             record
             for record in timed
-            if record["precision"] == precision
-            and (place(record) if place(record) in ENGINES else "") == engine
+            if record["precision"] == precision and _engine(record) == engine
         ]
         for record in latencies:
             yield {
@@ -86,13 +85,18 @@ def _of_run(edge: EdgeRecords, exported: dict[str, Any]) -> Iterator[dict[str, A
                 (
                     record["refused"]
                     for record in edge.refused
-                    if (record["model"], place(record), record["precision"])
+                    if (record["model"], _engine(record), record["precision"])
                     == (exported["run"], engine, precision)
                 ),
                 "",
             )
             nothing = {"host": "", "carried": False, "timed": False, "latency_ms": None}
             yield {**row, **nothing, "place": engine, "reason": said}
+
+
+def _engine(record: dict[str, Any]) -> str:
+    """The engine that timed a record; empty for ONNX Runtime, which has several places."""
+    return place(record) if place(record) in ENGINES else ""
 
 
 def timings(edge: EdgeRecords) -> dict[tuple[str, str, str], float | None]:

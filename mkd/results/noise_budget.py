@@ -4,14 +4,17 @@ All of it is computed from records. A difference is paired by seed, a test two-s
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import sqrt
+from pathlib import Path
 from statistics import StatisticsError, correlation, fmean, stdev
 from typing import Any
 
 import pandas as pd
 
+from mkd.experiment import paths
 from mkd.experiment.architectures import has_masks
 from mkd.experiment.runs import Run, baseline_of
 from mkd.experiment.suite import Suite
@@ -90,7 +93,7 @@ class Need:
             80 %; without a spread those of the rule. None beyond :data:`MOST`.
         tested: Whether there is a spread to tell it from.
         trainings: Runs and seeds that are still missing, None where ``needed`` is.
-        minutes: What they take on one machine, one after the other; None where a run has no record.
+        minutes: What they take on one machine, one after the other; None where ``needed`` is.
     """
 
     claim: str
@@ -114,6 +117,7 @@ class Step:
         trainings: That are still missing for it.
         minutes: What those take, one after the other.
         unknown: How many of them are of runs without a record, which are not in the minutes.
+        starts: Networks they start from that nobody has trained yet, not in the minutes either.
         command: What adds them.
     """
 
@@ -122,6 +126,7 @@ class Step:
     trainings: int
     minutes: float
     unknown: int
+    starts: int
     command: str
 
 
@@ -253,7 +258,8 @@ def _need(verdict: Verdict, records: Records) -> Need:
         needed = statistics.pairs_needed(delta, MOST, level=claim.level)
         needed = needed and max(needed, claim.min_seeds)
     runs = dict.fromkeys([*claim.left, *claim.right])
-    missing = {run: max(0, (needed or 0) - len(records.points(run, claim.metric))) for run in runs}
+    seeds = _wanted(needed or 0, [records.points(run, claim.metric) for run in runs])
+    missing = {run: len(seeds - records.points(run, claim.metric).keys()) for run in runs}
     minutes = [count * _minutes(records, run) for run, count in missing.items()]
     return Need(
         claim.id,
@@ -268,12 +274,26 @@ def _need(verdict: Verdict, records: Records) -> Need:
     )
 
 
+def _wanted(count: int, sides: Sequence[Mapping[int, Any]]) -> set[int]:
+    """The seeds of so many pairs for the fewest trainings: those that most sides have, first."""
+    have = Counter(seed for side in sides for seed in side)
+    order = sorted({*have, *range(count)}, key=lambda seed: (-have[seed], seed))
+    return set(order[:count])
+
+
 def _step(count: int, needs: Sequence[Need], records: Records, suite: Suite) -> Step:
     seeds = list(range(count))
     wanted = replace(suite, config={**suite.config, "seeds": seeds})
     missing = {
         run: len(set(wanted.seeds(run)) - records.by_run.get(run, {}).keys())
+        for run in filter(suite.scored, suite.planned)
+    }
+    starts = {
+        start
         for run in suite.planned
+        for seed in wanted.seeds(run)
+        if (start := wanted.start(run, seed))
+        and not Path(paths.kept_weights(wanted, *start)).is_file()
     }
     known = {run: number for run, number in missing.items() if run in records.by_run}
     return Step(
@@ -282,6 +302,7 @@ def _step(count: int, needs: Sequence[Need], records: Records, suite: Suite) -> 
         sum(missing.values()),
         sum(number * _minutes(records, run) for run, number in known.items()),
         sum(missing.values()) - sum(known.values()),
+        len(starts),
         f"snakemake reproduce --config scale={suite.scale} 'seeds={seeds}'",
     )
 

@@ -121,15 +121,18 @@ def own_starts(suite: Suite) -> list[str]:
     """Weights and cards that a scale starts from and this machine has to train."""
     if suite.starts is None:
         return []
-    wanted = [
-        paths.kept_weights(suite, run, seed)
-        for run in suite.starts.runs
-        for seed in suite.starts.seeds(run)
+    wanted = [(run, seed) for run in suite.starts.runs for seed in suite.starts.seeds(run)]
+    # Seeds that the command line adds have stems that the other scale does not list.
+    wanted += [
+        start
+        for run in suite.runs
+        for seed in suite.seeds(run)
+        if (start := suite.start(run, seed)) is not None
     ]
     folder = suite.starts.results.as_posix()
     return [
         name
-        for path in wanted
+        for path in dict.fromkeys(paths.kept_weights(suite, *start) for start in wanted)
         if path.startswith(f"{folder}/")
         for name in (path, path.removesuffix(paths.PACKED) + ".json")
     ]

@@ -38,6 +38,13 @@ def test_what_helps_what_harms_and_the_open_question() -> None:
     assert second.startswith("Do the new terms beat plain CWD? No on RTMDet-tiny (−8.0 ")
 
 
+def test_the_fewest_seeds_are_said_of_all_that_is_shown() -> None:
+    more = [*PLAIN, 22.5, 21.5]
+    gained = [value + 2 + 0.1 * (at % 2) for at, value in enumerate(more)]
+    figures = {"tiny-baseline": more, "tiny-mkd": gained, "tiny-cwd": above(1)}
+    assert said(figures)[0].endswith("over 3 seeds or more.")
+
+
 def test_an_interval_that_holds_zero_decides_nothing() -> None:
     figures = {"tiny-baseline": PLAIN, "tiny-cwd": NEAR, "tiny-mkd": above(0.05)}
     first, second = said(figures)
@@ -49,7 +56,7 @@ def test_an_interval_that_holds_zero_decides_nothing() -> None:
 def test_too_few_seeds_decide_nothing_however_large_the_difference(seeds: int) -> None:
     figures = {"tiny-baseline": PLAIN[:seeds], "tiny-mkd": above(30)[:seeds]}
     (sentence,) = said(figures)
-    assert sentence.startswith("Nothing is decided at desk scale yet")
+    assert sentence.startswith("MKD is not tested at desk scale yet")
 
 
 def test_sizes_are_grouped_by_outcome_and_those_without_a_test_are_named() -> None:
@@ -70,7 +77,7 @@ def test_another_reading_of_mkd_does_not_speak_for_it() -> None:
         for run, values in {"tiny-baseline": PLAIN, "tiny-mkd": above(5)}.items()
     }
     (sentence,) = conclusion.sentences(Records("desk", by_run, []), runs, (TINY,), 3)
-    assert sentence.startswith("Nothing is decided")
+    assert sentence.startswith("MKD is not tested")
 
 
 def test_the_headline_counts_detectors_and_says_nothing_without_a_test() -> None:

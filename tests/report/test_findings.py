@@ -44,6 +44,12 @@ def test_what_ends_above_the_method_at_its_defaults_is_counted() -> None:
     assert findings.around(rows(mkd__other=[1.0], mkd__another=[2.0])) == ""
 
 
+def test_rows_that_share_a_label_are_all_counted() -> None:
+    frame = rows(mkd__one=[1.0, 1.1, 0.9], mkd__other=[3.0, 3.1, 2.9])
+    frame["label"] = "MKD"
+    assert findings.overview(frame, 3).startswith("Of 2 rows, 2 have the 3 seeds")
+
+
 def test_small_objects_and_the_control() -> None:
     def size(method: str, **deltas: float) -> list[dict[str, Any]]:
         return [
@@ -56,7 +62,12 @@ def test_small_objects_and_the_control() -> None:
         + size("cwd", small=4.0, medium=0.0, large=0.0)
     )
     assert findings.by_size(frame) == (
-        "MKD gains most on small objects for 1 of 1 detector, and more on them than CWD for 0 of 1 "
+        "MKD gains most on small objects for 1 of 1 detector; on small ones it ends above CWD for "
+        "0 of 1 (by the means)."
+    )
+    harmed = pd.DataFrame(size("mkd", small=-1.0, medium=-2.0, large=-3.0))
+    assert findings.by_size(harmed) == (
+        "MKD gains most on small objects for 0 of 1 detector and on objects of no size for 1 "
         "(by the means)."
     )
 

@@ -41,6 +41,14 @@ def test_every_verdict_stands_in_one_group(judged: list[Verdict]) -> None:
     assert all("{" not in family.statement for _, families in groups for family in families)
 
 
+def test_a_claim_of_the_paper_behind_the_open_ones_stands_under_its_table(
+    judged: list[Verdict],
+) -> None:
+    last = replace(judged[0], claim=replace(judged[0].claim, family="added", locator="§1"))
+    groups = dict(verdict_view.groups([*judged, last]))
+    assert "added" in {family.id for family in groups["Table 5"]}
+
+
 def test_chips_gather_the_cases_of_one_word(suite: Suite, judged: list[Verdict]) -> None:
     families = dict(verdict_view.groups(judged))["Table 1"]
     first = next(family for family in families if family.id == "mkd-over-baseline")
@@ -136,6 +144,13 @@ def test_the_summary_names_what_held_and_counts_what_did_not(
         "MKD raises the AP of RTMDet above that of the undistilled model: tiny."
         in made["What held"]
     )
+
+    def yes(verdict: Verdict) -> Verdict:
+        mine = verdict.claim.id == "mkd-over-cwd-tiny"
+        return replace(verdict, word=verdicts.REPRODUCED) if mine else verdict
+
+    held = summary_view.summary(suite, records, list(map(yes, judged)), [], [])["What held"]
+    assert any(said.startswith("Answered yes: ") for said in held)
     undecided = sum(v.word == verdicts.NOT_RUN and v.claim.kind != "size" for v in judged
                     if v.claim.reading == "default")  # fmt: skip
     assert f"{undecided} not run" in made["What stayed undecided"][0]

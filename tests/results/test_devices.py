@@ -93,6 +93,15 @@ def test_a_cell_without_a_figure_says_why() -> None:
     assert not any(row["frontier"] for row in found)
 
 
+def test_a_file_that_onnx_runtime_refused_has_its_reason() -> None:
+    refused = timed("int8", 1.0, refused="it does not fit into memory")
+    found = rows([timed("fp32", 8.0)], [refused])
+    assert told(found, "place", "precision", "reason") == [
+        ("cpu", "fp32", ""),
+        ("", "int8", "it does not fit into memory"),
+    ]
+
+
 def test_another_hosts_record_counts_where_it_is_of_the_file_that_was_scored() -> None:
     other = {"digests": {"model": "c" * 64}}
     found = rows(

@@ -68,6 +68,16 @@ def test_one_start_and_starts_of_their_own_are_told_apart_by_the_records() -> No
     assert (spreads["tiny-baseline"].starts, spreads["tiny-one-stem"].starts) == (3, 1)
     assert spreads["tiny-one-stem"].sd == pytest.approx(0.2)
     assert spreads["tiny-baseline"].range == pytest.approx(2.0)
+    said = noise_view.starts(budget)
+    assert "from starts that some seeds share" not in said.lower()
+    some = {seed: record(ap, start="ab"[seed % 2]) for seed, ap in enumerate(BASE)}
+    assert "From starts that some seeds share: tiny-baseline ± 1.00." in noise_view.starts(
+        build({**by_run, "tiny-baseline": some}, suite=suite)
+    )
+    drawn = {seed: record(ap) for seed, ap in enumerate(BASE)}
+    assert "over starts and seeds: tiny-baseline ± 1.00." in noise_view.starts(
+        build({"tiny-baseline": drawn})
+    )
     # A pretrained backbone alone is no start.
     assert spreads["s-baseline"].starts is None
     assert spreads["s-baseline"].sd is None
@@ -140,6 +150,13 @@ def test_seeds_that_one_run_has_to_spare_do_not_pay_for_the_other() -> None:
     assert need.minutes == pytest.approx(2 * WALL / 60)
 
 
+def test_seeds_that_two_runs_do_not_share_make_no_pair() -> None:
+    apart = {seed + 3: figure for seed, figure in near(0.1, 0.2, 0.3).items()}
+    budget = build({"tiny-baseline": seeds(*BASE), "tiny-mkd": {0: apart[3], **apart}})
+    need = next(n for n in budget.needs if n.claim == "mkd-over-baseline-tiny")
+    assert (need.pairs, need.needed, need.trainings) == (1, 3, 2)
+
+
 def test_an_effect_that_is_hardly_there_is_not_priced() -> None:
     budget = build({"tiny-baseline": seeds(*BASE), "tiny-mkd": near(1.0, -1.0, 0.01)})
     need = next(n for n in budget.needs if n.claim == "mkd-over-baseline-tiny")
@@ -161,6 +178,8 @@ def test_the_command_adds_the_seeds_it_is_priced_by() -> None:
         missing = sum(len(wanted.seeds(run)) - 1 for run in wanted.planned)
         assert (step.trainings, step.unknown) == (missing, 0)
         assert step.minutes == pytest.approx(missing * WALL / 60)
+        # Three stems of each of five sizes came with the suite.
+        assert step.starts == 5 * max(0, step.seeds - 3)
 
 
 def test_the_val_sets_part_is_said_with_its_resamples() -> None:

@@ -325,6 +325,19 @@ def test_a_formula_reruns_the_runs_that_use_it_and_no_other(copy: Path) -> None:
     assert "tiny-mkd-no-fdmd" not in using
 
 
+def test_stems_of_seeds_beyond_those_kept_are_trained_here() -> None:
+    kept, more = (
+        set(pipeline.own_starts(load({"scale": "desk", "seeds": seeds, "results": "here"})))
+        for seeds in ([0, 1, 2], [0, 3])
+    )
+    stems = ("tiny-stem", "s-stem", "m-stem", "l-stem", "ins-tiny-stem")
+    assert more - kept == {
+        f"here/desk-starts/weights/{stem}-seed3.{end}"
+        for stem in stems
+        for end in ("json", "pth.xz")
+    }
+
+
 def test_what_is_measured_once_a_scale_is_asked_for_where_its_runs_are() -> None:
     desk, smoke = load({"scale": "desk"}), load({"scale": "smoke"})
     assert pipeline.counted(desk)["l-baseline"].endswith("desk/runs/l-baseline/seed0/train.json")
