@@ -28,7 +28,7 @@ def add(verb: Verb) -> None:
     check_method.add_argument("--student", default="rtmdet-tiny", help="an architecture")
     check_method.add_argument("--teacher", default="rtmdet-s", help="an architecture")
 
-    keep = verb("keep", _keep, "write a trained run's weights in half precision, with their card")
+    keep = verb("keep", _keep, "pack a trained run's weights for other scales, with their card")
     keep.add_argument("--run", required=True)
     keep.add_argument("--seed", type=int, required=True)
     keep.add_argument("--out", type=Path, required=True)

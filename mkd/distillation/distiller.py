@@ -69,7 +69,7 @@ class SharedConnectorDistiller(ConfigurableDistiller):
         return HEAD in self.teacher_recorders.recorders
 
     def weight(self, loss: str) -> Tensor:
-        """The factor of a loss's term (scalar): 1, or as :class:`BalanceHook` set it."""
+        """The factor of a loss's term (scalar): 1, or what :mod:`mkd.distillation.balance` set."""
         return self.get_buffer(f"weight_of_{loss.rsplit('_', 1)[0]}")
 
     def compute_distill_losses(self, boxes: Tensor | None = None) -> dict[str, Tensor]:

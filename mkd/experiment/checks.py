@@ -3,20 +3,30 @@
 from typing import TYPE_CHECKING
 
 from mkd.errors import UserError, meant
+from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.runs import Run
+from mkd.schemas import read_yaml
 
 if TYPE_CHECKING:
     from mkd.experiment.suite import Suite
 
 
-def check(suite: "Suite") -> None:
+def check(suite: "Suite", own_table: bool) -> None:
     """Compare a scale with its runs.
+
+    Args:
+        suite: The scale and its table of runs.
+        own_table: Whether the table is the scale's own, and no other that the user named.
 
     Raises:
         UserError: They do not agree.
     """
     _check_starts(suite)
     _check_named(suite)
+    if own_table:
+        _check_settings_of_runs(suite)
+    _check_teachers(suite)
+    _check_frozen(suite)
     _check_lengths(suite)
 
 
@@ -46,7 +56,64 @@ def stops_nothing(suite: "Suite", run: Run) -> bool:
     return stop is not None and not suite.taken(run.id) and stop >= suite.train(run.id).epochs
 
 
+def _check_settings_of_runs(suite: "Suite") -> None:
+    """Refuse a setting of a run that there is not: the run it is meant for would not have it."""
+    # What a base says of its own runs may stand idle.
+    own = read_yaml(suite.file)
+    known = {*suite.runs, *(suite.starts.runs if suite.starts else ()), "default"}
+    archs = {*ARCHITECTURES, *(run.arch for run in suite.runs.values())}
+    train = own.get("train") or {}
+    for words, named, fit in (
+        ("train.by_run", train.get("by_run"), known - {"default"}),
+        ("train.epochs", train.get("epochs"), known | archs),
+        ("seeds", own.get("seeds"), known | archs),
+        ("width", own.get("width"), known | archs),
+    ):
+        for name in named if isinstance(named, dict) else ():
+            if name not in fit:
+                raise UserError(
+                    f"{suite.file}: {words}: '{name}' is no run of the table, and no architecture"
+                    f"{meant(str(name), fit)}"
+                )
+
+
+def _check_teachers(suite: "Suite") -> None:
+    """Refuse to compare the classes of two detectors that know different ones."""
+    for run in suite.runs.values():
+        if run.teacher is None or run.teacher not in suite.runs or suite.scored(run.teacher):
+            continue
+        if suite.taken(run.id):
+            continue
+        plan = suite.resolve(run.id, suite.seeds(run.id)[0]).distillation
+        if "cls" in (plan.outputs or {}).values():
+            raise UserError(
+                f"run '{run.id}': its method compares what student and teacher say of each class, "
+                f"and '{run.teacher}' only teaches, as it knows other classes: choose another "
+                "method or teacher"
+            )
+
+
+def _check_frozen(suite: "Suite") -> None:
+    for run in suite.runs.values():
+        if (
+            run.architecture.two_stage
+            and not suite.taken(run.id)
+            and suite.train(run.id).pretrained == "none"
+        ):
+            raise UserError(
+                f"run '{run.id}': {run.arch} keeps the first stages of its backbone as they were "
+                f"pretrained, and scale '{suite.scale}' pretrains none: set train.pretrained to "
+                "imagenet or crops"
+            )
+
+
 def _check_starts(suite: "Suite") -> None:
+    for row in suite.runs.values():
+        if row.start is not None and not suite.taken(row.id) and suite.start(row.id, 0) is None:
+            raise UserError(
+                f"run '{row.id}': start={row.start} is the seed of a stem, and scale "
+                f"'{suite.scale}' has none for {row.arch}: leave it out"
+            )
     wanted = suite.settings.starts
     if wanted is None or suite.starts is None:
         return

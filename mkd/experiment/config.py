@@ -94,7 +94,7 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     starts = None
     if settings.starts is not None:
         starts = load({**(replace or {}), "scale": settings.starts.scale, "seeds": None,
-                       "runs": DEFAULT_RUNS}, path)  # fmt: skip
+                       "runs": DEFAULT_RUNS, "pretrained": {}}, path)  # fmt: skip
     if settings.starts is not None or settings.train.teacher_epochs is not None:
         runs = with_own_teachers(runs)
     if default and settings.checks is not None:
@@ -106,5 +106,5 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     # A reading of longer scales would here be the run without it.
     idle = {run.id for run in runs.values() if run.reading and checks.stops_nothing(suite, run)}
     suite = replace_fields(suite, runs={k: run for k, run in runs.items() if k not in idle})
-    checks.check(suite)
+    checks.check(suite, default)
     return suite

@@ -1,8 +1,8 @@
 """The one registry of distillation methods; importing it costs nothing (no torch).
 
-A method is a set of loss terms applied at each level of the neck. A new
-method is one file in ``mkd/losses/`` and one entry in :data:`METHODS`; or one file of a user's own
-with both (:mod:`mkd.experiment.plugins`).
+A method is a set of loss terms, applied at each level of the neck or backbone, or to what the heads
+say. A new method is one file in ``mkd/losses/`` and one entry in :data:`METHODS`; or one file of a
+user's own with both (:mod:`mkd.experiment.plugins`).
 """
 
 from typing import Any

@@ -30,7 +30,7 @@ class Plan:
             the convolution alone; ``identity`` for nothing.
         stop_epoch: Epoch after which nothing is distilled (audit item 24), or None.
         balanced: The terms' weights come from gradient norms
-            (:class:`mkd.distillation.distiller.BalanceHook`).
+            (:class:`mkd.distillation.balance.BalanceHook`).
         outputs: For each term that reads what the heads say and no features, ``cls`` for the
             logits of classes or ``bbox`` for what is said of boxes; None where no term does.
     """

@@ -15,6 +15,8 @@ from mkd.experiment.scale import Evaluate, Scale, TrainSettings
 
 SEED = "{seed}"
 """What stands for the seed in the name of a file of weights."""
+SEEDS = 2**32
+"""As many as NumPy takes."""
 
 
 class Named(NamedTuple):
@@ -181,7 +183,16 @@ class Suite:
         return float(Fraction(_per_run(self.settings.width, self.run(run))))
 
     def resolve(self, run: str, seed: int) -> ResolvedRun:
-        """A run in full: its row, its seed, the scale, its teacher's same."""
+        """A run in full: its row, its seed, the scale, its teacher's same.
+
+        Raises:
+            UserError: The seed is none that NumPy takes.
+        """
+        if not 0 <= seed + self.run(run).order < SEEDS or seed < 0:
+            raise UserError(
+                f"run '{run}': seed {seed} is none: a seed, with the run's order added, is a whole "
+                f"number from 0 to {SEEDS - 1}"
+            )
         if self.starts is not None and self.started(run):
             return self.starts.resolve(run, seed)
         row, start, data = self.run(run), self.start(run, seed), self.settings.data

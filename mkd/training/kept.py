@@ -1,6 +1,6 @@
 """Weights that a run has in the place of a training: those kept beside the suite, or any file.
 
-A scale that only trains such weights keeps them in half precision, packed, each with its card.
+A scale that only trains such weights keeps them packed, with fewer bits, each with its card.
 Another scale names it under ``starts`` and takes them from there. The card is what the training
 says of itself, with the figures the weights had. A file that a scale names under ``pretrained`` has
 no card: what is known of it is its name and its digest.
@@ -35,7 +35,7 @@ NOT_TRAINED: Mapping[str, Any] = {
 
 
 def keep(suite: Suite, run: str, seed: int, out: Path) -> None:
-    """Write a trained and scored run's weights, half precision and packed, and their card.
+    """Write a trained and scored run's weights, packed with fewer bits, and their card.
 
     Args:
         suite: The scale that trained it.

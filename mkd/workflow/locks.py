@@ -81,5 +81,7 @@ def hold(work_dir: Path) -> Iterator[None]:
             raise UserError(
                 f"another process is training in {work_dir}: wait until it ends, or stop it"
             )
-        yield
-        path.unlink()
+        try:
+            yield
+        finally:
+            path.unlink()

@@ -5,7 +5,7 @@ Torch is not imported here.
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -56,14 +56,12 @@ def data_code(suite: Suite) -> str:
     return code_digest(f"mkd.data.{maker.module}") if maker is not None else ""
 
 
-def config_arguments(suite: Suite, **other: Any) -> str:
-    """What the command line replaced, as a user types it; nothing where nothing was.
+def config_arguments(suite: Suite) -> str:
+    """What the command line replaced, as a user types it; nothing where nothing was."""
+    return _arguments(replaced(suite))
 
-    Args:
-        suite: The scale.
-        other: What is to be replaced beside it.
-    """
-    values = {**replaced(suite), **other}
+
+def _arguments(values: Mapping[str, Any]) -> str:
     changed = [f"{key}={json.dumps(value)}" for key, value in values.items()]
     return shlex.join(["--config", *changed]) if changed else ""
 
@@ -117,25 +115,27 @@ def taking(suite: Suite, run: str, seed: int) -> str:
     return digest([config, file, suite.scored(run), code_digest("mkd.training.released")])
 
 
-def own_starts(suite: Suite) -> list[str]:
-    """Weights and cards that a scale starts from and this machine has to train."""
+def starts_arguments(suite: Suite) -> str:
+    """What the command line replaced, for the scale that trains what this one starts from.
+
+    Rows, seeds and weights that were named are of this scale.
+    """
     if suite.starts is None:
-        return []
-    wanted = [(run, seed) for run in suite.starts.runs for seed in suite.starts.seeds(run)]
-    # Seeds that the command line adds have stems that the other scale does not list.
-    wanted += [
-        start
-        for run in suite.runs
-        for seed in suite.seeds(run)
-        if (start := suite.start(run, seed)) is not None
-    ]
-    folder = suite.starts.results.as_posix()
-    return [
-        name
-        for path in dict.fromkeys(paths.kept_weights(suite, *start) for start in wanted)
-        if path.startswith(f"{folder}/")
-        for name in (path, path.removesuffix(paths.PACKED) + ".json")
-    ]
+        return ""
+    values = {k: v for k, v in replaced(suite).items() if k not in ("runs", "seeds", "pretrained")}
+    return _arguments({**values, "scale": suite.starts.scale})
+
+
+def starts_threads(suite: Suite, cores: int) -> int:
+    """Threads of the workflow that trains one of the weights this scale starts from.
+
+    One on the CPU, so that several train side by side; all where they would share a GPU, or a
+    teacher that is trained first.
+    """
+    if suite.starts is None:
+        return 1
+    shared = gpus(suite.starts) or any(run.teacher for run in suite.starts.runs.values())
+    return cores if shared else 1
 
 
 def pictured(suite: Suite) -> dict[str, str]:

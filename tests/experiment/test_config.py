@@ -5,6 +5,7 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -430,6 +431,61 @@ def taking(folder: Path) -> Path:
     for name, content in made.items():
         (folder / f"scales/{name}.yaml").write_text(yaml.safe_dump(content))
     return folder
+
+
+def test_a_setting_of_a_run_that_there_is_not_is_refused(taking: Path) -> None:
+    def wrong(**changes: Any) -> str:
+        path = taking / "scales/taking.yaml"
+        before = path.read_text()
+        settings = yaml.safe_load(before)
+        settings["train"] |= changes.pop("train", {})
+        path.write_text(yaml.safe_dump(settings | changes))
+        try:
+            with pytest.raises(UserError) as caught:
+                load(taking, scale="taking")
+        finally:
+            path.write_text(before)
+        return str(caught.value)
+
+    assert "train.by_run: 'a-' is no run" in wrong(train={"by_run": {"a-": {"lr": 0.1}}})
+    assert "seeds: 'rtmdet_s'" in wrong(seeds={"default": [0], "rtmdet_s": [1]})
+    assert "did you mean 'rtmdet-s'?" in wrong(width={"default": 0.5, "rtmdet_s": 0.25})
+    # A teacher that another scale trains is a run, and who names a table means its rows.
+    load(taking, scale="taking", runs="config/mask-rcnn.tsv")
+
+
+def test_a_stems_seed_without_a_stem_is_refused(taking: Path) -> None:
+    (taking / "runs.tsv").write_text(HEAD + "b\trtmdet-s\t-\tbaseline\tstart=0\t1\n")
+    for scale in ("taking", "lab"):
+        with pytest.raises(UserError, match="run 'b': start=0 is the seed of a stem, and scale"):
+            load(taking, scale=scale)
+
+
+def test_classes_are_not_compared_with_those_of_a_teacher_that_knows_others(folder: Path) -> None:
+    (folder / "runs.tsv").write_text(HEAD + BASE + "c\trtmdet-tiny\tb\tkd\t-\t1\n")
+    load(folder, scale="lab", pretrained={"b": "any.pth"})
+    with pytest.raises(UserError, match="'b' only teaches, as it knows other classes"):
+        load(folder, scale="lab", pretrained={"b": {"teaches": "any.pth"}})
+
+
+def test_a_frozen_backbone_is_a_pretrained_one(folder: Path) -> None:
+    load(folder, scale="smoke", runs="config/mask-rcnn.tsv")
+    with pytest.raises(UserError, match="scale 'overnight' pretrains none: set train.pretrained"):
+        load(folder, scale="overnight", runs="config/mask-rcnn.tsv")
+
+
+def test_weights_of_a_students_own_are_no_matter_of_the_scale_it_starts_from(taking: Path) -> None:
+    suite = load(taking, scale="taking", pretrained={"c": "any.pth"})
+    assert suite.taken("c")
+    assert suite.starts is not None
+    assert not suite.starts.pretrained
+
+
+@pytest.mark.parametrize(("seed", "order"), [(-1, 0), (2**32, 0), (0, 2**32)])
+def test_a_seed_that_numpy_does_not_take_is_refused(folder: Path, seed: int, order: int) -> None:
+    (folder / "runs.tsv").write_text(HEAD + f"b\trtmdet-s\t-\tbaseline\torder={order}\t1\n")
+    with pytest.raises(UserError, match=f"run 'b': seed {seed} is none"):
+        load(folder, scale="lab").resolve("b", seed)
 
 
 def test_a_seed_begins_with_the_stem_of_its_own(taking: Path) -> None:

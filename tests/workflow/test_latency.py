@@ -96,7 +96,7 @@ def test_table_1_waits_for_its_detectors_and_reproduce_for_the_students_too(tmp_
     ranks = {
         rule: set(re.findall(rf"rule {rule}:\n(?:    .*\n)*?    priority: (\d)", said))
         for rule in (
-            *("train_starts", "pretrain", "train_first", "train_teacher", "train"),
+            *("train_start", "pretrain", "train_first", "train_teacher", "train"),
             *("evaluate", "export_model", "time_file"),
         )
     }

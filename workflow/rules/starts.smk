@@ -60,22 +60,37 @@ if suite.starts is None:
         localrule: True
 
 else:
+    STARTS = suite.starts.results.as_posix()
 
-    if pipeline.own_starts(suite):
+    rule starts_data:
+        """The data set of the scale that trains what this one starts from."""
+        output:
+            f"{STARTS}/data.json",
+        log:
+            f"{RESULTS}/logs/starts-data.log",
+        priority: 4
+        localrule: True
+        params:
+            arguments=pipeline.starts_arguments(suite),
+        shell:
+            "snakemake --nolock --cores 1 {output:q} {params.arguments} > {log:q} 2>&1"
 
-        rule train_starts:
-            """What this scale starts from and did not come with the suite, or is not wanted."""
-            output:
-                pipeline.own_starts(suite),
-            log:
-                f"{RESULTS}/logs/starts.log",
-            priority: 4
-            localrule: True
-            threads: workflow.cores
-            params:
-                arguments=pipeline.config_arguments(suite, scale=suite.starts.scale),
-            shell:
-                "snakemake --nolock --cores {threads} {output:q} {params.arguments} > {log:q} 2>&1"
+    rule train_start:
+        """What this scale starts from and did not come with the suite, or is not wanted."""
+        input:
+            rules.starts_data.output,
+        output:
+            weights=f"{STARTS}/weights/{{run}}-seed{{seed}}{paths.PACKED}",
+            card=f"{STARTS}/weights/{{run}}-seed{{seed}}.json",
+        log:
+            f"{RESULTS}/logs/starts/{{run}}-seed{{seed}}.log",
+        priority: 4
+        localrule: True
+        threads: pipeline.starts_threads(suite, workflow.cores)
+        params:
+            arguments=pipeline.starts_arguments(suite),
+        shell:
+            "snakemake --nolock --cores {threads} {output:q} {params.arguments} > {log:q} 2>&1"
 
     rule starts:
         """Train from nothing all that this scale starts from; `--config starts=train` takes it."""
@@ -84,7 +99,7 @@ else:
         localrule: True
         params:
             cores=workflow.cores,
-            arguments=pipeline.config_arguments(suite, scale=suite.starts.scale),
+            arguments=pipeline.starts_arguments(suite),
         shell:
             "snakemake --nolock --cores {params.cores} starts {params.arguments}"
             " 2>&1 | tee {log:q} >&2; exit ${{PIPESTATUS[0]}}"

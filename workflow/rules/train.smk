@@ -8,12 +8,15 @@ rule pretrain:
         f"{RESULTS}/logs/pretrain/{{size}}.log",
     # Everything else waits for these.
     priority: 4
-    threads: 1
+    threads: pipeline.threads(suite, at_most=1)
+    resources:
+        gpu=min(1, pipeline.gpus(suite)),
     params:
+        python=pipeline.launcher(suite, at_most=1),
         settings=lambda wildcards: run_digests.pretraining(suite, wildcards.size),
         code=code_digest("mkd.training.pretraining"),
     shell:
-        "python -m mkd pretrain --size {wildcards.size} --data {input.data:q}"
+        "{params.python} -m mkd pretrain --size {wildcards.size} --data {input.data:q}"
         " --out {output:q} > {log:q} 2>&1"
 
 
