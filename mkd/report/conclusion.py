@@ -57,6 +57,21 @@ def sentences(
     return said
 
 
+def of_longer(
+    records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int
+) -> list[str]:
+    """The answer of the scale that this one is compared with; none where it tested nothing.
+
+    Arguments as of :func:`sentences`, the records of that scale.
+    """
+    helped = _tested(records, runs, archs, ("mkd", "baseline"), min_seeds)
+    tested = [arch for arch, found in helped.items() if found is not None]
+    if not tested:
+        return []
+    said = " ".join(sentences(records, runs, tested, min_seeds))
+    return [f"The same task, every student trained from nothing to the end: {said}"]
+
+
 def headline(
     records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int
 ) -> str:

@@ -96,7 +96,10 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
             kept=kept,
             problems=problems,
             headline=conclusion.headline(records, suite.runs, archs, min_seeds),
-            conclusion=conclusion.sentences(records, suite.runs, archs, min_seeds),
+            conclusion=[
+                *conclusion.sentences(records, suite.runs, archs, min_seeds),
+                *(conclusion.of_longer(theirs, suite.runs, archs, min_seeds) if theirs else ()),
+            ],
             tally=verdict_view.tally(judged, suite.scale),
             report=summary_view.summary(suite, records, judged, gated, choices),
             corrected=tallies.corrected(judged),

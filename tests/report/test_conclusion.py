@@ -80,6 +80,24 @@ def test_another_reading_of_mkd_does_not_speak_for_it() -> None:
     assert sentence.startswith("MKD is not tested")
 
 
+def test_a_longer_scale_answers_for_the_detectors_it_has() -> None:
+    figures = {"tiny-baseline": PLAIN, "tiny-mkd": above(2), "tiny-cwd": above(3)}
+    by_run = {
+        run: {seed: {"metrics": {"box": {"AP": value}}} for seed, value in enumerate(values)}
+        for run, values in figures.items()
+    }
+    (paragraph,) = conclusion.of_longer(
+        Records("overnight", by_run, []), SUITE.runs, (TINY, SMALL), 3
+    )
+    assert paragraph.startswith(
+        "The same task, every student trained from nothing to the end: At overnight scale MKD, as "
+        "this suite reads the paper, raises the AP of RTMDet-tiny (+2.0 ± 0.2)."
+    )
+    assert paragraph.endswith("Do the new terms beat plain CWD? No on RTMDet-tiny (−1.0 ± 0.0).")
+    none = Records("overnight", {}, [])
+    assert conclusion.of_longer(none, SUITE.runs, (TINY,), 3) == []
+
+
 def test_the_headline_counts_detectors_and_says_nothing_without_a_test() -> None:
     figures = {
         "tiny-baseline": PLAIN, "tiny-mkd": above(-5), "tiny-cwd": above(1),
