@@ -52,11 +52,17 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def nvidia_smi(field: str) -> list[str]:
+def first_gpu() -> list[str]:
+    """The name of the first GPU this process may use, which is the one ONNX Runtime takes."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
+    return nvidia_smi("name", f"--id={visible[0].strip()}")[:1]
+
+
+def nvidia_smi(field: str, *options: str) -> list[str]:
     """One field of every GPU as the driver's tool lists it, e.g. ``index`` or ``name``."""
     try:
         done = subprocess.run(
-            ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader"],
+            ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader", *options],
             capture_output=True,
             text=True,
             check=True,

@@ -86,23 +86,24 @@ def _weigh(text: str) -> None:
             raise ValueError("lists or mappings lie too deep within one another")
 
 
-def read_text(path: Path, what: str) -> str:
+def read_text(path: Path, what: str, most: int = MOST_BYTES) -> str:
     """The text of a small file a user writes: UTF-8, with or without a byte order mark.
 
     Args:
         path: The file.
         what: What it is, for the sentence.
+        most: Its largest size in bytes.
 
     Raises:
-        UserError: It is missing, no file, no text, or longer than :data:`MOST_BYTES`.
+        UserError: It is missing, no file, no text, or longer.
     """
     try:
         if not path.is_file() and path.exists():
             raise UserError(f"{what} {path} is no file: name a file")
         with path.open("rb") as handle:
-            content = handle.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise UserError(f"{what} {path} is longer than {MOST_BYTES >> 20} MiB: name another")
+            content = handle.read(most + 1)
+        if len(content) > most:
+            raise UserError(f"{what} {path} is longer than {most >> 20} MiB: name another")
         return content.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise UserError(f"{what} {path} does not exist") from error

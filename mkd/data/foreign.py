@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-from PIL import Image
-
 from mkd.data import image_files
 from mkd.errors import UserError
+from mkd.schemas import read_text
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+MOST_LIST = 1 << 28
+"""Bytes of a list of images."""
 SHOWN = 20
 """So many broken files are named."""
 
@@ -74,8 +74,17 @@ def size_of(image: Path) -> tuple[int, int]:
     """
     try:
         return image_files.size(image, decode=False)
-    except (OSError, SyntaxError, ValueError, cv2.error, Image.DecompressionBombError) as error:
+    except image_files.DAMAGED as error:
         raise Broken(f"belongs to the image {image}, which is damaged ({error})") from error
+
+
+def read_list(path: Path) -> str:
+    """The text of a list of images, which may have millions of lines.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    return read_text(path, "the list", MOST_LIST)
 
 
 def numbers_of(texts: Sequence[str]) -> list[float] | None:

@@ -1,5 +1,6 @@
 """The image files of a data set: all there, readable, and of the size that is said of them."""
 
+import struct
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -9,6 +10,12 @@ from PIL import Image
 from mkd.data.annotations import Item
 from mkd.data.fingerprint import list_files
 from mkd.errors import UserError
+
+DAMAGED = (
+    *(OSError, SyntaxError, ValueError),
+    *(struct.error, cv2.error, Image.DecompressionBombError),
+)
+"""What Pillow and OpenCV raise at an image that is cut off or no image."""
 
 
 def check(records: list[Item], folder: Path, path: Path, decode: int | None) -> None:
@@ -43,7 +50,7 @@ def check(records: list[Item], folder: Path, path: Path, decode: int | None) -> 
         file = Path(present[record["file_name"]])
         try:
             width, height = size(file, number in decoded)
-        except (OSError, SyntaxError, ValueError, cv2.error, Image.DecompressionBombError) as error:
+        except DAMAGED as error:
             reason = " ".join(str(error).split())
             raise UserError(f"image {file} is damaged ({reason}): fetch it again") from error
         if (width, height) != (record["width"], record["height"]):

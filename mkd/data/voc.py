@@ -6,9 +6,8 @@ Everingham et al. 2010.
 from pathlib import Path
 from xml.etree import ElementTree
 
-from mkd.data.foreign import Box, Broken, Split, each, images, numbers_of, size_of
+from mkd.data.foreign import Box, Broken, Split, each, images, numbers_of, read_list, size_of
 from mkd.errors import UserError
-from mkd.schemas import read_text
 
 MOST_XML = 2**22
 """Bytes of an annotation file that are read."""
@@ -40,8 +39,7 @@ def read(root: Path) -> tuple[list[str], list[str], dict[str, Split]]:
         )
     files = images(root / "JPEGImages")
     listed = {
-        split: _listed(read_text(path, "the list"), root / "Annotations")
-        for split, path in lists.items()
+        split: _listed(read_list(path), root / "Annotations") for split, path in lists.items()
     }
     both = sorted(set(listed["train"]) & set(listed["val"]))
     if both:

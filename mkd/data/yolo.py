@@ -5,12 +5,12 @@ the image's sides.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
-from mkd.data.foreign import Box, Broken, Split, each, images, numbers_of, size_of
+from mkd.data.foreign import Box, Broken, Split, each, images, numbers_of, read_list, size_of
 from mkd.errors import UserError
 from mkd.schemas import read_text
 
@@ -44,6 +44,11 @@ def read(root: Path, sheet: Path) -> tuple[list[str], list[str], dict[str, Split
         raise UserError(f"{sheet} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(said, dict) or not {"train", "val", "names"} <= said.keys():
         raise UserError(f"{sheet} does not name train, val and names: add what is missing")
+    if "kpt_shape" in said:
+        raise UserError(
+            f"{sheet} is of key points (kpt_shape), whose labels are neither boxes nor outlines: "
+            "write the labels of boxes"
+        )
     names = _names(said["names"], sheet)
     above = root / str(said.get("path") or "")
     splits = {}
@@ -56,8 +61,9 @@ def read(root: Path, sheet: Path) -> tuple[list[str], list[str], dict[str, Split
         each(files, lambda file: _label(file, folder, names, made), _label_file)  # noqa: B023
         splits[split] = made
     common = sorted(
-        {f"{splits['train'].images}/{name}" for name in splits["train"].boxes}
-        & {f"{splits['val'].images}/{name}" for name in splits["val"].boxes}
+        # A split of several folders lies in what they have in common, which may be ``.``.
+        {PurePosixPath(splits["train"].images, name) for name in splits["train"].boxes}
+        & {PurePosixPath(splits["val"].images, name) for name in splits["val"].boxes}
     )
     if common:
         raise UserError(
@@ -93,7 +99,7 @@ def _yolo_images(said: Any, above: Path, root: Path, sheet: Path, split: str) ->
         if place.is_dir():
             found += [path.resolve() for path in images(place).values()]
         else:
-            lines = filter(None, map(str.strip, read_text(place, "the list").splitlines()))
+            lines = filter(None, map(str.strip, read_list(place).splitlines()))
             found += [(place.parent / line).resolve() for line in lines]
     if not found:
         raise UserError(f"{sheet}: {split}: there are no images in {said}: put them there")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mkd.edge.graph import INPUT, save, to_onnx
 from mkd.edge.metadata import Card
+from mkd.edge.opening import apart
 from mkd.errors import UserError
 from mkd.experiment.architectures import ARCHITECTURES
 
@@ -100,8 +101,7 @@ def check(
             expected = [value.numpy() for value in reference(torch.from_numpy(images))]
         found = session.run(names, {INPUT: images})
         for name, ours, theirs in zip(names, found, expected, strict=True):
-            difference = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-            worst[name] = max(worst[name], difference)
+            worst[name] = max(worst[name], apart(ours, theirs))
     name = max(worst, key=lambda key: worst[key])
     if not worst[name] <= TOLERANCE:
         raise UserError(

@@ -13,7 +13,7 @@ from mmengine.model import BaseModel
 from numpy.typing import NDArray
 
 from mkd import provenance
-from mkd.data import fingerprint
+from mkd.data import annotations, fingerprint
 from mkd.data.splits import classes
 from mkd.detectors import models
 from mkd.edge import accuracy, export, graph, nms, quantize, zoo
@@ -25,7 +25,7 @@ from mkd.errors import UserError
 from mkd.experiment import paths
 from mkd.experiment.architectures import has_masks
 from mkd.experiment.suite import Suite
-from mkd.files import read_json, sha256_file
+from mkd.files import sha256_file
 from mkd.schemas import read_record, write_record
 from mkd.training import outputs
 from mkd.training.outputs import read_trained
@@ -102,6 +102,11 @@ def export_run(
             f"{run} is {suite.run(run).arch}: its masks are not decoded in the exported graph and "
             "have no AP there; export it without --record"
         )
+    if suite.run(run).architecture.generic:
+        raise UserError(
+            f"{run} is {suite.run(run).arch}: a detector of a configuration of its own is not "
+            "exported, choose RTMDet"
+        )
     said = read_trained(suite, run, seed)
     fingerprint.verify_data(suite)
     resolved = said.config
@@ -172,10 +177,10 @@ def read_frames(suite: Suite, split: str, count: int) -> list[NDArray[np.uint8]]
     Raises:
         UserError: The annotation file or an image is missing or broken.
     """
-    annotations, folder = suite.settings.data.splits[split]
-    path = suite.data_root / annotations
+    listed, folder = suite.settings.data.splits[split]
+    path = suite.data_root / listed
     try:
-        names = [image["file_name"] for image in read_json(path)["images"]]
+        names = [image["file_name"] for image in annotations.read(path)["images"]]
     except (UserError, LookupError, TypeError) as error:
         raise UserError(
             f"{path} is missing or is no COCO annotation file: run `mkd data` first"

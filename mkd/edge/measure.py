@@ -112,7 +112,7 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
         "first_medians_ms": first,
         "processes": processes,
         "versions": versions(),
-        "host": host.describe(host.nvidia_smi("name") if settings.provider != "cpu" else []),
+        "host": host.describe(host.first_gpu() if settings.provider != "cpu" else []),
         "started": started.isoformat(timespec="seconds"),
         "wall_s": round(time.monotonic() - began, 2),
     }

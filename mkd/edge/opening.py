@@ -121,7 +121,7 @@ def camera_frame() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (*FRAME, 3), np.uint8)
 
 
-def _apart(ours: NDArray, theirs: NDArray) -> float:
+def apart(ours: NDArray, theirs: NDArray) -> float:
     """The largest difference, relative to their largest magnitude.
 
     Infinite where one is no number and the other is.
@@ -217,7 +217,7 @@ def compared(task: Task, found: list[NDArray], expected: list[NDArray]) -> float
                     f"{shape_text(ours.shape)} and not {shape_text(theirs.shape)}"
                 )
         elif theirs.dtype.kind == "f" and theirs.size:
-            worst[port.name] = _apart(ours.astype(np.float64), theirs.astype(np.float64))
+            worst[port.name] = apart(ours.astype(np.float64), theirs.astype(np.float64))
     if not worst:
         return None
     name = max(worst, key=worst.__getitem__)

@@ -7,7 +7,7 @@ processes; a difference holds where every repetition shows it.
 
 import json
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -138,7 +138,7 @@ def compare(entries: list[Entry]) -> dict[str, Any]:
         "settings": {name: asdict(settings)[name] for name in ("threads", "restarts", "load")},
         "cpus": cpus,
         "versions": measure.versions(),
-        "host": host.describe(host.nvidia_smi("name") if settings.provider != "cpu" else []),
+        "host": host.describe(host.first_gpu() if settings.provider != "cpu" else []),
     }
 
 
@@ -201,7 +201,9 @@ class _Worker:
     def __exit__(self, *_: object) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            pipe.close()
+            # Of one that has died the last line was not taken.
+            with suppress(BrokenPipeError):
+                pipe.close()
         self._process.wait()
         self._errors.close()
 

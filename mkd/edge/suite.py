@@ -19,6 +19,8 @@ from mkd.experiment.suite import Suite
 from mkd.schemas import checked_yaml
 
 FILE = ROOT / "config" / "latency.yaml"
+ENGINE_MODULES = tuple(f"mkd.edge.engines.{name}" for name in ENGINES)
+"""They are imported by name, so that whoever needs them in a digest has to say so."""
 PROVIDER_PRECISIONS = {
     "cpu": ("fp32", "int8"),
     "cuda": ("fp32", "fp16"),

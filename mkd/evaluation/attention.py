@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from mmengine.dataset import Compose
 
+from mkd.data.annotations import read as read_annotations
 from mkd.evaluation import examples
-from mkd.files import read_json, write_json
+from mkd.files import write_json
 from mkd.losses.common import spatial_attention
 
 TEMPERATURE = 0.5
@@ -100,7 +101,7 @@ def make(images: Path, annotations: Path, runs: Mapping[str, Sequence[Path]], ou
     Raises:
         UserError: A file is missing, cannot be read or does not fit.
     """
-    truth = read_json(annotations)
+    truth = read_annotations(annotations)
     names = {category["id"]: category["name"] for category in truth["categories"]}
     boxes: dict[int, list[Image]] = {}
     for annotation in truth["annotations"]:

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mkd.data.annotations import read as read_annotations
 from mkd.errors import UserError
 from mkd.files import read_json, write_json
 
@@ -43,7 +44,7 @@ def make(images: Path, annotations: Path, detections: Mapping[str, Path], out: P
     Raises:
         UserError: A file is missing or cannot be read.
     """
-    truth = read_json(annotations)
+    truth = read_annotations(annotations)
     names = {category["id"]: category["name"] for category in truth["categories"]}
     objects = _by_image(truth["annotations"])
     found = {name: _by_image(read_json(path)["bbox"]) for name, path in detections.items()}

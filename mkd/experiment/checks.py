@@ -157,3 +157,9 @@ def _check_named(suite: "Suite") -> None:
             raise UserError(
                 f"{where}: latency: the run '{name}' only teaches and is not scored: leave it out"
             )
+        arch = suite.run(name).architecture
+        if arch.generic or arch.has_masks:
+            raise UserError(
+                f"{where}: latency: the run '{name}' is {arch.name}, which has no exported file "
+                "that detects: leave it out; RTMDet has one"
+            )

@@ -1,6 +1,8 @@
 import json
 import os
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -154,6 +156,16 @@ def test_a_damaged_image_is_found_by_decoding(root):
     assert coco.check(root, *TRAIN, decode=1).images == 6
     image.write_bytes(b"")
     assert "000003.bmp is damaged" in refusal(root, decode=None)
+
+
+def test_exif_that_is_cut_off_is_a_damaged_image(root):
+    image = root / "train/000003.bmp"
+    Image.open(image).save(image, format="PNG")
+    content, exif = image.read_bytes(), b"eXIfII*\0"
+    chunk = struct.pack(">I", len(exif) - 4) + exif + struct.pack(">I", zlib.crc32(exif))
+    at = content.index(b"IDAT") - 4
+    image.write_bytes(content[:at] + chunk + content[at:])
+    assert "000003.bmp is damaged" in refusal(root, decode=1)
 
 
 def test_an_image_of_another_size(root):

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from mkd import cli
+from mkd import cli, schemas
 from mkd.data import coco, importing
 from mkd.errors import UserError
 from mkd.experiment.datasets import Coco
@@ -211,6 +211,10 @@ def test_a_broken_file_of_yolo_is_named(smoke_data: Path, tmp_path: Path, kind: 
                                   "train: nowhere\nval: images/val\nnames: [a]",
                                   "train: images/train\nval: images/val\nnames: [a, a]",
                                   "train: images/train\nval: images/train\nnames: [a,b,c,d,e,f]",
+                                  "train: [images/train, images/val]\nval: images/val\n"
+                                  "names: [a,b,c,d,e,f]",
+                                  "train: images/train\nval: images/val\nkpt_shape: [17, 3]\n"
+                                  "names: [a,b,c,d,e,f]",
                                   "train: 3\nval: [images/val]\nnames: !!python/object:os.x [a]",
                                   "? {a: 1}\n: b"])  # fmt: skip
 def test_a_sheet_that_says_too_little(smoke_data: Path, tmp_path: Path, text: str) -> None:
@@ -218,6 +222,32 @@ def test_a_sheet_that_says_too_little(smoke_data: Path, tmp_path: Path, text: st
     (root / "data.yaml").write_text(text)
     with pytest.raises(UserError, match=r"data\.yaml"):
         importing.convert(root)
+
+
+def test_images_of_a_split_in_two_folders_with_nothing_in_common_are_known_again(
+    smoke_data: Path, tmp_path: Path
+) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    sheet = yaml.safe_load((root / "data.yaml").read_text())
+    for split in FEW:
+        (root / split).mkdir()
+        for kind in ("images", "labels"):
+            (root / kind / split).rename(root / split / kind)
+    sheet |= {"train": ["train/images", "val/images"], "val": "val/images"}
+    (root / "data.yaml").write_text(yaml.safe_dump(sheet))
+    with pytest.raises(UserError, match="are in train and in val"):
+        importing.convert(root)
+
+
+def test_a_list_may_be_longer_than_a_small_file(smoke_data: Path, tmp_path: Path) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    few = sorted(str(path.relative_to(root)) for path in (root / "images/train").iterdir())
+    (root / "train.txt").write_text("".join(f"{name}\n" for name in few * 10_000))
+    assert (root / "train.txt").stat().st_size > schemas.MOST_BYTES
+    sheet = yaml.safe_load((root / "data.yaml").read_text())
+    (root / "data.yaml").write_text(yaml.safe_dump(sheet | {"train": "train.txt"}))
+    importing.convert(root)
+    assert len(json.loads((root / "coco/train.json").read_text())["images"]) == FEW["train"]
 
 
 def test_what_is_scored_is_not_trained_on(

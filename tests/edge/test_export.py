@@ -40,6 +40,18 @@ def test_weights_that_changed_after_the_export_are_noticed(exported: Any, small:
         export.check(other, exported.path, exported.inputs)
 
 
+def test_an_output_that_is_no_number_is_noticed(exported: Any, tmp_path: Path) -> None:
+    model = onnx.load(exported.path)
+    (last,) = (node for node in model.graph.node if "cls_0" in node.output)
+    last.output[0] = "before"
+    nothing = onnx.helper.make_tensor("nothing", onnx.TensorProto.FLOAT, [], [float("nan")])
+    model.graph.initializer.append(nothing)
+    model.graph.node.append(onnx.helper.make_node("Add", ["before", "nothing"], ["cls_0"]))
+    onnx.save(model, tmp_path / "nan.onnx")
+    with pytest.raises(UserError, match="'cls_0' differs from torch by inf"):
+        export.check(exported.detector, tmp_path / "nan.onnx", exported.inputs)
+
+
 def test_the_detector_finds_what_mmdets_own_head_finds(exported: Any) -> None:
     detector, images = exported.detector, exported.inputs[0]
     boxes, scores, labels = session(cards.detector_path(exported.path)).run(

@@ -1,11 +1,14 @@
 """What a stage's code digest covers."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
 from mkd import ROOT
+from mkd.edge import engines
+from mkd.edge import suite as edge
 from mkd.experiment import code
 
 STAGES = (
@@ -36,6 +39,17 @@ def test_all_that_a_stage_loads_is_in_its_closure(stage: str) -> None:
     missing = loaded_by(stage) - code.closure(stage)
     # The losses of other methods are registered beside a run's own, and not used.
     assert {m for m in missing if not m.startswith("mkd.losses.")} == set()
+
+
+def test_a_latency_follows_from_what_times_it_and_from_its_engine() -> None:
+    """Which are started and imported by name, so that its rule has to list them."""
+    text = (ROOT / "workflow/rules/latency.smk").read_text()
+    (listed,) = re.findall(r'code_digest\("mkd.edge.measure", (.*)\),', text)
+    assert listed == '"mkd.edge.timing", *edge.ENGINE_MODULES'
+    assert {module.rpartition(".")[2] for module in edge.ENGINE_MODULES} == engines.ENGINES.keys()
+    found = code.closure("mkd.edge.measure", "mkd.edge.timing", *edge.ENGINE_MODULES)
+    assert "mkd.edge.preprocessing" in found
+    assert not {module for module in found if module.startswith("mkd.training")}
 
 
 def test_a_training_needs_no_registry_of_methods() -> None:

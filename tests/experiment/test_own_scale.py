@@ -71,6 +71,17 @@ def test_a_table_beside_the_file_and_runs_that_are_timed(
     assert list(pipeline.pictured(suite)) == ["small", "fgd"]
 
 
+@pytest.mark.parametrize("arch", ["retinanet_r18_fpn_1x_coco", "rtmdet-ins-tiny"])
+def test_what_is_not_exported_is_not_timed(
+    load: Callable[..., Suite], tmp_path: Path, arch: str
+) -> None:
+    """Said before anything is trained."""
+    head = "run\tarch\tteacher\tmethod\toptions\ttables\n"
+    (tmp_path / "mine.tsv").write_text(f"{head}b\t{arch}\t-\tbaseline\t-\t-\n")
+    with pytest.raises(UserError, match=f"latency: the run 'b' is {arch}, which has no exported"):
+        load(f"base: desk\n{DATA}runs: mine.tsv\nlatency: [b]\n")
+
+
 def test_a_bundled_scale_without_settings_for_latency_times_nothing() -> None:
     suite = config.load({"scale": "overnight"})
     assert edge.zoo(suite) == edge.students(suite) == []

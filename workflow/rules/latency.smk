@@ -15,7 +15,7 @@ rule export_model:
         precisions=" ".join(edge.precisions(suite)),
         settings=edge.settings(suite).input_px,
         engines=" ".join(filter(edge.installed, edge.engines())),
-        code=code_digest("mkd.edge.jobs"),
+        code=code_digest("mkd.edge.jobs", *edge.ENGINE_MODULES),
         paper=pipeline.paper_costs(),
     shell:
         "python -m mkd export --model {wildcards.model} --out {output.files[0]:q}"
@@ -41,7 +41,7 @@ rule export_student:
         precisions=" ".join(edge.precisions(suite)),
         settings=edge.settings(suite).calibration_images,
         engines=" ".join(filter(edge.installed, edge.engines())),
-        code=code_digest("mkd.edge.jobs"),
+        code=code_digest("mkd.edge.jobs", *edge.ENGINE_MODULES),
     shell:
         "python -m mkd export --run {wildcards.run} --out {output.files[0]:q}"
         " --precisions {params.precisions} --record {output.exported:q}"
@@ -79,7 +79,7 @@ rule time_file:
             wildcards.provider, wildcards.precision
         ),
         used=lambda wildcards, threads: edge.timing_threads(threads),
-        code=code_digest("mkd.edge.measure"),
+        code=code_digest("mkd.edge.measure", "mkd.edge.timing", *edge.ENGINE_MODULES),
     shell:
         "python -m mkd latency {input.file:q} {params.where}"
         " --threads {params.used} {params.options} --out {output:q} > {log:q} 2>&1"

@@ -92,7 +92,11 @@ def open_session(task: Task, file: Path) -> onnxruntime.InferenceSession:
         if task.strict:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     if task.provider == "tensorrt":
-        precisions = {"trt_fp16_enable": True, "trt_int8_enable": True}
+        # Else it would compute an FP32 file in whatever is fastest.
+        precisions = {
+            "trt_fp16_enable": task.precision == "fp16",
+            "trt_int8_enable": task.precision.startswith("int8"),
+        }
         after = [] if task.strict else [PROVIDERS["cuda"]]
         providers = [(wanted, precisions), *after]
     try:

@@ -27,7 +27,10 @@ class Model:
 
         def run() -> list[NDArray]:
             try:
-                return [np.asarray(value) for value in request.infer(values).to_tuple()]
+                return [
+                    np.asarray(value)
+                    for value in request.infer(values, share_inputs=True).to_tuple()
+                ]
             except RuntimeError as error:
                 raise CannotRun(
                     f"OpenVINO does not run it at {self._task.at}: {one_line(error)}"
