@@ -160,7 +160,7 @@ def fewer_samples(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def section(suite: Suite, records: Records) -> str:
-    """The page's part: the tallies, and AP of the suite's own rows, paper beside measured."""
+    """The page's part: the tallies, and AP of the scale's own rows, paper beside measured."""
     found = [record for seeds in records.by_run.values() for record in seeds.values()]
     commits = dict.fromkeys(str(record["commit"] or "none")[:10] for record in found)
     hosts = dict.fromkeys(f"{r['host']['cpu']}, {r['host']['cores']} cores" for r in found)
@@ -174,14 +174,17 @@ def section(suite: Suite, records: Records) -> str:
     )
     judged = verdicts.judge(claims.load(), records.points, suite.scale)
     tally = "\n".join(f"- {line}" for line in tallies.lines(judged, suite.scale))
-    return "\n\n".join([head, tally, *(_table(table) for table in built(suite, records))])
+    wanted = {number for run in suite.runs.values() for number in run.tables}
+    shown = [_table(table, suite) for table in built(suite, records) if table.number in wanted]
+    return "\n\n".join([head, tally, *shown])
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, suite: Suite) -> str:
     kind = "mask AP" if table.number == 2 else "AP"
     heads = ["Model", f"paper {kind}", "paper Δ", f"{table.scale} {kind}", f"{table.scale} Δ"]
     full = f"../results/reference/{table.scale}/tables/table{table.number}.md"
-    rows = [_cells(row) for row in table.rows if row.method]
+    # A scale may have some of the rows, and no run for the others.
+    rows = [_cells(row) for row in table.rows if row.method and row.run in suite.runs]
     title = f"**Table {table.number}. {table.title}**, {table.scale} scale ([all columns]({full}))"
     return f"{title}\n\n{formats.pipe(pd.DataFrame(rows, columns=heads))}"
 
