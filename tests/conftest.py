@@ -1,5 +1,6 @@
 """Shared by all tests: small data sets, made-up records, one thread."""
 
+import gc
 import json
 import math
 import os
@@ -60,6 +61,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         mark = item.get_closest_marker("slow")
         seconds[item.path] += (*mark.args, 15)[0] if mark else 0
     items.sort(key=lambda item: -seconds[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector, which mmengine calls often, need not look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.datasets import Badges
 from mkd.files import write_json
 from mkd.training import weights
+from mkd.workflow import fork_server
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -147,6 +148,12 @@ def test_a_teacher_of_other_channels(
 ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
 
 
+def in_ascii() -> dict[str, str]:
+    """An environment of that locale, without a fork server, which would have started in another."""
+    own = {name: value for name, value in os.environ.items() if name != fork_server.VARIABLE}
+    return {**own, **ASCII, "PYTHONPATH": str(ROOT)}
+
+
 @pytest.mark.parametrize("verb", ["check-results", "report", "status"])
 def test_files_are_utf_8_whatever_the_locale(
     here: tuple[Path, list[str]], fill: Callable[..., Path], verb: str
@@ -155,7 +162,7 @@ def test_files_are_utf_8_whatever_the_locale(
     settings = ["--config", f"results={here[0] / 'results'}"]
     done = subprocess.run(
         [sys.executable, "-m", "mkd", verb, *settings],
-        env={**os.environ, **ASCII, "PYTHONPATH": str(ROOT)},
+        env=in_ascii(),
         capture_output=True,
         text=True,
     )
@@ -167,7 +174,7 @@ def test_files_are_utf_8_whatever_the_locale(
 def test_letters_that_the_locale_cannot_read_are_said_to_be_so() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mkd", "status", "--config", "results=größe".encode()],
-        env={**os.environ, **ASCII, "PYTHONPATH": str(ROOT)},
+        env=in_ascii(),
         capture_output=True,
         text=True,
     )

@@ -8,6 +8,7 @@ The server is for jobs on one thread of a CPU. It is no part of what a job compu
 or after it is gone, a job runs by itself.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -112,6 +113,9 @@ def _serve(folder: Path, listener: socket.socket) -> tuple[dict[str, Any], list[
             # Whatever a library has against it, a job will say so itself.
             with suppress(ImportError, OSError):
                 importlib.import_module(library)
+        # mmengine calls the collector often: in a job it shall neither look at these nor copy them.
+        gc.collect()
+        gc.freeze()
         while True:
             ready, *_ = select.select([listener, sys.stdin], [], [])
             if sys.stdin in ready:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,14 @@ from mkd.workflow import fork_server
 
 PACKAGES = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 RUN = "tiny-baseline"
+
+SNAKEMAKE = """\
+from snakemake_executor_plugin_slurm import Executor
+Executor.next_seconds_between_status_checks = property(lambda self: 2, lambda self, value: None)
+from snakemake.cli import main
+main()
+"""
+"""Snakemake that asks Slurm every two seconds; for long jobs it would wait ten longer each time."""
 
 CONF = """\
 ClusterName=tests
@@ -170,12 +178,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         made.stop()
 
 
-def command(folder: Path, profile: str, *arguments: str) -> list[str]:
+def command(folder: Path, profile: str, *arguments: str, python: Sequence[str]) -> list[str]:
     """Snakemake for one run of scale smoke, results and data below ``folder``."""
     data = json.dumps({"badges": str(folder / "data"), "coco": str(folder / "coco")})
     results = folder / "results"
     return [
-        *(sys.executable, "-m", "snakemake", str(results / f"smoke/runs/{RUN}/seed0/record.json")),
+        *(sys.executable, *python, str(results / f"smoke/runs/{RUN}/seed0/record.json")),
         *("--workflow-profile", f"profiles/{profile}", "--nolock", *arguments),
         *("--runtime-source-cache-path", str(folder / "cache")),
         *("--config", "scale=smoke", f"results={results}", f"data={data}"),
@@ -185,7 +193,8 @@ def command(folder: Path, profile: str, *arguments: str) -> list[str]:
 def submitted(cluster: Cluster, folder: Path) -> "subprocess.Popen[str]":
     """The same through Slurm, which is asked often because its jobs are short."""
     often = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10")
-    asked = command(folder, "slurm", *often, "--slurm-logdir", str(folder / "slurm"))
+    logs = ("--slurm-logdir", str(folder / "slurm"))
+    asked = command(folder, "slurm", *often, *logs, python=("-c", SNAKEMAKE))
     with (folder / "log").open("w") as log:
         return subprocess.Popen(
             asked, cwd=ROOT, env=cluster.environment, stdout=log, stderr=log, text=True
@@ -204,7 +213,11 @@ def without(folder: Path) -> "subprocess.Popen[str]":
     folder.mkdir()
     with (folder / "log").open("w") as log:
         return subprocess.Popen(
-            command(folder, "default"), cwd=ROOT, stdout=log, stderr=log, text=True
+            command(folder, "default", python=("-m", "snakemake")),
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            text=True,
         )
 
 
@@ -222,7 +235,7 @@ def training(cluster: Cluster, folder: Path, process: "subprocess.Popen[str]") -
     return until(found, 900)
 
 
-@pytest.mark.slow(200)
+@pytest.mark.slow(400)
 def test_a_run_whose_training_slurm_ends_three_times_leaves_the_record_made_without(
     cluster: Cluster, tmp_path: Path
 ) -> None:
