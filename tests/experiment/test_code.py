@@ -1,5 +1,6 @@
 """What a stage's code digest covers."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from mkd import ROOT
 from mkd.edge import engines
 from mkd.edge import suite as edge
 from mkd.experiment import code
+from mkd.workflow import fork_server
 
 STAGES = (
     "mkd.training.trainer",
@@ -21,22 +23,49 @@ STAGES = (
 )
 
 
-def loaded_by(module: str) -> set[str]:
-    """Modules of the package that Python has loaded once it has imported one."""
-    text = f"import sys, {module}; print(*(m for m in sys.modules if m.startswith('mkd.')))"
+LOADED = """
+import importlib, json, os, sys
+libraries, stages = map(json.loads, sys.argv[1:])
+for library in libraries:
+    importlib.import_module(library)
+found = {}
+for stage in stages:
+    read, write = os.pipe()
+    if os.fork() == 0:
+        importlib.import_module(stage)
+        os.write(write, " ".join(m for m in sys.modules if m.startswith("mkd.")).encode())
+        os._exit(0)
+    os.close(write)
+    found[stage] = os.fdopen(read).read().split()
+print(json.dumps(found))
+"""
+"""Forks for each stage, so that the libraries are imported once."""
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, set[str]]:
+    """Stage → modules of the package that Python has loaded once it has imported it alone."""
+    arguments = map(json.dumps, (fork_server.LIBRARIES, STAGES))
     done = subprocess.run(
-        [sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", LOADED, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
+    found: dict[str, list[str]] = json.loads(done.stdout)
     # A package's own module is its __init__, which holds names and no code.
     return {
-        m for m in done.stdout.split() if ROOT.joinpath(*m.split(".")).with_suffix(".py").is_file()
+        stage: {m for m in loaded if ROOT.joinpath(*m.split(".")).with_suffix(".py").is_file()}
+        for stage, loaded in found.items()
     }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
-def test_all_that_a_stage_loads_is_in_its_closure(stage: str) -> None:
-    missing = loaded_by(stage) - code.closure(stage)
+def test_all_that_a_stage_loads_is_in_its_closure(loaded: dict[str, set[str]], stage: str) -> None:
+    assert stage in loaded[stage]
+    missing = loaded[stage] - code.closure(stage)
     # The losses of other methods are registered beside a run's own, and not used.
     assert {m for m in missing if not m.startswith("mkd.losses.")} == set()
 
