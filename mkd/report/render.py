@@ -95,10 +95,15 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
             files=Path(os.path.relpath(written, out)).as_posix(),
             kept=kept,
             problems=problems,
-            headline=conclusion.headline(records, suite.runs, archs, min_seeds),
+            headline=" ".join(
+                conclusion.headline(found, suite.runs, archs, min_seeds)
+                for found in (records, theirs)
+                if found
+            ).strip(),
             conclusion=[
                 *conclusion.sentences(records, suite.runs, archs, min_seeds),
                 *(conclusion.of_longer(theirs, suite.runs, archs, min_seeds) if theirs else ()),
+                *([compared.sentence] if compared and compared.gains else ()),
             ],
             tally=verdict_view.tally(judged, suite.scale),
             report=summary_view.summary(suite, records, judged, gated, choices),

@@ -16,6 +16,8 @@ from mkd.results.statistics import Interval
 
 SAME, OPPOSITE, OPEN = "the same sign", "opposite signs", "open"
 WORDS = (SAME, OPPOSITE, OPEN)
+NAMED = 3
+"""So many differences that the two disagree on are named in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,14 @@ class Agreement:
             )
             return f"Not run: {self.other} scale has {found}."
         both = [*self.gains, *self.order]
-        against = sum(effect.word == OPPOSITE for effect in both)
+        against = [effect.name for effect in both if effect.word == OPPOSITE]
         alike = sum(effect.word == SAME for effect in both)
         if against:
-            start = f"The two protocols disagree on {against} of {len(both)} differences."
+            more = f" and {len(against) - NAMED} more" if len(against) > NAMED else ""
+            start = (
+                f"The two protocols disagree on {len(against)} of {len(both)} differences: "
+                f"{', '.join(against[:NAMED])}{more}."
+            )
         elif alike:
             start = f"No difference that both protocols decide, {alike} of {len(both)}, disagrees."
         else:

@@ -44,7 +44,12 @@ def compare(ours: dict[str, tuple[float, ...]], theirs: dict[str, tuple[float, .
     [
         (UP, UP, SAME, "No difference that both protocols decide, 1 of 1, disagrees."),
         (DOWN, DOWN, SAME, "Gains: the same sign 1."),
-        (UP, DOWN, OPPOSITE, "The two protocols disagree on 1 of 1 differences."),
+        (
+            UP,
+            DOWN,
+            OPPOSITE,
+            "The two protocols disagree on 1 of 1 differences: tiny-cwd − tiny-baseline.",
+        ),
         (UP, NONE, OPEN, "None of the 1 differences is decided by both"),
         (UP, (1.0,), OPEN, "open 1"),
     ],
@@ -70,7 +75,7 @@ def test_the_order_is_compared_pair_by_pair() -> None:
     }
     assert {effect.word for effect in found.gains} == {SAME}
     assert found.rank == pytest.approx(1 / 3)
-    assert "disagree on 1 of 6" in found.sentence
+    assert "disagree on 1 of 6 differences: tiny-cwd − tiny-mkd." in found.sentence
 
 
 def test_equal_gains_have_no_rank() -> None:
