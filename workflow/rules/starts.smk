@@ -68,7 +68,6 @@ else:
             f"{STARTS}/data.json",
         log:
             f"{RESULTS}/logs/starts-data.log",
-        priority: 4
         localrule: True
         params:
             arguments=pipeline.starts_arguments(suite),
@@ -84,7 +83,7 @@ else:
             card=f"{STARTS}/weights/{{run}}-seed{{seed}}.json",
         log:
             f"{RESULTS}/logs/starts/{{run}}-seed{{seed}}.log",
-        priority: 4
+        # No priority: what needs one waits for it, and the first page needs none.
         localrule: True
         threads: pipeline.starts_threads(suite, workflow.cores)
         params:
