@@ -7,6 +7,7 @@ from itertools import combinations
 from scipy.stats import kendalltau
 
 from mkd.experiment.architectures import has_masks
+from mkd.experiment.labels import run_name
 from mkd.experiment.runs import Run, baseline_of
 from mkd.experiment.suite import Suite
 from mkd.results import reference, statistics
@@ -72,7 +73,7 @@ class Agreement:
             more = f" and {len(against) - NAMED} more" if len(against) > NAMED else ""
             start = (
                 f"The two protocols disagree on {len(against)} of {len(both)} differences: "
-                f"{', '.join(against[:NAMED])}{more}."
+                f"{'; '.join(against[:NAMED])}{more}."
             )
         elif alike:
             start = f"No difference that both protocols decide, {alike} of {len(both)}, disagrees."
@@ -124,31 +125,34 @@ def _gains(ours: Records, theirs: Records, runs: Mapping[str, Run]) -> Iterator[
     for run in _distilled(runs):
         baseline = baseline_of(run.id, runs)
         if baseline is not None:
-            yield from _effect(ours, theirs, run, baseline)
+            yield from _effect(ours, theirs, run, runs[baseline], runs)
 
 
 def _order(ours: Records, theirs: Records, runs: Mapping[str, Run]) -> Iterator[Effect]:
     for one, two in combinations(_distilled(runs), 2):
         if one.arch == two.arch:
-            yield from _effect(ours, theirs, one, two.id)
+            yield from _effect(ours, theirs, one, two, runs)
 
 
 def _distilled(runs: Mapping[str, Run]) -> list[Run]:
     return [run for run in runs.values() if run.method != "baseline"]
 
 
-def _effect(ours: Records, theirs: Records, run: Run, other: str) -> Iterator[Effect]:
+def _effect(
+    ours: Records, theirs: Records, run: Run, other: Run, runs: Mapping[str, Run]
+) -> Iterator[Effect]:
     """One difference, or none where a scale has not measured it."""
     metric = "mask.AP" if has_masks(run.arch) else "box.AP"
     deltas = [
-        statistics.paired_delta(side.points(run.id, metric), side.points(other, metric))
+        statistics.paired_delta(side.points(run.id, metric), side.points(other.id, metric))
         for side in (ours, theirs)
     ]
     here, there = deltas
     if here is not None and there is not None:
         signs = here.sign * there.sign
         word = {1: SAME, -1: OPPOSITE, 0: OPEN}[signs]
-        yield Effect(f"{run.id} − {other}", here, there, word)
+        name = f"{run_name(run, runs)} − {run_name(other, runs)}"
+        yield Effect(name, here, there, word)
 
 
 def _counts(effects: Sequence[Effect]) -> str:

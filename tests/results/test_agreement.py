@@ -48,7 +48,8 @@ def compare(ours: dict[str, tuple[float, ...]], theirs: dict[str, tuple[float, .
             UP,
             DOWN,
             OPPOSITE,
-            "The two protocols disagree on 1 of 1 differences: tiny-cwd − tiny-baseline.",
+            "The two protocols disagree on 1 of 1 differences: RTMDet-tiny + CWD − RTMDet-tiny, "
+            "undistilled.",
         ),
         (UP, NONE, OPEN, "None of the 1 differences is decided by both"),
         (UP, (1.0,), OPEN, "open 1"),
@@ -59,7 +60,7 @@ def test_signs_agree_only_where_both_intervals_decide(
 ) -> None:
     found = compare({"tiny-cwd": ours}, {"tiny-cwd": theirs})
     (gain,) = found.gains
-    assert (gain.name, gain.word) == ("tiny-cwd − tiny-baseline", word)
+    assert (gain.name, gain.word) == ("RTMDet-tiny + CWD − RTMDet-tiny, undistilled", word)
     assert said in found.sentence
 
 
@@ -69,13 +70,15 @@ def test_the_order_is_compared_pair_by_pair() -> None:
     found = compare(one, two)
     words = {effect.name: effect.word for effect in found.order}
     assert words == {
-        "tiny-cwd − tiny-mgd": SAME,
-        "tiny-cwd − tiny-mkd": OPPOSITE,
-        "tiny-mgd − tiny-mkd": SAME,
+        "RTMDet-tiny + CWD − RTMDet-tiny + MGD": SAME,
+        "RTMDet-tiny + CWD − RTMDet-tiny + MKD": OPPOSITE,
+        "RTMDet-tiny + MGD − RTMDet-tiny + MKD": SAME,
     }
     assert {effect.word for effect in found.gains} == {SAME}
     assert found.rank == pytest.approx(1 / 3)
-    assert "disagree on 1 of 6 differences: tiny-cwd − tiny-mkd." in found.sentence
+    assert (
+        "disagree on 1 of 6 differences: RTMDet-tiny + CWD − RTMDet-tiny + MKD." in found.sentence
+    )
 
 
 def test_equal_gains_have_no_rank() -> None:
@@ -85,7 +88,9 @@ def test_equal_gains_have_no_rank() -> None:
 
 def test_what_one_scale_alone_has_is_left_out() -> None:
     found = compare({"tiny-cwd": UP, "tiny-mkd": UP}, {"tiny-cwd": UP, "s-cwd": UP})
-    assert [effect.name for effect in found.gains] == ["tiny-cwd − tiny-baseline"]
+    assert [effect.name for effect in found.gains] == [
+        "RTMDet-tiny + CWD − RTMDet-tiny, undistilled"
+    ]
     assert found.order == []
     assert compare({"tiny-cwd": UP}, {}).sentence == "Not run: overnight scale has no record."
     other = compare({"tiny-cwd": UP}, {"tiny-mkd": UP}).sentence
@@ -121,7 +126,7 @@ def test_the_page_takes_the_other_scale_in_where_it_was_run(
         for seed in range(3):
             made(results, suite.runs[run], seed)
     text = section(suite)
-    assert "tiny-cwd − tiny-baseline" in text
+    assert "RTMDet-tiny + CWD − RTMDet-tiny, undistilled" in text
     assert "tiny-mkd" not in text
     assert text.count("the same sign") == 2
     before = pipeline.beside(suite)
@@ -145,7 +150,7 @@ def test_without_a_run_of_its_own_the_reference_is_taken(
     (results / "overnight").rename(kept.parent.parent / "x")
     kept.parent.mkdir()
     (kept.parent.parent / "x").rename(kept)
-    assert "tiny-cwd − tiny-baseline" in section(suite)
+    assert "RTMDet-tiny + CWD − RTMDet-tiny, undistilled" in section(suite)
 
 
 def test_a_scale_with_no_longer_one_has_no_such_section(suite: Suite) -> None:

@@ -83,6 +83,9 @@ else:
             card=f"{STARTS}/weights/{{run}}-seed{{seed}}.json",
         log:
             f"{RESULTS}/logs/starts/{{run}}-seed{{seed}}.log",
+        wildcard_constraints:
+            # They need not be runs of this scale.
+            run="|".join(suite.starts.runs),
         # No priority: what needs one waits for it, and the first page needs none.
         localrule: True
         threads: pipeline.starts_threads(suite, workflow.cores)
