@@ -188,7 +188,7 @@ class Suite:
         Raises:
             UserError: The seed is none that NumPy takes.
         """
-        if not 0 <= seed + self.run(run).order < SEEDS or seed < 0:
+        if seed < 0 or seed + self.run(run).order >= SEEDS:
             raise UserError(
                 f"run '{run}': seed {seed} is none: a seed, with the run's order added, is a whole "
                 f"number from 0 to {SEEDS - 1}"

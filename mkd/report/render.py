@@ -31,7 +31,16 @@ from mkd.report import (
 )
 from mkd.report.gallery import caption, gallery
 from mkd.report.provenance_view import circumstances, entries
-from mkd.results import agreement, formats, gates, noise_budget, tables, tallies, verdicts
+from mkd.results import (
+    agreement,
+    formats,
+    gates,
+    noise_budget,
+    seed_costs,
+    tables,
+    tallies,
+    verdicts,
+)
 from mkd.results.check import comparable
 from mkd.results.gates import Gate
 from mkd.results.records import Problem, Records, load_folder, without_curve
@@ -116,7 +125,7 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
             tables=[tables_view.shown(table, records, suite.runs) for table in made.values()],
             budget=budget,
             agreement=compared,
-            most_seeds=noise_budget.MOST,
+            most_seeds=seed_costs.MOST,
             figures=figures,
             latency=latency_view.view(records, made[1]),
             audited=audit_view.audited(printed, audit.findings(printed)),

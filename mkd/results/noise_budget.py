@@ -4,28 +4,22 @@ All of it is computed from records. A difference is paired by seed, a test two-s
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from math import sqrt
-from pathlib import Path
 from statistics import StatisticsError, correlation, fmean, stdev
 from typing import Any
 
 import pandas as pd
 
-from mkd.experiment import paths
 from mkd.experiment.architectures import has_masks
 from mkd.experiment.runs import Run, baseline_of
 from mkd.experiment.suite import Suite
-from mkd.results import statistics, verdicts
+from mkd.results import seed_costs, statistics
 from mkd.results.records import Records
+from mkd.results.seed_costs import COUNTS, Need, Step
 from mkd.results.verdicts import Verdict
 
-COUNTS = (3, 5, 10)
-"""Numbers of seeds of which is said what they can find."""
-MOST = 50
-"""Seeds beyond which an effect counts as too small to look for."""
 ONE_START = "tiny-one-stem"
 """The run whose seeds all begin with one network."""
 NOT_A_START = {
@@ -80,57 +74,6 @@ class Pairing:
 
 
 @dataclass(frozen=True)
-class Need:
-    """An undecided claim.
-
-    Attributes:
-        claim: Its id.
-        comparison: What is compared, in words.
-        word: Its verdict.
-        delta: Mean difference so far, None without a pair.
-        pairs: Paired seeds so far.
-        needed: Pairs with which the effect, if it is as observed, is found with a chance of
-            80 %; without a spread those of the rule. None beyond :data:`MOST`.
-        tested: Whether there is a spread to tell it from.
-        trainings: Runs and seeds that are still missing, None where ``needed`` is.
-        minutes: What they take on one machine, one after the other; None where ``needed`` is.
-    """
-
-    claim: str
-    comparison: str
-    word: str
-    delta: float | None
-    pairs: int
-    needed: int | None
-    tested: bool
-    trainings: int | None
-    minutes: float | None
-
-
-@dataclass(frozen=True)
-class Step:
-    """All runs of the table with so many seeds.
-
-    Attributes:
-        seeds: Of every run.
-        decided: Undecided claims of known effect and spread that so many seeds should decide.
-        trainings: That are still missing for it.
-        minutes: What those take, one after the other.
-        unknown: How many of them are of runs without a record, which are not in the minutes.
-        starts: Networks they start from that nobody has trained yet, not in the minutes either.
-        command: What adds them.
-    """
-
-    seeds: int
-    decided: int
-    trainings: int
-    minutes: float
-    unknown: int
-    starts: int
-    command: str
-
-
-@dataclass(frozen=True)
 class Budget:
     """Everything the page says of noise."""
 
@@ -152,7 +95,7 @@ def build(records: Records, suite: Suite, judged: Sequence[Verdict]) -> Budget:
         judged: Its verdicts.
     """
     pairings = list(_pairings(records, suite.runs))
-    needs = [_need(verdict, records) for verdict in judged if _undecided(verdict)]
+    needs = seed_costs.needs(judged, records)
     return Budget(
         suite.scale,
         list(_spreads(records, suite.runs)),
@@ -162,7 +105,7 @@ def build(records: Records, suite: Suite, judged: Sequence[Verdict]) -> Budget:
             arch for arch, _ in pairings
         )],
         needs,
-        [_step(count, needs, records, suite) for count in COUNTS],
+        seed_costs.steps(needs, records, suite),
     )  # fmt: skip
 
 
@@ -240,76 +183,6 @@ def _correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
     except StatisticsError:
         # One of them does not vary.
         return None
-
-
-def _undecided(verdict: Verdict) -> bool:
-    return verdict.claim.kind == "greater" and verdict.word in (
-        verdicts.NOISE,
-        verdicts.NOT_TESTED,
-    )
-
-
-def _need(verdict: Verdict, records: Records) -> Need:
-    claim, delta = verdict.claim, verdict.delta
-    pairs = len(delta.points) if delta else 0
-    tested = delta is not None and pairs > 1
-    needed: int | None = claim.min_seeds
-    if delta is not None and tested:
-        needed = statistics.pairs_needed(delta, MOST, level=claim.level)
-        needed = needed and max(needed, claim.min_seeds)
-    runs = dict.fromkeys([*claim.left, *claim.right])
-    seeds = _wanted(needed or 0, [records.points(run, claim.metric) for run in runs])
-    missing = {run: len(seeds - records.points(run, claim.metric).keys()) for run in runs}
-    minutes = [count * _minutes(records, run) for run, count in missing.items()]
-    return Need(
-        claim.id,
-        claim.comparison,
-        verdict.word,
-        delta.mean if delta else None,
-        pairs,
-        needed,
-        tested,
-        sum(missing.values()) if needed else None,
-        sum(minutes) if needed else None,
-    )
-
-
-def _wanted(count: int, sides: Sequence[Mapping[int, Any]]) -> set[int]:
-    """The seeds of so many pairs for the fewest trainings: those that most sides have, first."""
-    have = Counter(seed for side in sides for seed in side)
-    order = sorted({*have, *range(count)}, key=lambda seed: (-have[seed], seed))
-    return set(order[:count])
-
-
-def _step(count: int, needs: Sequence[Need], records: Records, suite: Suite) -> Step:
-    seeds = list(range(count))
-    wanted = replace(suite, config={**suite.config, "seeds": seeds})
-    missing = {
-        run: len(set(wanted.seeds(run)) - records.by_run.get(run, {}).keys())
-        for run in filter(suite.scored, suite.planned)
-    }
-    starts = {
-        start
-        for run in suite.planned
-        for seed in wanted.seeds(run)
-        if (start := wanted.start(run, seed))
-        and not Path(paths.kept_weights(wanted, *start)).is_file()
-    }
-    known = {run: number for run, number in missing.items() if run in records.by_run}
-    return Step(
-        count,
-        sum(need.tested and need.needed is not None and need.needed <= count for need in needs),
-        sum(missing.values()),
-        sum(number * _minutes(records, run) for run, number in known.items()),
-        sum(missing.values()) - sum(known.values()),
-        len(starts),
-        f"snakemake reproduce --config scale={suite.scale} 'seeds={seeds}'",
-    )
-
-
-def _minutes(records: Records, run: str) -> float:
-    """Mean wall time of a training and its evaluation."""
-    return fmean(record["wall_s"] for record in records.by_run[run].values()) / 60
 
 
 def _metric(run: Run) -> str:
