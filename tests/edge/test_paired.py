@@ -156,7 +156,11 @@ def test_an_engine_that_does_not_take_a_file_leaves_the_others_timed(
 def test_a_process_that_dies_while_it_waits_is_one_sentence(
     conv: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shell = ["/bin/sh", "-c", """echo '{"ms": 1.0}'; exec <&- >&-; echo too hot >&2; exit 9"""]
+    shell = [
+        "/bin/sh",
+        "-c",
+        """exec <&-; echo '{"ms": 1.0}'; exec >&-; echo too hot >&2; exit 9""",
+    ]
     monkeypatch.setattr(processes, "_command", lambda *_: shell)
     with pytest.raises(UserError, match="ended with 9 and no answer: too hot$"):
         paired.compare([Entry(conv("a.onnx"), QUICK)])

@@ -294,6 +294,20 @@ def test_each_engine_is_set_against_the_papers_latencies(
     )
 
 
+def test_the_column_of_table_1_is_the_place_that_has_most_of_it(
+    tmp_path: Path, timed: dict[str, Any]
+) -> None:
+    gpu = told(timed, "yolov7", provider="tensorrt", precision="fp16", latency_ms=1.0)
+    put(tmp_path, "latency/gpu.json", gpu)
+    edge = load_folder(tmp_path, "desk").edge
+    assert [record["latency_ms"] for record in edge.column()] == [1.0]
+    for model in ("yolov7", "yolov5-n"):
+        put(tmp_path, f"latency/{model}.json", told(timed, model, latency_ms=9.0))
+    edge = load_folder(tmp_path, "desk").edge
+    assert [record["latency_ms"] for record in edge.column()] == [9.0, 9.0]
+    assert edge.unsteady() == set()
+
+
 def test_an_engine_is_no_column_of_table_1(tmp_path: Path, timed: dict[str, Any]) -> None:
     put(tmp_path, "latency/a.json", told(timed, "yolov7", engine="openvino"))
     records = load_folder(tmp_path, "desk")
