@@ -27,7 +27,7 @@ def code_digest(*modules: str, whole: bool = False) -> str:
             what shows results.
     """
     found = sorted(module for module in closure(*modules) if whole or _decides(module))
-    return digest({module: _syntax(module) for module in found})
+    return digest({module: _read(module)[1] for module in found})
 
 
 @cache
@@ -41,11 +41,10 @@ def closure(*modules: str) -> frozenset[str]:
     while waiting:
         module = waiting.pop()
         found.add(module)
-        waiting |= _imports(module) - found
+        waiting |= _read(module)[0] - found
     return frozenset(found)
 
 
-@cache
 def tree(module: str) -> ast.Module:
     """The syntax tree of a module of the package.
 
@@ -68,7 +67,7 @@ def tree(module: str) -> ast.Module:
 
 def forget() -> None:
     """Read every module anew: plugins' files have changed."""
-    for reader in (closure, tree, _imports, _syntax):
+    for reader in (closure, _read):
         reader.cache_clear()
 
 
@@ -90,16 +89,25 @@ def _file(module: str) -> Path:
 
 
 @cache
-def _imports(module: str) -> frozenset[str]:
-    found: set[str] = set()
-    for node in _executed(tree(module)):
+def _read(module: str) -> tuple[frozenset[str], str]:
+    """What a module imports of the package, and what it does.
+
+    Trees are not kept: a workflow's are a million objects, which the collector would look through.
+    """
+    found = tree(module)
+    return _imports(module, found), _text(found)
+
+
+def _imports(module: str, found: ast.Module) -> frozenset[str]:
+    names: set[str] = set()
+    for node in _executed(found):
         if isinstance(node, ast.Import):
-            found |= {_defining(alias.name) for alias in node.names}
+            names |= {_defining(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             package = module.split(".")[: -node.level] if node.level else []
             origin = ".".join([*package, *([node.module] if node.module else [])])
-            found |= {_defining(origin, alias.name) for alias in node.names}
-    return frozenset(name for name in found if name.split(".")[0] in _PACKAGES)
+            names |= {_defining(origin, alias.name) for alias in node.names}
+    return frozenset(name for name in names if name.split(".")[0] in _PACKAGES)
 
 
 def _defining(origin: str, name: str = "") -> str:
@@ -112,22 +120,22 @@ def _defining(origin: str, name: str = "") -> str:
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a tree but those that only a type checker looks at."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING":
-            continue
-        yield child
-        yield from _executed(child)
-
-
-@cache
-def _syntax(module: str) -> str:
-    return syntax(_file(module).read_bytes())
+    """The statements below a node but those that only a type checker looks at."""
+    for block in ("body", "handlers", "orelse", "finalbody", "cases"):
+        for child in getattr(node, block, ()):
+            if isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING":
+                continue
+            yield child
+            yield from _executed(child)
 
 
 def syntax(source: bytes) -> str:
     """What Python code does, as text: without comments and docstrings."""
-    found = ast.parse(source)
+    return _text(ast.parse(source))
+
+
+def _text(found: ast.Module) -> str:
+    """A tree as text; its docstrings are taken out of it."""
     for node in ast.walk(found):
         body = getattr(node, "body", None)
         if isinstance(body, list):

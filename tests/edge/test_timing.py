@@ -15,6 +15,7 @@ import pytest
 from mkd import ROOT
 from mkd.edge import load, measure, opening, processes, timing
 from mkd.edge.engines import onnxruntime as ort
+from mkd.edge.metadata import detector_path
 from mkd.edge.opening import Settings
 from mkd.edge.spread import median_interval
 from mkd.errors import UserError
@@ -50,9 +51,10 @@ def test_warm_up_goes_on_until_two_windows_agree(scripted: Any) -> None:
 
 
 def test_a_call_that_never_settles_is_said_not_to_be_warm(scripted: Any) -> None:
-    growing = [50 * 1.5**at for at in range(timing.MAX_WINDOWS)]
-    found = timing.series(scripted([1, *growing, 5, 5, 5, 5]), QUICK)
-    assert (found["warm"], len(found["warmup_ms"])) == (False, timing.MAX_WINDOWS)
+    for growing in ([50 * 1.5**at for at in range(7)], [2000, 3000]):
+        found = timing.series(scripted([1, *growing, 5, 5, 5, 5]), QUICK)
+        assert (found["warm"], found["warmup_ms"]) == (False, growing)
+        assert sum(growing) >= 1e3 * timing.WARM_S > sum(growing[:-1]) * (len(growing) > 2)
 
 
 def test_an_unsteady_attempt_is_kept_and_followed_by_another(scripted: Any) -> None:
@@ -90,10 +92,13 @@ def test_sampling_ends_when_the_median_is_known_or_the_time_is_up(scripted: Any)
 
 
 def answered(*medians: float, others: float | None = 0.0) -> Any:
-    """What processes answer whose samples all take the median's time."""
+    """What processes answer whose samples all take the median's time.
+
+    End to end it takes the same.
+    """
     left = iter(medians)
 
-    def answer(*_: Any, **__: Any) -> dict[str, Any]:
+    def answer(*_: Any, whole: bool, **__: Any) -> dict[str, Any]:
         attempt = {"iqr_ratio": 0.0, "samples_ms": [next(left)] * 6}
         warm = {"open_ms": 1.0, "first_ms": 1.0, "warmup_ms": [1.0], "warm": True}
         series = {**warm, "attempts": [attempt], "passed": True}
@@ -102,7 +107,7 @@ def answered(*medians: float, others: float | None = 0.0) -> Any:
             "card": {**card, "precision": "fp32", "input_px": 16},
             "cpus": [0],
             "graph": series,
-            "end_to_end": None,
+            "end_to_end": {**series, "prepare_ms": 0.5} if whole else None,
             "others": others,
             "peak_memory_mb": 2.0,
             "interpreter_memory_mb": 1.0,
@@ -131,8 +136,13 @@ def test_restarts_that_disagree_are_repeated_once(
     unsteady: list[str],
 ) -> None:
     monkeypatch.setattr(measure, "answer", answered(*medians))
-    record = measure.measure(conv("a.onnx"), replace(QUICK, restarts=3))
+    path = conv("a.onnx")
+    detector_path(path).touch()
+    record = measure.measure(path, replace(QUICK, restarts=3))
     validate(record, "latency", "the record")
+    # End to end is not.
+    assert record["end_to_end"]["p50_ms"] == medians[0]
+    assert [bool(p["end_to_end"]) for p in record["processes"]] == [True, False, False]
     assert (record["first_medians_ms"], record["unsteady"]) == (first, unsteady)
     assert record["passed"] is record["graph"]["passed"] is not unsteady
     assert record["latency_ms"] == sorted(medians[-3:])[1]
@@ -157,7 +167,9 @@ def test_other_work_on_its_cpus_makes_a_figure_unsteady(
 ) -> None:
     monkeypatch.setattr(measure, "listen", lambda _: before)
     monkeypatch.setattr(measure, "answer", answered(10, others=during))
-    record = measure.measure(conv("a.onnx"), replace(QUICK, load=0.1))
+    path = conv("a.onnx")
+    detector_path(path).touch()
+    record = measure.measure(path, replace(QUICK, load=0.1))
     validate(record, "latency", "the record")
     assert record["load"] == {"before": before, "during": during}
     assert (record["unsteady"], record["passed"]) == (unsteady, not unsteady)

@@ -1,6 +1,7 @@
 """What ``mkd check-results`` finds, each planted alone in a sound folder."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,15 +34,20 @@ def change(
     path.write_text(json.dumps(content | ({"sha256": seal(content)} if seal else {})))
 
 
-@pytest.fixture
-def sound(suite: Suite, fill: Callable[..., Path]) -> Suite:
-    """Three runs, one seed each, as this checkout would have made them; table and report."""
+@pytest.fixture(scope="module")
+def made(filled: Suite, tmp_path_factory: pytest.TempPathFactory) -> tuple[Suite, Path]:
+    """Three runs, one seed each, as this checkout would have made them; table and report.
+
+    And a copy of the folder, from which each test has it anew.
+    """
     small = replace(
-        suite,
-        runs={name: suite.runs[name] for name in NAMES},
-        config={**suite.config, "seeds": [0]},
+        filled,
+        runs={name: filled.runs[name] for name in NAMES},
+        config={**filled.config, "seeds": [0]},
     )
-    fill(*NAMES, seeds=(0,))
+    for folder in small.results.glob("runs/*/*"):
+        if folder.parent.name not in NAMES or folder.name != "seed0":
+            shutil.rmtree(folder)
     for name in NAMES:
         digests = {
             "config": run_digests.config_digest(small, name, 0),
@@ -55,7 +61,17 @@ def sound(suite: Suite, fill: Callable[..., Path]) -> Suite:
         change(record(small, name), lambda r, d=digests: r["digests"].update(d))
     jobs.table(small, 1)
     render(small, small.results / "report")
-    return small
+    kept = tmp_path_factory.mktemp("kept") / "results"
+    return small, Path(shutil.copytree(small.results, kept))
+
+
+@pytest.fixture
+def sound(made: tuple[Suite, Path]) -> Suite:
+    """What is sound, whatever a test before has done to it."""
+    suite, kept = made
+    shutil.rmtree(suite.results)
+    shutil.copytree(kept, suite.results)
+    return suite
 
 
 def said(suite: Suite) -> dict[str, str]:

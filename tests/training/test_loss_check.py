@@ -77,8 +77,8 @@ def new_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setitem(methods.METHODS, "new", methods.Method({"new": methods.Term("New", "new")}))
 
     def forget() -> None:
-        for cached in (loss_arguments.defaults, code.tree, code.closure, code._imports):
-            cached.cache_clear()
+        code.forget()
+        loss_arguments.defaults.cache_clear()
         sys.modules.pop("mkd.losses.new", None)
         sys.path_importer_cache.pop(str(folder), None)
         MODELS._module_dict.pop("New", None)
@@ -270,8 +270,8 @@ def test_what_is_read_of_a_loss_is_what_it_takes() -> None:
 
 def test_a_losss_code_is_its_file_and_what_that_imports(new_loss: Callable[[str], None]) -> None:
     def files(text: str) -> frozenset[str]:
-        for cached in (loss_arguments.defaults, code.tree, code.closure, code._imports):
-            cached.cache_clear()
+        code.forget()
+        loss_arguments.defaults.cache_clear()
         new_loss(PLAIN + text)
         plan = methods.plan("mine", "new", {})
         return code.closure(*(f"mkd.losses.{module}" for module in plan.modules.values()))

@@ -287,17 +287,11 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "mkd", tmp_path / "mkd")
     monkeypatch.setattr(code, "ROOT", tmp_path)
     yield tmp_path / "mkd"
-    forget()
-
-
-def forget() -> None:
-    """What was read of the code before it changed."""
-    for cached in (code.closure, code._imports, code._syntax, code.tree):
-        cached.cache_clear()
+    code.forget()
 
 
 def train_codes() -> dict[str, str]:
-    forget()
+    code.forget()
     suite = load()
     return {run: run_digests.train_code(suite, run) for run in suite.runs}
 
