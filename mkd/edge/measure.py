@@ -26,8 +26,9 @@ from mkd.edge.spread import APART, median_interval
 from mkd.files import sha256_file
 
 LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "openvino", "ncnn", "pnnx", "numpy")
-LISTEN_S = 0.25
-"""So long the machine is listened to before anything of ours runs."""
+LISTEN_S, QUIET_S = 0.25, 20
+"""So long the machine is listened to before anything of ours runs; and again while others work, as
+the workflow itself does when it has just started, but no longer than the second."""
 
 
 def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
     began, started = time.monotonic(), datetime.now(UTC)
     cpus = chosen_cpus(settings)
     _, task, _ = read(path, settings)
-    before = listen(cpus)
+    before = quiet(cpus, settings.load)
     with checked(path, settings) as made:
         first: list[float] = []
         whole: dict[str, Any] | None = None
@@ -128,6 +129,15 @@ def refused(path: Path, settings: Settings, scale: str, reason: str) -> dict[str
         "host": host.describe([]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def quiet(cpus: list[int], limit: float) -> float | None:
+    """Wait until others take no more than a limit of these CPUs' time; what they took last."""
+    end = time.monotonic() + QUIET_S
+    share = listen(cpus)
+    while share is not None and share > limit and time.monotonic() < end:
+        share = listen(cpus)
+    return share
 
 
 def listen(cpus: list[int]) -> float | None:

@@ -86,7 +86,7 @@ def compare(entries: list[Entry]) -> dict[str, Any]:
     settings = entries[0].settings
     cpus = chosen_cpus(settings)
     rows: list[dict[str, Any]] = [_row(entry) for entry in entries]
-    before = measure.listen(cpus)
+    before = measure.quiet(cpus, settings.load)
     blocks: dict[int, list[list[list[float]]]] = {}
     others: list[float | None] = []
     rounds = []
