@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SCALE ?=
 RESULTS = $(shell $(BIN)/python -c "from mkd.experiment import config; print(config.load($(if $(SCALE),{'scale': '$(SCALE)'})).results)")
 WORKFLOW_REPORT ?= $(RESULTS)/report/workflow.html
+# One more than there are cores: a few tests mostly wait, for Slurm or a browser.
+WORKERS = $(shell $(BIN)/python -c "import os; print(min(os.cpu_count() or 1, 7) + 1)")
 # Behind the target: Snakemake takes all that follows --config for it.
 CONFIG = $(if $(SCALE),--config scale=$(SCALE))
 
@@ -21,7 +23,7 @@ reproduce: $(VENV)/.installed ## run everything of a scale and render its report
 	@$(BIN)/snakemake reproduce --quiet all --report $(WORKFLOW_REPORT) $(CONFIG)
 
 test: $(VENV)/.installed-dev ## run all tests, the slow ones too
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-quick: $(VENV)/.installed-dev ## run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"

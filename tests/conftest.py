@@ -5,9 +5,10 @@ import json
 import math
 import os
 import shutil
+import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -67,6 +68,14 @@ def pytest_collection_finish() -> None:
     """What was imported stays: the collector, which mmengine calls often, need not look at it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _own_history() -> Iterator[None]:
+    """Of two trainings that begin in the same second, mmengine gives the second the first's log."""
+    yield
+    if "mmengine.logging" in sys.modules:
+        sys.modules["mmengine.logging"].MessageHub._instance_dict.clear()
 
 
 @pytest.fixture(scope="session")
@@ -413,7 +422,7 @@ def distiller() -> Callable[..., Any]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def checked() -> Callable[[Suite, Path], None]:
     """Writes what ``mkd data`` writes of a suite's data set, without the look through it."""
 

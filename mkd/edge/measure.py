@@ -53,6 +53,7 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
     with checked(path, settings) as made:
         first: list[float] = []
         whole: dict[str, Any] | None = None
+        refusal = ""
         while True:
             processes = [
                 answer(path, settings, cpus, task="run", file=made["file"], whole=not (at or first))
@@ -60,8 +61,9 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
             ]
             # Once: the repetition is for the graph's figure.
             whole = processes[0]["end_to_end"] = whole or processes[0]["end_to_end"]
+            refusal = "".join([refusal, *(p.pop("end_to_end_refused") for p in processes)])
             graph = _summary([process["graph"] for process in processes])
-            if graph["restart_spread"] <= APART or first:
+            if first or (graph["passed"] and graph["restart_spread"] <= APART):
                 break
             first = graph["medians_ms"]
     cards, pinned = zip(*((p.pop("card"), p.pop("cpus")) for p in processes), strict=True)
@@ -90,6 +92,7 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
         "unsteady": unsteady,
         "graph": graph,
         "end_to_end": whole and {**_summary([whole]), "prepare_ms": whole["prepare_ms"]},
+        "end_to_end_refused": refusal,
         "first_inference_ms": round(
             float(np.median([p["graph"]["open_ms"] + p["graph"]["first_ms"] for p in processes])), 3
         ),
@@ -171,7 +174,7 @@ def _unsteady(
     """Why a figure is not to be trusted, a line a reason."""
     reasons = []
     if not graph["passed"]:
-        reasons.append(f"samples spread by {graph['iqr_ratio']:.0%} of their median")
+        reasons.append(f"samples spread by {graph['iqr_ratio']:.0%} of their median, repeated once")
     if graph["restart_spread"] > APART:
         reasons.append(
             f"medians of restarts lie {graph['restart_spread']:.0%} apart, repeated once"
@@ -198,6 +201,8 @@ def line(record: dict[str, Any]) -> str:
     ]
     if whole:
         parts.append(f"end to end p50 {whole['p50_ms']:.2f} ms")
+    if record["end_to_end_refused"]:
+        parts.append(f"not end to end: {record['end_to_end_refused']}")
     reasons = [*record["unsteady"]]
     if whole and not whole["passed"]:
         reasons.append("end to end did not settle")

@@ -120,12 +120,17 @@ def run(
         "peak_memory_mb": _peak_mb(),
         "interpreter_memory_mb": before,
         "end_to_end": None,
+        "end_to_end_refused": "",
     }
     load.end()
     answer["others"] = load.share()
     detector = cards.detector_path(path)
     if whole and detector.is_file() and engines.ENGINES[settings.engine].detectors:
-        answer["end_to_end"] = _end_to_end(detector, opened.card, settings)
+        try:
+            answer["end_to_end"] = _end_to_end(detector, opened.card, settings)
+        except CannotRun as error:
+            # The graph's own figure stands.
+            answer["end_to_end_refused"] = str(error)
     return answer
 
 

@@ -90,6 +90,8 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
                         "name": _name(record["model"]),
                         "precision_name": PRECISION_NAMES[record["precision"]],
                         "steady": steady(record["graph"]),
+                        # Older records do not say.
+                        "end_to_end_refused": record.get("end_to_end_refused", ""),
                         "steady_end": record["end_to_end"] and steady(record["end_to_end"]),
                         # Of fewer samples it is no more than the slowest one.
                         "p99_ms": record["graph"]["p99_ms"]

@@ -33,6 +33,7 @@ LIBRARIES = (
     "torchvision",
     "scipy.stats",
     "sklearn.gaussian_process",
+    "sklearn.mixture",
     "matplotlib.pyplot",
     "pandas",
     "jsonschema",

@@ -9,8 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 
 from mkd import ROOT
 from mkd.edge import load, measure, opening, processes, timing
@@ -108,6 +110,7 @@ def answered(*medians: float, others: float | None = 0.0) -> Any:
             "cpus": [0],
             "graph": series,
             "end_to_end": {**series, "prepare_ms": 0.5} if whole else None,
+            "end_to_end_refused": "",
             "others": others,
             "peak_memory_mb": 2.0,
             "interpreter_memory_mb": 1.0,
@@ -147,6 +150,33 @@ def test_restarts_that_disagree_are_repeated_once(
     assert record["passed"] is record["graph"]["passed"] is not unsteady
     assert record["latency_ms"] == sorted(medians[-3:])[1]
     assert record["graph"]["interval_ms"] == [min(medians[-3:]), max(medians[-3:])]
+
+
+@pytest.mark.parametrize(
+    ("passed", "unsteady"),
+    [
+        ([False, True, True, True], []),
+        ([False, True, True, False], ["samples spread by 0% of their median, repeated once"]),
+    ],
+)
+def test_restarts_whose_samples_spread_are_repeated_once(
+    conv: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    passed: list[bool],
+    unsteady: list[str],
+) -> None:
+    all_steady, gate = answered(10, 10, 10, 10), iter(passed)
+
+    def answer(*arguments: Any, **request: Any) -> dict[str, Any]:
+        found: dict[str, Any] = all_steady(*arguments, **request)
+        found["graph"]["passed"] = next(gate)
+        return found
+
+    monkeypatch.setattr(measure, "answer", answer)
+    path = conv("a.onnx")
+    detector_path(path).touch()
+    record = measure.measure(path, replace(QUICK, restarts=2))
+    assert (record["first_medians_ms"], record["unsteady"]) == ([10, 10], unsteady)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +273,25 @@ def test_the_record_keeps_every_sample_of_every_process(exported: Any) -> None:
     assert record["first_inference_ms"] > record["graph"]["p50_ms"]
     assert record["end_to_end"]["p50_ms"] > 0
     assert json.loads(json.dumps(record)) == record
+
+
+def test_a_detector_that_is_not_taken_leaves_the_graphs_figure(conv: Callable[..., Path]) -> None:
+    path = conv("a.onnx")
+    images, out = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3, 16, 16))
+        for name in ("images", "boxes")
+    )
+    node = helper.make_node("Nothing", ["images"], ["boxes"], domain="mine")
+    graph = helper.make_graph([node], "detector", [images], [out])
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("mine", 1)]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    onnx.save(made, detector_path(path))
+    record = measure.measure(path, QUICK)
+    validate(record, "latency", "the record")
+    assert record["graph"]["samples"] >= 4
+    assert record["end_to_end"] is None
+    assert "has no kernel for a part of" in record["end_to_end_refused"]
+    assert f"not end to end: {record['end_to_end_refused']}" in measure.line(record)
 
 
 def test_timing_imports_neither_torch_nor_anything_else_a_device_has_not(exported: Any) -> None:

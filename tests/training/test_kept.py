@@ -24,10 +24,19 @@ from mkd.training import checkpoints, kept, outputs, weights
 HEAD = "run\tarch\tteacher\tmethod\toptions\ttables\n"
 
 
-@pytest.fixture
-def scales(tmp_path: Path, smoke_data: Path, checked: Callable[[Suite, Path], None]) -> Suite:
-    """A scale whose students branch from stems of another, which also trains its teacher."""
-    folder = tmp_path / "config"
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory,
+    smoke_data: Path,
+    checked: Callable[[Suite, Path], None],
+    trained_as: Callable[..., Path],
+) -> Path:
+    """A scale whose students branch from stems of another, which also trains its teacher.
+
+    Of the other, one seed of each run is kept. ``results`` is for a test, and copied from ``kept``.
+    """
+    made = tmp_path_factory.mktemp("scales")
+    folder = made / "config"
     shutil.copytree(ROOT / "config", folder)
     (folder / "starts.tsv").write_text(
         HEAD + "tiny-stem\trtmdet-tiny\t-\tbaseline\t-\t-\ns-teacher\trtmdet-s\t-\tbaseline\t-\t-\n"
@@ -46,20 +55,53 @@ def scales(tmp_path: Path, smoke_data: Path, checked: Callable[[Suite, Path], No
         ("small", {"runs": "config/small.tsv", "starts": starts}),
     ):
         (folder / f"scales/{name}.yaml").write_text(yaml.safe_dump(settings | more))
-    (tmp_path / "48-24").symlink_to(smoke_data)
-    suite = config.load(
-        {
-            "scale": "small",
-            "results": str(tmp_path / "results"),
-            "starts": "train",
-            "data": {"badges": str(tmp_path), "coco": str(tmp_path)},
-        },
-        folder / "config.yaml",
-    )
-    assert suite.starts is not None
-    for loaded in (suite, suite.starts):
-        checked(loaded, loaded.results / "data.json")
-    return suite
+    (made / "48-24").symlink_to(smoke_data)
+    suite = loaded(made)
+    own = suite.starts
+    assert own is not None
+    for each in (suite, own):
+        checked(each, each.results / "data.json")
+    for run in own.runs:
+        resolved = own.resolve(run, 0)
+        torch.manual_seed(0)
+        model = models.build(models.model_config(resolved.architecture, 6, resolved.width))
+        models.init_weights(model)
+        path = Path(paths.run_path(own, run, 0, ""))
+        trained_as(path, resolved, model)
+        said = json.loads((path / "train.json").read_text())
+        said["inputs"]["data"] = json.loads((own.results / "data.json").read_text())["digest"]
+        said["host"] = host.describe([])
+        (path / "train.json").write_text(json.dumps(said))
+        jobs.evaluate(own, run, 0, own.results / "data.json", "")
+        kept.keep(own, run, 0, Path(paths.kept_weights(own, run, 0)))
+    shutil.copytree(made / "results", made / "kept")
+    return made
+
+
+def loaded(made: Path) -> Suite:
+    """The scale that branches."""
+    asked = {
+        "scale": "small",
+        "results": str(made / "results"),
+        "starts": "train",
+        "data": {"badges": str(made), "coco": str(made)},
+    }
+    return config.load(asked, made / "config/config.yaml")
+
+
+@pytest.fixture
+def scales(made: Path) -> Suite:
+    """The scale that branches, whatever a test before has done to its results."""
+    shutil.rmtree(made / "results")
+    shutil.copytree(made / "kept", made / "results")
+    return loaded(made)
+
+
+@pytest.fixture
+def starts(scales: Suite) -> Suite:
+    """The scale that trains what is kept."""
+    assert scales.starts is not None
+    return scales.starts
 
 
 def train(suite: Suite, run: str, seed: int) -> Path:
@@ -75,27 +117,6 @@ def train(suite: Suite, run: str, seed: int) -> Path:
     jobs.train(suite, run, seed, data, None, teacher, start)
     jobs.evaluate(suite, run, seed, data, "")
     return folder
-
-
-@pytest.fixture
-def starts(scales: Suite, trained_as: Callable[..., Path]) -> Suite:
-    """The scale that trains: one seed of each run, kept."""
-    own = scales.starts
-    assert own is not None
-    for run in own.runs:
-        resolved = own.resolve(run, 0)
-        torch.manual_seed(0)
-        model = models.build(models.model_config(resolved.architecture, 6, resolved.width))
-        models.init_weights(model)
-        folder = Path(paths.run_path(own, run, 0, ""))
-        trained_as(folder, resolved, model)
-        said = json.loads((folder / "train.json").read_text())
-        said["inputs"]["data"] = json.loads((own.results / "data.json").read_text())["digest"]
-        said["host"] = host.describe([])
-        (folder / "train.json").write_text(json.dumps(said))
-        jobs.evaluate(own, run, 0, own.results / "data.json", "")
-        kept.keep(own, run, 0, Path(paths.kept_weights(own, run, 0)))
-    return own
 
 
 def test_kept_weights_are_small_and_have_nearly_the_same_numbers(starts: Suite) -> None:

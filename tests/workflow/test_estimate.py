@@ -1,15 +1,13 @@
 """GPU hours, against a sum by hand."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mkd import ROOT, cli
+from mkd import cli
 from mkd.experiment import config, paths, run_digests
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.runs import Run
@@ -147,23 +145,3 @@ def test_an_assumption_needs_a_count_of_images_and_full_width(paper: Suite) -> N
         Scale.model_validate({**settings, "estimate": {"gpu": "A100", "tflops": 20}})
     with pytest.raises(ValueError, match=r"width: 0\.5 has no estimate"):
         Scale.model_validate({**settings, "width": 0.5})
-
-
-def test_a_dry_run_says_jobs_and_hours(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "snakemake", "-n", "--snakefile", str(ROOT / "Snakefile")),
-            *("--directory", str(ROOT), "--nolock"),
-            *("--runtime-source-cache-path", str(tmp_path / "cache")),
-            *("--config", "scale=paper", "seeds=[0,1,2]", f"results={tmp_path}/results"),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    whole = config.load({"scale": "paper", "seeds": [0, 1, 2], "results": f"{tmp_path}/results"})
-    said = estimate.text(whole)
-    assert done.stderr.rstrip().endswith(said)
-    count = sum(len(whole.seeds(run)) for run in whole.planned)
-    assert f"scale paper: {count} of {count} trainings to do, about " in said
-    assert "trainings with mask-rcnn-r101, mask-rcnn-r50, whose MACs" in said

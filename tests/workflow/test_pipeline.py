@@ -22,7 +22,7 @@ from mkd.experiment import code, run_digests
 from mkd.experiment.config import load
 from mkd.experiment.runs import read_runs
 from mkd.schemas import validate
-from mkd.workflow import fork_server, pipeline
+from mkd.workflow import estimate, fork_server, pipeline
 
 pytestmark = pytest.mark.usefixtures("forked")
 RUNS = ROOT / "config/smoke.tsv"
@@ -68,17 +68,19 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every kind of job, by a workflow that was killed three times and went on."""
     folder = tmp_path_factory.mktemp("a folder with spaces")
     chance = random.Random(0)
-    for _ in range(3):
+    without = {k: v for k, v in os.environ.items() if k != fork_server.VARIABLE}
+    # Once with a fork server of its own, which takes ten seconds to start and is killed with it;
+    # then with the tests', which ends its jobs when it is gone.
+    for environment, (least, most) in ((without, (12, 30)), *[(os.environ, (4, 20))] * 2):
         process = subprocess.Popen(
             command(folder, "reproduce"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            # With a fork server of its own, which is killed with it.
-            env={k: v for k, v in os.environ.items() if k != fork_server.VARIABLE},
+            env=environment,
             start_new_session=True,
         )
         try:
-            process.wait(timeout=chance.uniform(12, 30))
+            process.wait(timeout=chance.uniform(least, most))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -228,18 +230,19 @@ def test_only_embedded_data_that_are_read_and_not_about_to_be_made_are_restored(
     assert (suite.data_root / "badges.json").exists() == restored
 
 
-def test_paper_scale_builds_the_whole_graph() -> None:
+def test_paper_scale_builds_the_whole_graph_and_says_its_hours(tmp_path: Path) -> None:
+    asked = {"scale": "paper", "seeds": [0, 1, 2], "results": f"{tmp_path}/results"}
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "snakemake", "-n", "reproduce"),
-            *("--config", "scale=paper", "seeds=[0,1,2]"),
+            *(sys.executable, "-m", "snakemake", "-n", "reproduce", "--nolock"),
+            *("--config", "scale=paper", "seeds=[0,1,2]", f"results={asked['results']}"),
         ],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    suite = load({"scale": "paper", "seeds": [0, 1, 2]})
+    suite = load(asked)
     jobs = dict(
         line.split()
         for line in done.stdout.splitlines()
@@ -250,6 +253,11 @@ def test_paper_scale_builds_the_whole_graph() -> None:
     assert trainings == int(jobs["evaluate"]) == seeds
     for run in read_runs(ROOT / "config/mask-rcnn.tsv"):
         assert f"run={run}, seed={suite.seeds(run)[-1]}" in done.stdout
+    said = estimate.text(suite)
+    assert done.stderr.rstrip().endswith(said)
+    count = sum(len(suite.seeds(run)) for run in suite.planned)
+    assert f"scale paper: {count} of {count} trainings to do, about " in said
+    assert "trainings with mask-rcnn-r101, mask-rcnn-r50, whose MACs" in said
 
 
 def test_an_unknown_scale_is_one_sentence() -> None:
