@@ -63,7 +63,7 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
             whole = processes[0]["end_to_end"] = whole or processes[0]["end_to_end"]
             refusal = "".join([refusal, *(p.pop("end_to_end_refused") for p in processes)])
             graph = _summary([process["graph"] for process in processes])
-            if first or (graph["passed"] and graph["restart_spread"] <= APART):
+            if graph["restart_spread"] <= APART or first:
                 break
             first = graph["medians_ms"]
     cards, pinned = zip(*((p.pop("card"), p.pop("cpus")) for p in processes), strict=True)
@@ -174,7 +174,7 @@ def _unsteady(
     """Why a figure is not to be trusted, a line a reason."""
     reasons = []
     if not graph["passed"]:
-        reasons.append(f"samples spread by {graph['iqr_ratio']:.0%} of their median, repeated once")
+        reasons.append(f"samples spread by {graph['iqr_ratio']:.0%} of their median")
     if graph["restart_spread"] > APART:
         reasons.append(
             f"medians of restarts lie {graph['restart_spread']:.0%} apart, repeated once"

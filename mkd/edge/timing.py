@@ -26,7 +26,7 @@ from mkd.edge.preprocessing import prepare
 from mkd.edge.spread import NARROW, median_interval
 from mkd.errors import UserError
 
-WINDOW_S, AGREE, WARM_S = 0.05, 0.05, 1.5
+WINDOW_S, AGREE, WARM_S = 0.05, 0.05, 0.5
 """Warm-up ends when the medians of two successive windows agree to within 5 %, or after so many
 seconds. A window lasts 50 ms, one run at least; there are two at least."""
 SPIN_S = 0.1

@@ -53,7 +53,7 @@ def test_warm_up_goes_on_until_two_windows_agree(scripted: Any) -> None:
 
 
 def test_a_call_that_never_settles_is_said_not_to_be_warm(scripted: Any) -> None:
-    for growing in ([50 * 1.5**at for at in range(7)], [2000, 3000]):
+    for growing in ([50 * 1.5**at for at in range(5)], [2000, 3000]):
         found = timing.series(scripted([1, *growing, 5, 5, 5, 5]), QUICK)
         assert (found["warm"], found["warmup_ms"]) == (False, growing)
         assert sum(growing) >= 1e3 * timing.WARM_S > sum(growing[:-1]) * (len(growing) > 2)
@@ -150,33 +150,6 @@ def test_restarts_that_disagree_are_repeated_once(
     assert record["passed"] is record["graph"]["passed"] is not unsteady
     assert record["latency_ms"] == sorted(medians[-3:])[1]
     assert record["graph"]["interval_ms"] == [min(medians[-3:]), max(medians[-3:])]
-
-
-@pytest.mark.parametrize(
-    ("passed", "unsteady"),
-    [
-        ([False, True, True, True], []),
-        ([False, True, True, False], ["samples spread by 0% of their median, repeated once"]),
-    ],
-)
-def test_restarts_whose_samples_spread_are_repeated_once(
-    conv: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
-    passed: list[bool],
-    unsteady: list[str],
-) -> None:
-    all_steady, gate = answered(10, 10, 10, 10), iter(passed)
-
-    def answer(*arguments: Any, **request: Any) -> dict[str, Any]:
-        found: dict[str, Any] = all_steady(*arguments, **request)
-        found["graph"]["passed"] = next(gate)
-        return found
-
-    monkeypatch.setattr(measure, "answer", answer)
-    path = conv("a.onnx")
-    detector_path(path).touch()
-    record = measure.measure(path, replace(QUICK, restarts=2))
-    assert (record["first_medians_ms"], record["unsteady"]) == ([10, 10], unsteady)
 
 
 @pytest.mark.parametrize(
