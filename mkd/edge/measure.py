@@ -49,8 +49,8 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
     began, started = time.monotonic(), datetime.now(UTC)
     cpus = chosen_cpus(settings)
     _, task, _ = read(path, settings)
-    before = quiet(cpus, settings.load)
     with checked(path, settings) as made:
+        before = quiet(cpus, settings.load)
         first: list[float] = []
         whole: dict[str, Any] | None = None
         refusal = ""

@@ -86,7 +86,6 @@ def compare(entries: list[Entry]) -> dict[str, Any]:
     settings = entries[0].settings
     cpus = chosen_cpus(settings)
     rows: list[dict[str, Any]] = [_row(entry) for entry in entries]
-    before = measure.quiet(cpus, settings.load)
     blocks: dict[int, list[list[list[float]]]] = {}
     others: list[float | None] = []
     rounds = []
@@ -99,6 +98,7 @@ def compare(entries: list[Entry]) -> dict[str, Any]:
                     rows[at]["difference"] = made[at]["difference"]
                 except CannotRun as error:
                     rows[at]["refused"] = str(error)
+        before = measure.quiet(cpus, settings.load)
         for repetition in range(settings.restarts):
             with ExitStack() as running:
                 workers = {}

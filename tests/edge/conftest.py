@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from mkd.edge import measure
 from mkd.edge.metadata import Card
 from mkd.edge.preprocessing import prepare
 from mkd.experiment.architectures import ARCHITECTURES
@@ -32,6 +33,12 @@ def build(arch: str) -> tuple[object, Card]:
     detector = models.build(config).eval()
     card = zoo.card_of(config, model="small", arch=arch, width=0.5, weights="random")
     return detector, replace(card, input_px=64)
+
+
+@pytest.fixture(autouse=True)
+def _unquiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests run beside these, and are not waited for."""
+    monkeypatch.setattr(measure, "QUIET_S", 0)
 
 
 @pytest.fixture(scope="session")
