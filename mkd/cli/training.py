@@ -37,6 +37,10 @@ def add(verb: Verb) -> None:
     take.add_argument("--run", required=True)
     take.add_argument("--seed", type=int, required=True)
 
+    text = "write random weights in the place of the released ones that scale rehearsal reads"
+    stand_ins = verb("stand-ins", _stand_ins, text)
+    stand_ins.add_argument("folder", type=Path)
+
     on_gpus = verb("on-gpus", _on_gpus, "run a command on GPUs that no other job holds")
     on_gpus.add_argument("count", type=int)
     on_gpus.add_argument("command", nargs=argparse.REMAINDER)
@@ -81,6 +85,12 @@ def _take(options: argparse.Namespace) -> None:
     from mkd.training import kept
 
     kept.take(read_suite(options), options.run, options.seed)
+
+
+def _stand_ins(options: argparse.Namespace) -> None:
+    from mkd.jobs import stand_ins
+
+    print("\n".join(map(str, stand_ins.write(options.folder))))
 
 
 def _on_gpus(options: argparse.Namespace) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import runpy
 import subprocess
 import sys
 from itertools import chain
@@ -15,7 +14,7 @@ import pytest
 from mkd.training import trainer  # before mmdet
 
 # isort: split
-from mkd import ROOT
+from mkd import ROOT, cli
 from mkd.edge import models as edge_models
 from mkd.evaluation import detection, scoring
 from mkd.experiment import config, paths
@@ -83,8 +82,7 @@ def test_every_rule_of_the_papers_is_a_rule_of_it(tmp_path: Path) -> None:
 @pytest.mark.slow(40)
 def test_its_trainings_run_on_real_images(tiny_coco: Path, tmp_path: Path) -> None:
     """A teacher and a student of it, whose backbone's file is as the released ones are."""
-    script = runpy.run_path(str(ROOT / "benchmarks/rehearsal_weights.py"))
-    script["main"](tmp_path)
+    cli.main(["stand-ins", str(tmp_path)])
     suite = config.load({"scale": "rehearsal", "weights": str(tmp_path)})
     assert not paths.missing_weights(suite)
     for run in ("s-baseline", "tiny-mkd"):

@@ -1,12 +1,9 @@
-"""Stand-ins of the released weights that scale `rehearsal` reads: random, of its width.
-
-    python benchmarks/rehearsal_weights.py results/rehearsal/released
+"""Stand-ins of the released weights that scale ``rehearsal`` reads: random, of its width.
 
 Each file is laid out as its release is: OpenMMLab's classifiers of CSPNeXt, torchvision's bare
 tensors of ResNet, MMYOLO's checkpoint of YOLOv5-n (of full width: it is scored, not trained).
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +21,16 @@ CLASSES = 1000
 """ImageNet's."""
 
 
-def main(folder: Path) -> None:
-    """Write the files; any of their names is found where the scale looks for the release."""
+def write(folder: Path) -> list[Path]:
+    """Write the files; any of their names is found where the scale looks for the release.
+
+    Returns:
+        Their paths.
+
+    Raises:
+        UserError: The disk is full.
+    """
+    made: list[Path] = []
     suite = config.load({"scale": "rehearsal"})
     torch.manual_seed(0)
     for run in backbones(suite).values():
@@ -37,30 +42,29 @@ def main(folder: Path) -> None:
         state = detector.backbone.state_dict()
         head = torch.nn.Linear(next(reversed(state.values())).numel(), CLASSES).state_dict()
         if architecture.two_stage:
-            _save(folder, architecture.imagenet, state | _prefixed("fc.", head))
+            content = state | _prefixed("fc.", head)
         else:
             both = _prefixed("backbone.", state) | _prefixed("head.fc.", head)
-            _save(folder, architecture.imagenet, {"meta": {}, "state_dict": both})
+            content = {"meta": {}, "state_dict": both}
+        made.append(_save(folder, architecture.imagenet, content))
     if edge_models.mmyolo_installed():
         from mkd.edge import zoo
 
         source = edge_models.MODELS["yolov5-n"]
         detector = zoo.mmyolo_build(zoo.mmyolo_config("yolov5-n").model)
-        _save(folder, Path(str(source)).name, {"meta": {}, "state_dict": detector.state_dict()})
+        content = {"meta": {}, "state_dict": detector.state_dict()}
+        made.append(_save(folder, Path(str(source)).name, content))
+    return made
 
 
 def _prefixed(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
     return {prefix + name: value for name, value in state.items()}
 
 
-def _save(folder: Path, release: str, content: dict[str, Any]) -> None:
+def _save(folder: Path, release: str, content: dict[str, Any]) -> Path:
     # Not the release's name: behind a name that ends with a digest its bytes would be looked for.
     path = folder / f"{release}-random.pth"
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         torch.save(content, temporary)
-    print(path)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    return path
