@@ -61,7 +61,7 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
             ]
             # Once: the repetition is for the graph's figure.
             whole = processes[0]["end_to_end"] = whole or processes[0]["end_to_end"]
-            refusal = "".join([refusal, *(p.pop("end_to_end_refused") for p in processes)])
+            refusal = refusal or processes[0].pop("end_to_end_refused", "")
             graph = _summary([process["graph"] for process in processes])
             if graph["restart_spread"] <= APART or first:
                 break

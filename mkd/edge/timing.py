@@ -120,7 +120,6 @@ def run(
         "peak_memory_mb": _peak_mb(),
         "interpreter_memory_mb": before,
         "end_to_end": None,
-        "end_to_end_refused": "",
     }
     load.end()
     answer["others"] = load.share()

@@ -110,7 +110,6 @@ def answered(*medians: float, others: float | None = 0.0) -> Any:
             "cpus": [0],
             "graph": series,
             "end_to_end": {**series, "prepare_ms": 0.5} if whole else None,
-            "end_to_end_refused": "",
             "others": others,
             "peak_memory_mb": 2.0,
             "interpreter_memory_mb": 1.0,
