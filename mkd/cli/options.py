@@ -24,7 +24,7 @@ def read_suite(options: argparse.Namespace) -> "Suite":
     """
     # A device that only times an exported file has no YAML.
     from mkd.experiment import config
-    from mkd.schemas import parse_yaml
+    from mkd.strict_yaml import parse_yaml
 
     # A job of Snakemake is told what its command line replaced.
     try:

@@ -11,7 +11,8 @@ from mkd.detectors.architectures import Architecture
 from mkd.errors import UserError
 from mkd.experiment import methods
 from mkd.experiment.architectures import architecture
-from mkd.schemas import parse_yaml, read_text, validate
+from mkd.schemas import read_text, validate
+from mkd.strict_yaml import parse_yaml
 
 COLUMNS = ("run", "arch", "teacher", "method", "options", "tables")
 OWN_OPTIONS = {"start", "order", "shuffled_labels", "weights"}

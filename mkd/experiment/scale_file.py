@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from mkd.errors import UserError, meant
 from mkd.experiment.resolved import first_error
 from mkd.experiment.scale import Scale
-from mkd.schemas import line_of, load_yaml, read_text, read_yaml, validate
+from mkd.schemas import load_yaml, read_text, read_yaml, validate
+from mkd.strict_yaml import line_of
 
 COSTS = ("runs", "starts", "checks", "longer", "mask_rcnn", "estimate", "pretrained", "latency")
 """What a scale has of its base only where it says so itself: more jobs, and what is of them."""

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +102,26 @@ def test_settings_and_files_are_no_part_of_what_is_run() -> None:
     assert {"experiment", "errors", "files"} <= parts
     whole = code.code_digest("mkd.training.trainer", whole=True)
     assert code.code_digest("mkd.training.trainer") != whole
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("def a():\n  if b: pass\n  else:\n    from mkd.files import said", True),
+        ("try: pass\nexcept OSError: from mkd.files import said", True),
+        ("try: pass\nfinally:\n  with a: import mkd.files", True),
+        ("match a:\n  case 1: from mkd.files import said", True),
+        ("class A:\n  async def a(self):\n    from mkd.files import said", True),
+        ("if TYPE_CHECKING: from mkd.files import said", False),
+    ],
+)
+def test_an_import_counts_wherever_it_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, found: bool
+) -> None:
+    (tmp_path / "mkd").mkdir()
+    (tmp_path / "mkd/own.py").write_text(source)
+    (tmp_path / "mkd/files.py").touch()
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+    code.forget()
+    assert ("mkd.files" in code.closure("mkd.own")) == found
+    code.forget()
