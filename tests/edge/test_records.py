@@ -19,6 +19,7 @@ from mkd.experiment import config
 from mkd.experiment.suite import Suite
 from mkd.provenance import seal
 from mkd.report import latency_figure, latency_view, style
+from mkd.report.render import render
 from mkd.results import formats, reference, tables
 from mkd.results.check import check
 from mkd.results.compare import compare
@@ -326,6 +327,17 @@ def test_an_engines_ap_that_drifts_is_named(planned: Suite) -> None:
     assert said(planned) == [
         ("exported/tiny-mkd.json", "openvino int8 has an AP of 39.4 and torch 40.0")
     ]
+
+
+def test_a_detector_that_is_not_taken_says_so_beside_its_graphs_figure(
+    suite: Suite, timed: dict[str, Any]
+) -> None:
+    why = "it has no <NMS>"
+    record = told(timed, "yolov7", latency_ms=9.0) | {"end_to_end": None, "end_to_end_refused": why}
+    put(suite.results, "latency/yolov7-fp32-cpu.json", record)
+    render(suite, suite.results / "report")
+    page = (suite.results / "report/index.html").read_text()
+    assert '<td class="n" title="it has no &lt;NMS&gt;">not taken</td>' in page
 
 
 def test_nothing_timed_has_no_figure(tmp_path: Path) -> None:

@@ -137,12 +137,19 @@ def test_restarts_that_disagree_are_repeated_once(
     first: list[float],
     unsteady: list[str],
 ) -> None:
-    monkeypatch.setattr(measure, "answer", answered(*medians))
+    answer, asked = answered(*medians), []
+
+    def asking(*arguments: Any, whole: bool, **request: Any) -> dict[str, Any]:
+        asked.append(whole)
+        return answer(*arguments, whole=whole, **request)
+
+    monkeypatch.setattr(measure, "answer", asking)
     path = conv("a.onnx")
     detector_path(path).touch()
     record = measure.measure(path, replace(QUICK, restarts=3))
     validate(record, "latency", "the record")
     # End to end is not.
+    assert asked == [True, *[False] * (len(medians) - 1)]
     assert record["end_to_end"]["p50_ms"] == medians[0]
     assert [bool(p["end_to_end"]) for p in record["processes"]] == [True, False, False]
     assert (record["first_medians_ms"], record["unsteady"]) == (first, unsteady)
