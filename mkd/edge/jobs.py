@@ -216,21 +216,15 @@ def _export(
     if any(precision.startswith("int8") for precision in precisions):
         frames = read_frames(suite, "train", calibration_images)
         calibration = [prepare(frame, card) for frame in frames]
-    test = detector.bbox_head.test_cfg
-    for precision in ("fp32", *(p for p in precisions if p != "fp32")):
+    files = {out: card}
+    for precision in precisions:
         file = precision_path(out, precision)
         if precision == "fp16":
             quantize.to_fp16(out, card, file)
         elif precision != "fp32":
             quantize.to_int8(out, card, calibration, file, precision == "int8-symmetric")
-        if has_masks(card.arch):
-            continue  # boxes alone would be half a detector
-        nms.export(
-            detector,
-            file,
-            card.at(precision),
-            test.nms.iou_threshold,
-            test.score_thr,
-            test.max_per_img,
-        )
+        files[file] = card.at(precision)
+    if not has_masks(card.arch):  # boxes alone would be half a detector
+        test = detector.bbox_head.test_cfg
+        nms.export(detector, files, test.nms.iou_threshold, test.score_thr, test.max_per_img)
     return {name: float(f"{value:.3g}") for name, value in difference.items()}

@@ -1,6 +1,6 @@
 """The full detector: one FP32 graph of decoding and NMS behind a raw graph of any precision."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,39 +71,46 @@ class Candidates(nn.Module):
 
 
 def export(
-    detector: BaseModel, raw: Path, card: Card, iou: float, score: float, max_boxes: int
+    detector: BaseModel, files: Mapping[Path, Card], iou: float, score: float, max_boxes: int
 ) -> None:
-    """Write the full detector beside a raw file: its graph, decoding, NMS by class.
+    """Write the full detector beside each raw file: its graph, decoding, NMS by class.
 
     Outputs are ``boxes`` N×4 (x1 y1 x2 y2 in pixels of the input), ``scores`` N, descending, and
     ``labels`` N. At most :data:`PRE_TOP_K` candidates enter NMS.
 
     Args:
         detector: As given to :func:`mkd.edge.export.export_raw`.
-        raw: The raw file, of any precision with FP32 outputs.
-        card: Of that file.
+        files: The detector's raw files of any precisions, all with FP32 outputs, and their cards.
         iou: A box is dropped when its IoU with a better one of its class exceeds this.
         score: And when its score does not exceed this.
         max_boxes: Boxes kept at most.
     """
-    model = onnx.load(raw)
-    outputs = list(model.graph.output)
+    post = None
+    for raw, card in files.items():
+        model = onnx.load(raw)
+        outputs = list(model.graph.output)
+        if post is None:
+            decoded = _decoding(detector, outputs, card.input_px)
+            _append_nms(decoded, 2.0 * card.input_px, iou, score, max_boxes)
+            post = compose.add_prefix(decoded, "post_", rename_outputs=False)
+        for side in (model, post):
+            side.ir_version = IR_VERSION
+        joints = [(out.name, f"post_{out.name}_in") for out in outputs]
+        save(compose.merge_models(model, post, io_map=joints), card, cards.detector_path(raw))
+
+
+def _decoding(
+    detector: BaseModel, outputs: Sequence[onnx.ValueInfoProto], input_px: int
+) -> onnx.ModelProto:
+    """:class:`Candidates` as a graph whose inputs are a raw graph's outputs."""
     shapes = [tuple(d.dim_value for d in out.type.tensor_type.shape.dim) for out in outputs]
     levels = sum(out.name.startswith("cls_") for out in outputs)
-    decode = Candidates(detector, [shape[2:] for shape in shapes[:levels]], card.input_px).eval()
-    names = [out.name for out in outputs]
-    post = to_onnx(
-        decode,
+    return to_onnx(
+        Candidates(detector, [shape[2:] for shape in shapes[:levels]], input_px).eval(),
         tuple(torch.rand(shape) for shape in shapes),
-        [f"{name}_in" for name in names],
+        [f"{out.name}_in" for out in outputs],
         ["candidate_boxes", "candidate_scores", "candidate_labels"],
     )
-    _append_nms(post, 2.0 * card.input_px, iou, score, max_boxes)
-    for side in (model, post):
-        side.ir_version = IR_VERSION
-    post = compose.add_prefix(post, "post_", rename_outputs=False)
-    whole = compose.merge_models(model, post, io_map=[(name, f"post_{name}_in") for name in names])
-    save(whole, card, cards.detector_path(raw))
 
 
 def _append_nms(

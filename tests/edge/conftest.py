@@ -112,5 +112,5 @@ def exported(tmp_path_factory: pytest.TempPathFactory, frames: list[np.ndarray])
     zoo.settle(detector, frames, card)
     path = tmp_path_factory.mktemp("onnx") / "small.onnx"
     export.export_raw(detector, card, path)
-    nms.export(detector, path, card, iou=0.65, score=0.001, max_boxes=50)
+    nms.export(detector, {path: card}, iou=0.65, score=0.001, max_boxes=50)
     return Exported(detector, card, path, [prepare(frame, card) for frame in frames])

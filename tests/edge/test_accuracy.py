@@ -30,7 +30,7 @@ def test_the_exported_detector_detects_what_torch_does(smoke_data: Path, tmp_pat
     path = tmp_path / "m.onnx"
     export.export_raw(detector, card, path)
     test = detector.bbox_head.test_cfg
-    nms.export(detector, path, card, test.nms.iou_threshold, test.score_thr, max_boxes=20)
+    nms.export(detector, {path: card}, test.nms.iou_threshold, test.score_thr, max_boxes=20)
     file = tmp_path / "m-detector.onnx"
     theirs = _by_image(detection.detect(detector, resolved, smoke_data))
     _, task, _ = opening.read(path, Settings())

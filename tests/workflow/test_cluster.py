@@ -248,7 +248,7 @@ def test_a_run_whose_training_slurm_ends_three_times_leaves_the_record_made_with
     cluster.call("scancel", job)
     cluster.stop_service("slurmctld")
     cluster.call("slurmctld")
-    until(lambda: cluster.jobs().get(job) == "CANCELLED", 60)
+    until(lambda: cluster.jobs().get(job) == "CANCELLED" and not psutil.pid_exists(pid), 60)
 
     # Its node fails: Slurm puts the same job back into the queue.
     failed, pid = training(cluster, tmp_path, process)
