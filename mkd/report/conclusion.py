@@ -69,7 +69,7 @@ def of_longer(
     if not tested:
         return []
     said = " ".join(sentences(records, runs, tested, min_seeds))
-    return [f"The same task, every student trained from nothing to the end: {said}"]
+    return [f"The same task, every student trained from random weights: {said}"]
 
 
 def headline(

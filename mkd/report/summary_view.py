@@ -80,9 +80,11 @@ def _done(suite: Suite, records: Records) -> list[str]:
     found = [record for seeds in records.by_run.values() for record in seeds.values()]
     said = [coverage(records, suite)]
     if found:
-        hours = sum(record["train"]["wall_s"] for record in found) / 3600
         hosts = dict.fromkeys(f"{r['host']['cpu']}, {r['host']['cores']} cores" for r in found)
-        said.append(f"{hours:.1f} hours of training in all, on {'; '.join(hosts)}.")
+        said.append(
+            f"Trainings took {records.training_hours():.1f} hours, one after the other, on "
+            f"{'; '.join(hosts)}."
+        )
     timed = {r["model"] for r in records.edge.latency}
     if timed:
         said.append(f"The latency of {len(timed)} models was timed.")

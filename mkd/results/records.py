@@ -72,6 +72,14 @@ class Records:
             for seed, record in sorted(seeds.items()):
                 yield run, seed, record
 
+    def training_hours(self) -> float:
+        """Hours of the trainings that this scale made, one process after the other.
+
+        Of a training that was resumed it is the last process's part.
+        """
+        made = (record for _, _, record in self.each() if not record.get("taken"))
+        return float(sum(record["train"]["wall_s"] for record in made)) / 3600
+
     def published(self, run: str | None) -> dict[str, Any] | None:
         """The record of a run whose weights were published, or are a user's own."""
         seeds = self.by_run.get(run or "", {}).values()

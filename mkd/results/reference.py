@@ -164,10 +164,10 @@ def section(suite: Suite, records: Records) -> str:
     found = [record for seeds in records.by_run.values() for record in seeds.values()]
     commits = dict.fromkeys(str(record["commit"] or "none")[:10] for record in found)
     hosts = dict.fromkeys(f"{r['host']['cpu']}, {r['host']['cores']} cores" for r in found)
-    hours = sum(record["train"]["wall_s"] for record in found) / 3600
     head = (
         f"{len(found)} records of **{suite.scale} scale** ({suite.settings.summary}); commit "
-        f"{', '.join(commits)}; {', '.join(hosts)}; {hours:.1f} hours of training in all. "
+        f"{', '.join(commits)}; {', '.join(hosts)}; trainings of "
+        f"{records.training_hours():.1f} hours, one after the other. "
         "Measured: mean over seeds ± half the 95 % t-interval. Δ is the difference to the "
         "undistilled detector, paired by seed. The paper’s figures are of its own scale (COCO, "
         "640 px): the figures do not compare, at most their directions do."

@@ -90,8 +90,8 @@ def test_a_longer_scale_answers_for_the_detectors_it_has() -> None:
         Records("overnight", by_run, []), SUITE.runs, (TINY, SMALL), 3
     )
     assert paragraph.startswith(
-        "The same task, every student trained from nothing to the end: At overnight scale MKD, as "
-        "this suite reads the paper, raises the AP of RTMDet-tiny (+2.0 ± 0.2)."
+        "The same task, every student trained from random weights: At overnight scale MKD, as this "
+        "suite reads the paper, raises the AP of RTMDet-tiny (+2.0 ± 0.2)."
     )
     assert paragraph.endswith("Do the new terms beat plain CWD? No on RTMDet-tiny (−1.0 ± 0.0).")
     none = Records("overnight", {}, [])

@@ -160,6 +160,22 @@ def test_the_summary_names_what_held_and_counts_what_did_not(
     assert all(empty.values())
 
 
+def test_hours_are_those_of_the_trainings_this_scale_made(
+    suite: Suite, records: Records, judged: list[Verdict]
+) -> None:
+    hours = records.training_hours()
+    assert hours == pytest.approx(
+        sum(record["train"]["wall_s"] for _, _, record in records.each()) / 3600
+    )
+    by_run = {run: dict(seeds) for run, seeds in records.by_run.items()}
+    kept = by_run["s-mkd"][0]
+    by_run["s-mkd"][0] = {**kept, "taken": "s-baseline-seed0.pth.xz"}
+    without = replace(records, by_run=by_run)
+    assert without.training_hours() == pytest.approx(hours - kept["train"]["wall_s"] / 3600)
+    said = summary_view.summary(suite, without, judged, [], [])["What was done"]
+    assert any(f"Trainings took {without.training_hours():.1f} hours" in line for line in said)
+
+
 def test_every_finding_stands_under_an_item() -> None:
     printed = facts.load()
     found = audit.findings(printed)

@@ -71,19 +71,19 @@ def test_one_start_and_starts_of_their_own_are_told_apart_by_the_records() -> No
     said = noise_view.starts(budget)
     assert "from starts that some seeds share" not in said.lower()
     some = {seed: record(ap, start="ab"[seed % 2]) for seed, ap in enumerate(BASE)}
-    assert "From starts that some seeds share: tiny-baseline ± 1.00." in noise_view.starts(
+    assert "From starts that some seeds share: tiny-baseline 1.00." in noise_view.starts(
         build({**by_run, "tiny-baseline": some}, suite=suite)
     )
     drawn = {seed: record(ap) for seed, ap in enumerate(BASE)}
-    assert "over starts and seeds: tiny-baseline ± 1.00." in noise_view.starts(
+    assert "over starts and seeds: tiny-baseline 1.00." in noise_view.starts(
         build({"tiny-baseline": drawn})
     )
     # A pretrained backbone alone is no start.
     assert spreads["s-baseline"].starts is None
     assert spreads["s-baseline"].sd is None
     assert noise_view.starts(budget) == (
-        "From one start, over seeds: tiny-one-stem ± 0.20. From starts of their own, over starts "
-        "and seeds: tiny-baseline ± 1.00."
+        "Standard deviations of AP. From one start, over seeds: tiny-one-stem 0.20. From starts of "
+        "their own, over starts and seeds: tiny-baseline 1.00."
     )
 
 
