@@ -103,7 +103,7 @@ onstart:
         pipeline.restore_data(suite, workflow.dag.needrun_jobs())
     except UserError as error:
         sys.exit(f"mkd: {error}")
-    live.start(logger)
+    live.start(logger, workflow.dag.jobs)
     if workflow.local_exec:
         # With its limit of jobs a second each job that ends leaves Snakemake's scheduler one more
         # round to every second: after a hundred they took a tenth of the processor (9.27).

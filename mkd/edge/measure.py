@@ -196,11 +196,11 @@ def line(record: dict[str, Any]) -> str:
     low, high = graph["interval_ms"]
     parts = [
         f"{record['model']} {record['precision']} {place(record)} {size}",
-        f"graph p50 {graph['p50_ms']:.2f} [{low:.2f}, {high:.2f}] p95 {graph['p95_ms']:.2f} "
+        f"graph {graph['latency_ms']:.2f} [{low:.2f}, {high:.2f}] p95 {graph['p95_ms']:.2f} "
         f"p99 {graph['p99_ms']:.2f} ms (n={graph['samples']})",
     ]
     if whole:
-        parts.append(f"end to end p50 {whole['p50_ms']:.2f} ms")
+        parts.append(f"end to end {whole['latency_ms']:.2f} ms")
     if record["end_to_end_refused"]:
         parts.append(f"not end to end: {record['end_to_end_refused']}")
     reasons = [*record["unsteady"]]

@@ -5,7 +5,7 @@ Torch is not imported here: the Snakefile loads this module at every start.
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
@@ -67,27 +67,26 @@ class Training:
     logged: Logged | None
 
 
-def look(suite: Suite, since: float = 0.0) -> list[Training]:
-    """Every planned training, in the table's order, as it stands now, and what else has begun.
+def look(
+    suite: Suite, since: float = 0.0, wanted: Iterable[tuple[str, int]] | None = None
+) -> list[Training]:
+    """Trainings as they stand now.
 
     Args:
         suite: The scale and its table of runs.
         since: Seconds since 1970; what wrote to its log before that and no more is not running.
+        wanted: Runs and seeds; without, all that are planned, in the table's order, and of the
+            readings those that have begun.
     """
     trainings = []
-    for run in suite.runs.values():
-        if suite.taken(run.id):
-            continue
-        for seed in suite.seeds(run.id):
-            log = suite.results / "logs" / "train" / f"{run.id}-seed{seed}.log"
-            logged = read_log(log)
-            if run.reading and logged is None:
-                continue
-            if is_done(suite, run.id, seed):
-                state = "done"
-            else:
-                state = "running" if _runs(suite, run.id, seed, log, logged, since) else "waiting"
-            trainings.append(Training(run, seed, suite.epochs(run.id), state, logged))
+    for name, seed in _planned(suite) if wanted is None else wanted:
+        run, log = suite.run(name), _log(suite, name, seed)
+        logged = read_log(log)
+        if is_done(suite, name, seed):
+            state = "done"
+        else:
+            state = "running" if _runs(suite, name, seed, log, logged, since) else "waiting"
+        trainings.append(Training(run, seed, suite.epochs(name), state, logged))
     return trainings
 
 
@@ -164,6 +163,19 @@ def status(suite: Suite) -> str:
     """The scale's name and :func:`describe` of it, as ``mkd status`` prints it."""
     head, *lines = describe(suite, look(suite))
     return "\n".join([f"scale {suite.scale}: {head}", *lines])
+
+
+def _log(suite: Suite, run: str, seed: int) -> Path:
+    return suite.results / "logs" / "train" / f"{run}-seed{seed}.log"
+
+
+def _planned(suite: Suite) -> Iterator[tuple[str, int]]:
+    for run in suite.runs.values():
+        if suite.taken(run.id):
+            continue
+        for seed in suite.seeds(run.id):
+            if not run.reading or read_log(_log(suite, run.id, seed)) is not None:
+                yield run.id, seed
 
 
 def _runs(

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from mkd.errors import meant
 from mkd.experiment.suite import Suite
@@ -53,12 +54,18 @@ class Watch:
 
     def __init__(self, suite: Suite) -> None:
         self._suite = suite
+        self._wanted: list[tuple[str, int]] = []
         self._jobs: dict[int, str] = {}
         self._steps = ""
         self._end = threading.Event()
 
-    def start(self, logger: logging.Logger) -> None:
-        """Begin, on Snakemake's logger."""
+    def start(self, logger: logging.Logger, jobs: Iterable[Any]) -> None:
+        """Begin, on Snakemake's logger, with the jobs of its plan, those that are done too."""
+        self._wanted = sorted(
+            (job.wildcards.run, int(job.wildcards.seed))
+            for job in jobs
+            if job.rule.name in TRAININGS
+        )
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(self.note)
@@ -80,17 +87,21 @@ class Watch:
         elif event == "job_error":
             self._jobs.pop(said["jobid"], None)
         elif event == "progress":
-            self._steps = f"{said['done']} of {said['total']} jobs done; "
+            self._steps = f"{said['done']} of {said['total']} jobs done"
         return event not in CHATTER and record.msg != SELECTING
 
     def text(self, since: float) -> str:
         """What runs now: the trainings, and jobs of other rules by name."""
-        head, *lines = progress.describe(self._suite, progress.look(self._suite, since))
+        head, lines = [self._steps] if self._steps else [], []
+        if self._wanted:
+            trainings = progress.look(self._suite, since, self._wanted)
+            count, *lines = progress.describe(self._suite, trainings)
+            head.append(count)
         rules = Counter(rule for rule in self._jobs.copy().values() if rule not in TRAININGS)
         if rules:
             names = (f"{rule} ×{count}" if count > 1 else rule for rule, count in rules.items())
             lines.append(f"  {', '.join(names)}")
-        return "\n".join([self._steps + head, *lines])
+        return "\n".join(["; ".join(head), *lines])
 
     def _speak(self, logger: logging.Logger) -> None:
         since, last = time.time(), ""

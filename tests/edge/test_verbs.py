@@ -48,7 +48,7 @@ def test_a_model_is_exported_counted_and_timed(
     timed = json.loads((tmp_path / "m-int8-cpu.json").read_text())
     assert (timed["model"], timed["precision"], timed["scale"]) == ("rtmdet-tiny", "int8", None)
     assert timed["end_to_end"]["samples"] >= 3
-    assert "rtmdet-tiny int8 cpu 64 px, graph p50" in capsys.readouterr().err
+    assert "rtmdet-tiny int8 cpu 64 px, graph " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

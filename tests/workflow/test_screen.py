@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +21,27 @@ def record(event: LogEvent | None, **said: Any) -> logging.LogRecord:
     return logging.makeLogRecord({"event": event, **said})
 
 
-def test_jobs_are_counted_and_those_that_run_are_named(suite: Suite) -> None:
+def plan(*trainings: tuple[str, int], rule: str = "train") -> list[Any]:
+    """Jobs as Snakemake's plan has them."""
+    return [
+        SimpleNamespace(
+            rule=SimpleNamespace(name=rule),
+            wildcards=SimpleNamespace(run=run, seed=str(seed)),
+        )
+        for run, seed in trainings
+    ]
+
+
+def watch(suite: Suite, *trainings: tuple[str, int]) -> screen.Watch:
     live = screen.Watch(suite)
+    others = plan(("s-mkd", 0), rule="evaluate")
+    live.start(logging.Logger("snakemake"), [*plan(*trainings), *others])
+    live.stop()
+    return live
+
+
+def test_jobs_are_counted_and_those_that_run_are_named(suite: Suite) -> None:
+    live = watch(suite, ("tiny-mkd", 0), ("tiny-cwd", 7))
     for jobid, rule in enumerate(["train", "evaluate", "evaluate", "spectrum", "table"]):
         assert not live.note(record(LogEvent.JOB_INFO, jobid=jobid, rule_name=rule))
     assert not live.note(record(LogEvent.JOB_FINISHED, job_id=3))
@@ -29,8 +49,15 @@ def test_jobs_are_counted_and_those_that_run_are_named(suite: Suite) -> None:
     assert live.note(record(LogEvent.PROGRESS, done=1, total=34))
     assert live.note(record(None, msg="a warning"))
     head, jobs = live.text(since=0).splitlines()
-    assert head.startswith("1 of 34 jobs done; 0 of ")
+    assert head == "1 of 34 jobs done; 0 of 2 trainings done"
     assert jobs == "  evaluate ×2"
+
+
+def test_where_nothing_is_to_be_trained_no_training_is_counted(suite: Suite) -> None:
+    live = watch(suite)
+    live.note(record(LogEvent.JOB_INFO, jobid=1, rule_name="latency"))
+    live.note(record(LogEvent.PROGRESS, done=1, total=3))
+    assert live.text(since=0) == "1 of 3 jobs done\n  latency"
 
 
 class Keep(logging.Handler):
@@ -53,7 +80,7 @@ def test_it_speaks_when_something_has_changed(
     logger, keep = logging.Logger("snakemake", logging.INFO), Keep()
     logger.addHandler(keep)
     live = screen.Watch(suite)
-    live.start(logger)
+    live.start(logger, plan(("tiny-mkd", 0)))
     assert keep.heard.wait(30)
     keep.heard.clear()
     live.note(record(LogEvent.PROGRESS, done=1, total=3))
