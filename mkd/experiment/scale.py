@@ -220,7 +220,7 @@ class Scale(Section):
     starts: Starts | None = None
     longer: Annotated[
         str | None,
-        Field(description="The scale with the same task, trained from random weights, to compare with."),
+        Field(description="The scale with the same task and no stems, to compare with."),
     ] = None
     checks: Annotated[
         str | None, Field(description="A table of runs whose answers are known before.")
