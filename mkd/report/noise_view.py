@@ -12,8 +12,8 @@ def starts(budget: Budget) -> str:
     own = [row for row in several if row.starts in (None, row.seeds)]
     shared = [row for row in several if row not in one and row not in own]
     said = (
-        f"Standard deviations of AP. From one start, over seeds: {_list(one)}. From starts of their "
-        f"own, over starts and seeds: {_list(own)}."
+        f"Standard deviations of AP. From one start, over seeds: {_list(one)}. From starts of "
+        f"their own, over starts and seeds: {_list(own)}."
     )
     return f"{said} From starts that some seeds share: {_list(shared)}." if shared else said
 
