@@ -27,7 +27,7 @@ TRAININGS = ("train", "train_teacher", "train_first")
 
 
 class Targets(logging.Filter):
-    """Adds to Snakemake's words about a target that is no rule's the one that was meant.
+    """Says of a target that no rule has which one was meant, or where they are listed.
 
     Args:
         rules: Names of the rules.
@@ -39,9 +39,10 @@ class Targets(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass."""
-        missing = re.search(r"No rule to produce ([^\s/]+)", str(record.msg))
-        if missing and meant(missing[1], self._rules):
-            record.msg = f"mkd: there is no target '{missing[1]}'{meant(missing[1], self._rules)}"
+        missing = re.search(r"No rule to produce ([^\s/]+)(?!\S)", str(record.msg))
+        if missing:
+            hint = meant(missing[1], self._rules) or ": snakemake --list names them"
+            record.msg = f"mkd: there is no target '{missing[1]}' at this scale{hint}"
         return True
 
 

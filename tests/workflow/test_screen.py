@@ -112,9 +112,9 @@ def test_the_screen_does_without_what_snakemakes_log_keeps(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("reprot", "mkd: there is no target 'reprot'; did you mean 'report'?"),
-        ("tabel1", "mkd: there is no target 'tabel1'; did you mean 'table1'?"),
-        ("zzz", "No rule to produce zzz (if you use input functions"),
+        ("reprot", "mkd: there is no target 'reprot' at this scale; did you mean 'report'?"),
+        ("tabel1", "mkd: there is no target 'tabel1' at this scale; did you mean 'table1'?"),
+        ("zzz", "mkd: there is no target 'zzz' at this scale: snakemake --list names them"),
         ("results/desk/reprot", "No rule to produce results/desk/reprot (if you use input"),
     ],
 )

@@ -54,6 +54,9 @@ else:
         shell:
             "python -m mkd report > {log:q} 2>&1"
 
+
+if pipeline.readings(suite):
+
     rule readings:
         """More readings of the method, beyond the paper's tables, and the page with them."""
         input:
