@@ -89,22 +89,21 @@ def by_size(frame: pd.DataFrame) -> str:
     """Whether MKD gains most on small objects, and more there than CWD."""
     if frame.empty:
         return ""
-    means = frame.groupby(["arch", "method", "size"])["delta"].mean().unstack("size")
-    means = means.reindex(columns=list(SIZES.values()))
-    most, archs, more, both, none = 0, 0, 0, 0, 0
-    for arch in frame["arch"].unique():
-        mkd = means.loc[(arch, "mkd")] if (arch, "mkd") in means.index else None
-        if mkd is None or mkd.isna().all():
-            continue
-        archs += 1
-        most += mkd.idxmax() == "small" and mkd["small"] > 0
-        none += not (mkd > 0).any()
-        if (arch, "cwd") in means.index and means.notna().loc[(arch, "cwd"), "small"]:
-            both += 1
-            more += bool(mkd["small"] > means.loc[(arch, "cwd"), "small"])
-    if not archs:
+    sizes = list(SIZES.values())
+    means = frame.groupby(["arch", "method", "run", "size"])["delta"].mean().unstack("size")
+    means = means.reindex(columns=sizes).dropna(how="all").reset_index()
+    students = means[means["method"] == "mkd"]
+    if students.empty:
         return ""
-    said = f"MKD gains most on small objects for {most} of {_count(archs, 'detector')}"
+    gains = students[sizes]
+    most = int(((gains.idxmax(axis=1) == "small") & (gains["small"] > 0)).sum())
+    none = int((~(gains > 0).any(axis=1)).sum())
+    controls = means[means["method"] == "cwd"].dropna(subset="small").groupby("arch")["small"]
+    # Of several, with different teachers, none is the control.
+    cwd = {arch: small.iloc[0] for arch, small in controls if len(small) == 1}
+    beside = students[students["arch"].isin(cwd)]
+    both, more = len(beside), sum(row.small > cwd[row.arch] for row in beside.itertuples())
+    said = f"MKD gains most on small objects for {most} of {_count(len(students), 'student')}"
     if none:
         said += f" and on objects of no size for {none}"
     if both:
@@ -135,12 +134,12 @@ def precision_recall(frame: pd.DataFrame) -> str:
     """The mean precision over recalls at the lenient overlap."""
     if frame.empty:
         return ""
-    means = frame[frame["iou"] == "50"].groupby(["arch", "method"], sort=False)["value"].mean()
+    means = frame[frame["iou"] == "50"].groupby(["arch", "run"], sort=False)["value"].mean()
+    names = _names(frame)
     return _joined(
         f"{arch_name(str(arch))}, AP50: "
         + ", ".join(
-            f"{style.name(str(method))} {number(100 * value)}"
-            for method, value in rows.droplevel("arch").items()
+            f"{names[run]} {number(100 * value)}" for run, value in rows.droplevel("arch").items()
         )
         for arch, rows in means.groupby(level="arch", sort=False)
     )
@@ -151,17 +150,18 @@ def errors(frame: pd.DataFrame) -> str:
     if frame.empty:
         return ""
     said = []
-    means = frame.groupby(["arch", "method", "kind"], sort=False)["value"].mean()
-    for arch in frame["arch"].unique():
-        here = means[arch]
-        if "baseline" not in here.index:
+    names = _names(frame)
+    for arch, rows in frame.groupby("arch", sort=False):
+        means = rows.groupby(["method", "run", "kind"], sort=False)["value"].mean().unstack("kind")
+        if "baseline" not in means.index:
             continue
-        kind = str(here["baseline"].idxmax())
-        words = f"{arch_name(arch)}: {KINDS[kind]} costs most ({number(here['baseline', kind])}"
+        plain = means.loc["baseline"].iloc[0]
+        kind = str(plain.idxmax())
+        words = f"{arch_name(str(arch))}: {KINDS[kind]} costs most ({number(plain[kind])}"
         others = [
-            f"{style.name(method)} {number(here[method, kind])}"
-            for method in ("cwd", "mkd")
-            if method in here.index
+            f"{names[run]} {number(figures[kind])}"
+            for (method, run), figures in means.iterrows()
+            if method in ("cwd", "mkd")
         ]
         said.append(f"{words}{'; ' if others else ''}{', '.join(others)})")
     return _joined(said)
@@ -213,6 +213,18 @@ def attention(data: Mapping[str, Any]) -> str:
 
 def _ratio(value: float) -> str:
     return number(float(value), 0 if value >= 10 else 1 if value >= 1 else 2)
+
+
+def _names(frame: pd.DataFrame) -> dict[str, str]:
+    """Run → its method, and the run itself where a detector has several with that method."""
+    return {
+        run: name if len(runs) == 1 else f"{name} ({run})"
+        for (_, method), runs in frame.groupby(["arch", "method"], sort=False)["run"]
+        .unique()
+        .items()
+        for name in [style.name(str(method))]
+        for run in map(str, runs)
+    }
 
 
 def _by_arch(frame: pd.DataFrame) -> dict[str, dict[str, Interval]]:

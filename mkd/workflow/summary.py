@@ -11,9 +11,12 @@ from mkd.results.records import load_folder
 from mkd.workflow import pipeline
 
 FAILED = re.compile(
-    r"^Error in rule (\S+):\n(?:    .*\n)*?    log: (.+?) \(check log", re.MULTILINE
+    r"^Error in rule (\S+):\n(?:    .*\n)*?    jobid: (\d+)\n(?:    .*\n)*?    log: (.+?) \(check log",
+    re.MULTILINE,
 )
-"""How Snakemake's own log names a failed job and that job's log."""
+"""How Snakemake's own log names a failed job, its number and its log."""
+FINISHED = "\nFinished jobid: {} "
+"""How it says that a job ended well, perhaps at another try."""
 ENDED = re.compile(
     r"^Command '(.*)' (?:returned non-zero exit status (\d+)|died with <Signals\.\w+: (\d+)>)\.$",
     re.MULTILINE,
@@ -74,14 +77,26 @@ def reason(log: Path, killed: str = "") -> str:
 
 
 def _failed(logs: Iterable[str]) -> Iterator[str]:
-    """One line a failed job; a job that was tried again counts once."""
+    """One line a failed job; one that was tried again counts once, or not where that went well."""
     texts = [_read(Path(log)) or "" for log in logs]
-    found = [job for text in texts for job in FAILED.findall(text)]
+    found = [
+        (job[1], _own_log(job[3]))
+        for text in texts
+        for job in FAILED.finditer(text)
+        if FINISHED.format(job[2]) not in text[job.end() :]
+    ]
     ended = [command for text in texts for command in ENDED.findall(text)]
     for rule, path in dict.fromkeys(found):
         name = Path(path).stem
         why = reason(Path(path), _signal(path, ended))
         yield f"  {rule}{'' if name == rule else f' {name}'}: {why} ({path})"
+
+
+def _own_log(said: str) -> str:
+    """The job's own log, behind which a cluster's executor names one of its own."""
+    parts = said.split(", ")
+    tried = (", ".join(parts[:end]) for end in range(len(parts), 0, -1))
+    return next((path for path in tried if Path(path).exists()), parts[0])
 
 
 def _signal(log: str, ended: Iterable[tuple[str, str, str]]) -> str:

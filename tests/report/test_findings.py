@@ -51,24 +51,55 @@ def test_rows_that_share_a_label_are_all_counted() -> None:
 
 
 def test_small_objects_and_the_control() -> None:
-    def size(method: str, **deltas: float) -> list[dict[str, Any]]:
-        return [
-            {"arch": "rtmdet-s", "method": method, "size": size, "delta": delta}
-            for size, delta in deltas.items()
-        ]
+    def size(method: str, run: str = "", **deltas: float) -> list[dict[str, Any]]:
+        own = {"arch": "rtmdet-s", "method": method, "run": run or method}
+        return [{**own, "size": size, "delta": delta} for size, delta in deltas.items()]
 
     frame = pd.DataFrame(
         size("mkd", small=3.0, medium=1.0, large=2.0)
         + size("cwd", small=4.0, medium=0.0, large=0.0)
     )
     assert findings.by_size(frame) == (
-        "MKD gains most on small objects for 1 of 1 detector; on small ones it ends above CWD for "
+        "MKD gains most on small objects for 1 of 1 student; on small ones it ends above CWD for "
         "0 of 1 (by the means)."
     )
     harmed = pd.DataFrame(size("mkd", small=-1.0, medium=-2.0, large=-3.0))
     assert findings.by_size(harmed) == (
-        "MKD gains most on small objects for 0 of 1 detector and on objects of no size for 1 "
+        "MKD gains most on small objects for 0 of 1 student and on objects of no size for 1 "
         "(by the means)."
+    )
+
+    # Two students of one method are two, and of two controls none is the control.
+    twice = frame.to_dict("records") + size("cwd", "other", small=0.0, medium=1.0, large=1.0)
+    twice += size("mkd", "mkd-by-m", small=1.0, medium=3.0, large=1.0)
+    assert findings.by_size(pd.DataFrame(twice)) == (
+        "MKD gains most on small objects for 1 of 2 students (by the means)."
+    )
+
+
+def test_runs_of_one_method_are_never_averaged() -> None:
+    runs = {"plain": "baseline", "by-s": "cwd", "by-m": "cwd", "ours": "mkd"}
+    values = {"plain": 0.5, "by-s": 0.7, "by-m": 0.6, "ours": 0.4}
+    own = [{"arch": "rtmdet-s", "run": run, "method": runs[run]} for run in runs]
+    recalls = pd.DataFrame(
+        [
+            {**row, "iou": "50", "value": values[row["run"]] + at / 100}
+            for row in own
+            for at in (0, 2)
+        ]
+    )
+    assert findings.precision_recall(recalls) == (
+        "RTMDet-s, AP50: no distillation 51.0, CWD (by-s) 71.0, CWD (by-m) 61.0, MKD 41.0."
+    )
+    lost = pd.DataFrame(
+        [
+            {**row, "kind": kind, "value": 10 * values[row["run"]] + (kind == "classification")}
+            for row in own
+            for kind in ("classification", "missed")
+        ]
+    )
+    assert findings.errors(lost) == (
+        "RTMDet-s: wrong class costs most (6.0; CWD (by-s) 8.0, CWD (by-m) 7.0, MKD 5.0)."
     )
 
 

@@ -50,6 +50,26 @@ def test_failed_jobs_are_named_once_with_their_sentence(
     assert "report_partial" in lines[-1]
 
 
+def test_a_job_that_went_well_at_another_try_has_not_failed(suite: Suite, tmp_path: Path) -> None:
+    path, log = tmp_path / "tiny.log", tmp_path / "snakemake.log"
+    path.write_text("mkd: out of time\n")
+    failed = BLOCK.format(rule="train", log=path)
+    log.write_text(f"{failed}\n[Tue Nov 24 12:40:00 2026]\nFinished jobid: 0 (Rule: train)\n")
+    assert "failed" not in summary(suite, [str(log)])
+    log.write_text(f"\nFinished jobid: 0 (Rule: data)\n{failed}\nFinished jobid: 10 (Rule: a)\n")
+    assert summary(suite, [str(log)]).startswith("1 job failed:\n  train tiny: out of time")
+
+
+def test_a_clusters_own_log_is_not_the_jobs(suite: Suite, tmp_path: Path) -> None:
+    gone, here, log = tmp_path / "gone.log", tmp_path / "tiny, s.log", tmp_path / "snakemake.log"
+    here.write_text("mkd: out of time\n")
+    for own, words in ((gone, "gone: it left no log"), (here, "tiny, s: out of time")):
+        tries = [f"{own}, {tmp_path}/slurm/{job}.log" for job in (101, 102)]
+        log.write_text("".join(BLOCK.format(rule="train", log=both) for both in tries))
+        lines = summary(suite, [str(log)]).splitlines()
+        assert lines[:2] == ["1 job failed:", f"  train {words} ({own})"]
+
+
 def test_a_sound_end_names_tables_and_report(suite: Suite, tmp_path: Path) -> None:
     for name in ("tables/table2.md", "tables/table4.md", "report/index.html"):
         path = suite.results / name
