@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 PINS := envs/requirements.txt envs/yolo.txt envs/constraints.txt pyproject.toml
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SCALE ?=
-RESULTS = $(shell $(BIN)/python -c "from mkd.experiment import config; print(config.load($(if $(SCALE),{'scale': '$(SCALE)'})).results)")
+# By the shell, when it is wanted: Snakemake has then said of a misspelt scale what is wrong.
+RESULTS = $$($(BIN)/python -c "from mkd.experiment import config; print(config.load($(if $(SCALE),{'scale': '$(SCALE)'})).results)")
 WORKFLOW_REPORT ?= $(RESULTS)/report/workflow.html
 # One more than there are cores: a few tests mostly wait, for Slurm or a browser.
 WORKERS = $(shell $(BIN)/python -c "import os; print(min(os.cpu_count() or 1, 7) + 1)")
@@ -20,7 +21,7 @@ help: ## list the targets
 
 reproduce: $(VENV)/.installed ## run everything of a scale and render its report (SCALE=smoke, desk, …)
 	$(BIN)/snakemake reproduce $(CONFIG)
-	@$(BIN)/snakemake reproduce --quiet all --report $(WORKFLOW_REPORT) $(CONFIG)
+	@$(BIN)/snakemake reproduce --quiet all --report "$(WORKFLOW_REPORT)" $(CONFIG)
 
 test: $(VENV)/.installed-dev ## run all tests, the slow ones too
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

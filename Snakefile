@@ -58,7 +58,7 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
 live = screen.Watch(suite)
 if workflow.output_settings.dryrun and suite.settings.estimate is not None:
     # Behind the list of jobs, where it is seen.
-    atexit.register(print, estimate.text(suite), file=sys.stderr)
+    atexit.register(estimate.say, suite, workflow)
 
 
 wildcard_constraints:

@@ -265,6 +265,13 @@ def test_a_word_that_is_like_no_verb_gets_no_guess(capsys: pytest.CaptureFixture
     assert "did you mean" not in capsys.readouterr().err
 
 
+def test_a_second_config_adds_to_the_first(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    cli.main(["status", "--config", "scale=smoke", "--config", f"results={tmp_path}"])
+    assert capsys.readouterr().out.startswith("scale smoke: 0 of ")
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["--version"])

@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument(
             "--config",
             nargs="+",
+            action="extend",
             default=[],
             metavar="KEY=VALUE",
             help="replace values of config/config.yaml, as Snakemake's option does: scale=smoke",

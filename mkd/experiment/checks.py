@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from mkd.errors import UserError, meant
 from mkd.experiment.architectures import ARCHITECTURES
-from mkd.experiment.runs import Run
+from mkd.experiment.runs import Run, baseline_of
 from mkd.schemas import read_yaml
 
 if TYPE_CHECKING:
@@ -28,6 +28,21 @@ def check(suite: "Suite", own_table: bool) -> None:
     _check_teachers(suite)
     _check_frozen(suite)
     _check_lengths(suite)
+    _check_widths(suite)
+
+
+def _check_widths(suite: "Suite") -> None:
+    """Refuse a difference between networks of two sizes, which no method explains."""
+    for run in suite.runs.values():
+        base = baseline_of(run.id, suite.runs)
+        if run.method == "baseline" or base is None:
+            continue
+        if suite.width(run.id) != suite.width(base):
+            raise UserError(
+                f"{suite.file}: run '{run.id}' has width {suite.width(run.id):.3g}, to be compared "
+                f"with '{base}' of width {suite.width(base):.3g}: give both the same, or each a "
+                "scale of its own"
+            )
 
 
 def _check_lengths(suite: "Suite") -> None:

@@ -3,10 +3,15 @@
 Torch is not imported here: the Snakefile loads this module at every start.
 """
 
+import json
 import re
+import shlex
+from collections.abc import Mapping
 from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from mkd import ROOT
 from mkd.errors import UserError
@@ -37,6 +42,28 @@ def default_config(path: Path = ROOT / "config/config.yaml") -> dict[str, Any]:
             "weights"
         )
     return settings
+
+
+def replaced(suite: Suite) -> dict[str, Any]:
+    """What of ``config/config.yaml`` the command line replaced."""
+    default = default_config()
+    return {
+        key: value
+        for key, value in suite.config.items()
+        if key not in default or value != default[key]
+    }
+
+
+def arguments(values: Mapping[str, Any]) -> str:
+    """Replaced values as a user types them behind Snakemake's command; nothing for none."""
+    typed = {key: value if _plain(value) else json.dumps(value) for key, value in values.items()}
+    return shlex.join(["--config", *map("=".join, typed.items())]) if typed else ""
+
+
+def _plain(value: Any) -> bool:
+    """Whether YAML, as which Snakemake reads a value, takes the text for itself without quotes."""
+    text = isinstance(value, str) and re.fullmatch(r"[\w./-]+", value)
+    return bool(text) and yaml.safe_load(value) == value
 
 
 def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/config.yaml") -> Suite:

@@ -5,8 +5,7 @@ from pathlib import Path
 from mkd import ROOT
 from mkd.data import fingerprint
 from mkd.errors import UserError
-from mkd.experiment import labels
-from mkd.experiment.config import default_config
+from mkd.experiment import config, labels
 from mkd.experiment.suite import Suite
 from mkd.files import write_json
 from mkd.jobs.around import readable_images
@@ -76,7 +75,7 @@ def report(suite: Suite) -> None:
     from mkd.report import own_page, render
 
     page = own_page if suite.own else render
-    page.render(suite, suite.results / "report", arguments=pipeline.config_arguments(suite))
+    page.render(suite, suite.results / "report", arguments=config.arguments(config.replaced(suite)))
 
 
 def reference(suite: Suite, source: Path, root: Path = ROOT) -> None:
@@ -94,6 +93,6 @@ def reference(suite: Suite, source: Path, root: Path = ROOT) -> None:
     from mkd.results import reference
 
     reference.update(suite, source, root)
-    if suite.scale == default_config()["scale"]:
+    if suite.scale == config.default_config()["scale"]:
         kept = reference.folder(suite.scale, root)
         render.render(suite, root / "docs/report", source=kept)

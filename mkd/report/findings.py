@@ -98,11 +98,11 @@ def by_size(frame: pd.DataFrame) -> str:
     gains = students[sizes]
     most = int(((gains.idxmax(axis=1) == "small") & (gains["small"] > 0)).sum())
     none = int((~(gains > 0).any(axis=1)).sum())
-    controls = means[means["method"] == "cwd"].dropna(subset="small").groupby("arch")["small"]
+    controls = means[means["method"] == "cwd"].dropna(subset="small")
     # Of several, with different teachers, none is the control.
-    cwd = {arch: small.iloc[0] for arch, small in controls if len(small) == 1}
-    beside = students[students["arch"].isin(cwd)]
-    both, more = len(beside), sum(row.small > cwd[row.arch] for row in beside.itertuples())
+    cwd = controls.drop_duplicates("arch", keep=False).set_index("arch")["small"]
+    beside = students[students["arch"].isin(cwd.index)]
+    both, more = len(beside), int((beside["small"] > beside["arch"].map(cwd)).sum())
     said = f"MKD gains most on small objects for {most} of {_count(len(students), 'student')}"
     if none:
         said += f" and on objects of no size for {none}"
@@ -139,7 +139,8 @@ def precision_recall(frame: pd.DataFrame) -> str:
     return _joined(
         f"{arch_name(str(arch))}, AP50: "
         + ", ".join(
-            f"{names[run]} {number(100 * value)}" for run, value in rows.droplevel("arch").items()
+            f"{names[run]} {number(100 * value)}"
+            for (_, run), value in zip(rows.index, rows, strict=True)
         )
         for arch, rows in means.groupby(level="arch", sort=False)
     )
@@ -159,8 +160,8 @@ def errors(frame: pd.DataFrame) -> str:
         kind = str(plain.idxmax())
         words = f"{arch_name(str(arch))}: {KINDS[kind]} costs most ({number(plain[kind])}"
         others = [
-            f"{names[run]} {number(figures[kind])}"
-            for (method, run), figures in means.iterrows()
+            f"{names[run]} {number(value)}"
+            for (method, run), value in zip(means.index, means[kind], strict=True)
             if method in ("cwd", "mkd")
         ]
         said.append(f"{words}{'; ' if others else ''}{', '.join(others)})")
@@ -217,13 +218,11 @@ def _ratio(value: float) -> str:
 
 def _names(frame: pd.DataFrame) -> dict[str, str]:
     """Run → its method, and the run itself where a detector has several with that method."""
+    runs = frame[["arch", "method", "run"]].drop_duplicates()
+    several = runs.duplicated(["arch", "method"], keep=False)
     return {
-        run: name if len(runs) == 1 else f"{name} ({run})"
-        for (_, method), runs in frame.groupby(["arch", "method"], sort=False)["run"]
-        .unique()
-        .items()
-        for name in [style.name(str(method))]
-        for run in map(str, runs)
+        run: f"{style.name(method)} ({run})" if one_of_several else style.name(method)
+        for run, method, one_of_several in zip(runs["run"], runs["method"], several, strict=True)
     }
 
 

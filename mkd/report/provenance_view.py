@@ -1,6 +1,7 @@
 """The provenance section: what each run is, how to make it again, and the record of every seed."""
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -92,7 +93,7 @@ def _counted(said: Iterable[str]) -> list[str]:
 
 
 def _command(suite: Suite, run: str, arguments: str) -> str:
-    files = " ".join(paths.run_path(suite, run, seed, "record.json") for seed in suite.seeds(run))
+    files = shlex.join(paths.run_path(suite, run, seed, "record.json") for seed in suite.seeds(run))
     # Files go before what --config takes, which has no end of its own.
     return f"snakemake {files} {arguments}".strip()
 

@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from mkd.edge.engines import ENGINES, place
-from mkd.edge.records import AP_DRIFT, EdgeRecords, steady
+from mkd.edge.records import AP_DRIFT, EdgeRecords, engine_version, steady
 from mkd.edge.spread import APART
 from mkd.edge.suite import exported_precision
 
@@ -19,18 +19,19 @@ def rows(edge: EdgeRecords) -> list[dict[str, Any]]:
         Each with ``run``; ``precision``; ``input_px``; ``megabytes`` of the file; ``torch`` and
         ``AP`` in percent, and ``delta`` between them; ``drifts``, whether that is over
         :data:`~mkd.edge.records.AP_DRIFT`; ``place`` of :func:`mkd.edge.engines.place`, empty
-        where ONNX Runtime timed nothing; ``host``, its chip, and ``carried``; ``latency_ms``, None
-        where there is none that was steady, and ``timed``; ``speedup`` over FP32 on the same host
-        and place; ``reason`` why the engine has no figure, or empty; ``frontier``, whether no row
-        of its host has at least its AP in less time.
+        where ONNX Runtime timed nothing; ``host``, its chip and threads, and ``carried``;
+        ``version`` of the engine; ``latency_ms``, None where there is none that was steady, and
+        ``timed``; ``speedup`` over FP32 on the same host, place and version; ``reason`` why the
+        engine has no figure, or empty; ``frontier``, whether no row of its host has at least its
+        AP in less time.
     """
     found = [row for record in edge.exported.values() for row in _of_run(edge, record)]
+    same = ("run", "host", "place", "version", "carried")
     for row in found:
         like = [
             other
             for other in found
-            if all(other[key] == row[key] for key in ("run", "host", "place", "carried"))
-            and other["precision"] == "fp32"
+            if all(other[key] == row[key] for key in same) and other["precision"] == "fp32"
         ]
         first, own = (like[0]["latency_ms"] if like else None), row["latency_ms"]
         row["speedup"] = first / own if first and own else None
@@ -75,7 +76,8 @@ def _of_run(edge: EdgeRecords, exported: dict[str, Any]) -> Iterator[dict[str, A
             yield {
                 **row,
                 "place": place(record),
-                "host": ", ".join(record["host"]["gpu"]) or record["host"]["cpu"],
+                "host": _host(record),
+                "version": engine_version(record),
                 "carried": record["scale"] is None,
                 "timed": True,
                 "latency_ms": _latency(record, edge, shared),
@@ -90,8 +92,21 @@ def _of_run(edge: EdgeRecords, exported: dict[str, Any]) -> Iterator[dict[str, A
                 ),
                 "",
             )
-            nothing = {"host": "", "carried": False, "timed": False, "latency_ms": None}
-            yield {**row, **nothing, "place": engine, "reason": said}
+            yield {
+                **row,
+                "place": engine,
+                "host": "",
+                "version": "",
+                "carried": False,
+                "timed": False,
+                "latency_ms": None,
+                "reason": said,
+            }
+
+
+def _host(record: dict[str, Any]) -> str:
+    chip, threads = ", ".join(record["host"]["gpu"]), record["settings"]["threads"]
+    return f"{chip or record['host']['cpu']}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _engine(record: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ _SYMBOLS = {
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "α": r"$\alpha$",
+    "ζ": r"$\zeta$",
 }
 """What LaTeX has no letter for; pandas escapes what it has one for."""
 

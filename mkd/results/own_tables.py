@@ -1,6 +1,8 @@
 """The table of a user's own runs, and AP by class: methods against their baseline."""
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 from mkd.experiment.architectures import has_masks
 from mkd.experiment.labels import arch_name, method_name
@@ -48,6 +50,12 @@ def of_own(records: Records, runs: Mapping[str, Run]) -> Table:
                     measured=measure(records, runs, run.id, columns),
                 )
             )
+    times = Counter(row.label for row in rows)
+    # They differ by their teacher alone, or by settings of the scale's file.
+    rows = [
+        replace(row, label=f"{row.label} ({row.run})") if times[row.label] > 1 else row
+        for row in rows
+    ]
     return Table(0, "Methods against their baseline", records.scale, columns, rows)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from mkd.experiment import paths
+from mkd.experiment import config, paths
 from mkd.experiment.suite import Suite
 from mkd.results import statistics, verdicts
 from mkd.results.records import Records
@@ -148,7 +148,7 @@ def _step(count: int, needs: Sequence[Need], records: Records, suite: Suite) -> 
         sum(number * _minutes(records, run) for run, number in known.items()),
         trainings - sum(known.values()),
         len(untrained),
-        f"snakemake reproduce --config scale={suite.scale} 'seeds={seeds}'",
+        f"snakemake reproduce {config.arguments(config.replaced(wanted))}",
     )
 
 

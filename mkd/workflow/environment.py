@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mkd.edge import suite as edge
+from mkd.experiment import config
 from mkd.experiment.suite import Suite
-from mkd.workflow import fork_server, pipeline
+from mkd.workflow import fork_server
 
 HEAP = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """glibc takes huge pages for its heap: large tensors of every step fault far fewer of them in."""
@@ -21,7 +22,7 @@ def tell_jobs(suite: Suite, workflow: Any) -> None:
     done. Of Python it is the one that runs now; an image, where Snakemake was told to run jobs in
     one, brings its own.
     """
-    os.environ["MKD_CONFIG"] = json.dumps(pipeline.replaced(suite))
+    os.environ["MKD_CONFIG"] = json.dumps(config.replaced(suite))
     # Once for all nodes of a cluster, where each would find its own.
     os.environ["MKD_PROVIDERS"] = ",".join(edge.providers())
     for variable, value in HEAP.items():

@@ -9,10 +9,12 @@ none the scale's ``estimate`` names a GPU and the rate at which public logs of i
 out, data loading and evaluation included. What no such log has (adapters, terms) is left out.
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import median
+from typing import Any
 
 from mkd.errors import UserError
 from mkd.experiment import scale
@@ -20,7 +22,7 @@ from mkd.experiment.resolved import ResolvedRun
 from mkd.experiment.suite import Suite
 from mkd.files import read_json
 from mkd.paper import facts
-from mkd.workflow import progress
+from mkd.workflow import progress, screen
 
 PUBLISHED_PX = 640
 
@@ -138,14 +140,22 @@ def published_macs() -> dict[str, float]:
     }
 
 
-def text(suite: Suite) -> str:
-    """The trainings of the table that are not done yet, and what they cost, in a line or two.
+def text(suite: Suite, wanted: Sequence[tuple[str, int]] | None = None) -> str:
+    """The trainings that are not done yet, and what they cost, in a line or two.
+
+    Args:
+        suite: The scale and its table of runs.
+        wanted: Runs and seeds; without, all that are planned.
 
     Raises:
         UserError: The scale has no ``estimate``.
     """
     trained = [run for run in suite.planned if not suite.taken(run)]
     planned = [(run, seed) for run in trained for seed in suite.seeds(run)]
+    if planned and wanted is not None:
+        planned = list(wanted)
+        if not planned:
+            return f"scale {suite.scale}: nothing is trained for what was asked"
     if not planned:
         return f"scale {suite.scale}: nothing is trained, every run reads its weights from a file"
     todo = [training for training in planned if not progress.is_done(suite, *training)]
@@ -168,3 +178,10 @@ def text(suite: Suite) -> str:
             "config/paper/published.csv does not have"
         )
     return "\n".join(lines)
+
+
+def say(suite: Suite, workflow: Any) -> None:
+    """:func:`text` of what Snakemake's workflow plans; nothing where a mistake left it no plan."""
+    jobs = list(workflow.dag.jobs) if workflow.dag else []
+    if jobs:
+        print(text(suite, screen.trainings(jobs)), file=sys.stderr)

@@ -3,17 +3,14 @@
 Torch is not imported here.
 """
 
-import json
-import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 from mkd import ROOT
 from mkd.data import making
-from mkd.experiment import paths, run_digests, runs
+from mkd.experiment import config, paths, run_digests, runs
 from mkd.experiment.code import code_digest
-from mkd.experiment.config import default_config
 from mkd.experiment.paths import run_path, teacher_weights
 from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
@@ -56,26 +53,6 @@ def data_code(suite: Suite) -> str:
     return code_digest(f"mkd.data.{maker.module}") if maker is not None else ""
 
 
-def config_arguments(suite: Suite) -> str:
-    """What the command line replaced, as a user types it; nothing where nothing was."""
-    return _arguments(replaced(suite))
-
-
-def _arguments(values: Mapping[str, Any]) -> str:
-    changed = [f"{key}={json.dumps(value)}" for key, value in values.items()]
-    return shlex.join(["--config", *changed]) if changed else ""
-
-
-def replaced(suite: Suite) -> dict[str, Any]:
-    """What of ``config/config.yaml`` the command line replaced."""
-    default = default_config()
-    return {
-        key: value
-        for key, value in suite.config.items()
-        if key not in default or value != default[key]
-    }
-
-
 def records(suite: Suite, table: int | None = None) -> list[str]:
     """Record files of the runs one table shows, or of all runs, and of their teachers.
 
@@ -85,11 +62,15 @@ def records(suite: Suite, table: int | None = None) -> list[str]:
 
 
 def first(suite: Suite) -> list[str]:
-    """The runs of :data:`FIRST` that the table has, and their teachers; none of an own scale."""
+    """The runs of :data:`FIRST` that the table has, and their teachers; none of an own scale.
+
+    What only teaches is not among them: it has no record.
+    """
     if suite.own:
         return []
     rows = [suite.runs[run] for run in FIRST if run in suite.runs]
-    return sorted({run.id for run in rows} | {run.teacher for run in rows if run.teacher})
+    wanted = {run.id for run in rows} | {run.teacher for run in rows if run.teacher}
+    return sorted(filter(suite.scored, wanted))
 
 
 def readings(suite: Suite) -> list[str]:
@@ -108,11 +89,11 @@ def _records(suite: Suite, shown: Iterable[runs.Run]) -> list[str]:
 
 def taking(suite: Suite, run: str, seed: int) -> str:
     """Digest of what decides weights that are read from a file, beside the file."""
-    config = run_digests.config_digest(suite, run, seed)
+    decided = run_digests.config_digest(suite, run, seed)
     if run not in suite.pretrained:
-        return config
+        return decided
     file = str(paths.pretrained_file(suite, run, seed))
-    return digest([config, file, suite.scored(run), code_digest("mkd.training.released")])
+    return digest([decided, file, suite.scored(run), code_digest("mkd.training.released")])
 
 
 def starts_arguments(suite: Suite) -> str:
@@ -122,8 +103,9 @@ def starts_arguments(suite: Suite) -> str:
     """
     if suite.starts is None:
         return ""
-    values = {k: v for k, v in replaced(suite).items() if k not in ("runs", "seeds", "pretrained")}
-    return _arguments({**values, "scale": suite.starts.scale})
+    own = ("runs", "seeds", "pretrained")
+    values = {key: value for key, value in config.replaced(suite).items() if key not in own}
+    return config.arguments({**values, "scale": suite.starts.scale})
 
 
 def starts_threads(suite: Suite, cores: int) -> int:

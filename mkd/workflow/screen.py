@@ -26,6 +26,13 @@ TRAININGS = ("train", "train_teacher", "train_first")
 """Rules whose jobs speak for themselves; on a cluster some of them are still queued."""
 
 
+def trainings(jobs: Iterable[Any]) -> list[tuple[str, int]]:
+    """Runs and seeds that jobs of Snakemake's train."""
+    return sorted(
+        (job.wildcards.run, int(job.wildcards.seed)) for job in jobs if job.rule.name in TRAININGS
+    )
+
+
 class Targets(logging.Filter):
     """Says of a target that no rule has which one was meant, or where they are listed.
 
@@ -62,11 +69,7 @@ class Watch:
 
     def start(self, logger: logging.Logger, jobs: Iterable[Any]) -> None:
         """Begin, on Snakemake's logger, with the jobs of its plan, those that are done too."""
-        self._wanted = sorted(
-            (job.wildcards.run, int(job.wildcards.seed))
-            for job in jobs
-            if job.rule.name in TRAININGS
-        )
+        self._wanted = trainings(jobs)
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(self.note)
@@ -95,8 +98,8 @@ class Watch:
         """What runs now: the trainings, and jobs of other rules by name."""
         head, lines = [self._steps] if self._steps else [], []
         if self._wanted:
-            trainings = progress.look(self._suite, since, self._wanted)
-            count, *lines = progress.describe(self._suite, trainings)
+            found = progress.look(self._suite, since, self._wanted)
+            count, *lines = progress.describe(self._suite, found)
             head.append(count)
         rules = Counter(rule for rule in self._jobs.copy().values() if rule not in TRAININGS)
         if rules:

@@ -6,12 +6,13 @@ import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mkd.experiment import config
 from mkd.experiment.suite import Suite
 from mkd.results.records import load_folder
-from mkd.workflow import pipeline
 
 FAILED = re.compile(
-    r"^Error in rule (\S+):\n(?:    .*\n)*?    jobid: (\d+)\n(?:    .*\n)*?    log: (.+?) \(check log",
+    r"^Error in rule (\S+):\n(?:    .*\n)*?    jobid: (\d+)\n"
+    r"(?:    .*\n)*?    log: (.+?) \(check log",
     re.MULTILINE,
 )
 """How Snakemake's own log names a failed job, its number and its log."""
@@ -50,7 +51,7 @@ def summary(suite: Suite, logs: Iterable[str]) -> str:
         lines.append(f"tables {numbers}: {tables[0].parent}/table<N>.csv, .md and .tex")
     report = suite.results / "report" / "index.html"
     if failed:
-        command = f"snakemake report_partial {pipeline.config_arguments(suite)}".strip()
+        command = f"snakemake report_partial {config.arguments(config.replaced(suite))}".strip()
         lines.append(f"a report of what there is: {command}")
     elif report.exists():
         lines.append(f"report: {report}")

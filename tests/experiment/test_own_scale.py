@@ -71,6 +71,19 @@ def test_a_table_beside_the_file_and_runs_that_are_timed(
     assert list(pipeline.pictured(suite)) == ["small", "fgd"]
 
 
+def test_networks_of_two_widths_are_not_compared(
+    load: Callable[..., Suite], tmp_path: Path
+) -> None:
+    head = "run\tarch\tteacher\tmethod\toptions\ttables\n"
+    rows = [f"{run}\trtmdet-tiny\t-\tbaseline\t-\t1" for run in ("plain", "wide")]
+    rows += ["wide-cwd\trtmdet-tiny\twide\tcwd\t-\t1"]
+    (tmp_path / "mine.tsv").write_text(head + "\n".join(rows) + "\n")
+    text = f"base: desk\n{DATA}runs: mine.tsv\nwidth: {{default: 1/3, wide: 1/2, wide-cwd: %s}}\n"
+    with pytest.raises(UserError, match="'wide-cwd' has width 0.5, to be compared with 'plain' of"):
+        load(text % "1/2")
+    assert load(text % "1/3").width("wide") == 0.5
+
+
 @pytest.mark.parametrize("arch", ["retinanet_r18_fpn_1x_coco", "rtmdet-ins-tiny"])
 def test_what_is_not_exported_is_not_timed(
     load: Callable[..., Suite], tmp_path: Path, arch: str
@@ -139,6 +152,12 @@ def test_its_results_never_lie_among_others(
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no\.yaml does not exist"):
         config.load({"scale": str(tmp_path / "no.yaml")})
+
+
+def test_the_first_page_waits_for_no_record_of_what_only_teaches() -> None:
+    whole = config.load({"scale": "smoke"})
+    taught = config.load({"scale": "smoke", "pretrained": {"s-baseline": {"teaches": "s.pth"}}})
+    assert set(pipeline.first(whole)) - set(pipeline.first(taught)) == {"s-baseline"}
 
 
 def test_a_bundled_scale_by_its_path_is_that_scale() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mkd.experiment.suite import Suite
@@ -70,6 +71,20 @@ def test_published_weights_are_marked_with_their_digest(
     table = own_tables.of_own(load_records(own.results.parent, own.scale), own.runs)
     assert [row.label for row in table.rows if "published" in row.label] == [
         "RTMDet-tiny (published weights)"
+    ]
+
+
+def test_rows_that_differ_by_their_teacher_alone_are_named(
+    own: Suite, fill_own: Callable[..., Path]
+) -> None:
+    fill_own()
+    more = replace(own.runs["tiny-cwd"], id="cwd-by-m", teacher="m-baseline")
+    records = load_records(own.results.parent, own.scale)
+    table = own_tables.of_own(records, {**own.runs, more.id: more})
+    assert [row.label for row in table.rows if row.method in ("cwd", "mkd")] == [
+        "RTMDet-tiny+CWD (tiny-cwd)",
+        "RTMDet-tiny+MKD",
+        "RTMDet-tiny+CWD (cwd-by-m)",
     ]
 
 

@@ -37,6 +37,8 @@ def timed(
         "latency_ms": ms,
         "graph": {"passed": True},
         "host": {"cpu": host, "gpu": []},
+        "settings": {"threads": 1},
+        "versions": {},
         "digests": {"model": DIGEST[file]},
         **({"engine": engine} if engine else {}),
         **changes,
@@ -112,10 +114,37 @@ def test_another_hosts_record_counts_where_it_is_of_the_file_that_was_scored() -
         ]
     )
     assert told(found, "host", "carried", "precision", "latency_ms", "frontier") == [
-        ("desk", False, "fp32", 8.0, True),
+        ("desk, 1 thread", False, "fp32", 8.0, True),
         ("", False, "int8", None, False),
         # A slow board has a frontier of its own.
-        ("board", True, "fp32", 50.0, True),
+        ("board, 1 thread", True, "fp32", 50.0, True),
+    ]
+
+
+def test_a_speedup_is_over_as_many_threads_and_the_same_engine() -> None:
+    four = {"host": "board", "settings": {"threads": 4}}
+    newer = {"host": "new", "versions": {"onnxruntime": "2"}}
+    older = {"host": "new", "versions": {"onnxruntime": "1"}}
+    found = rows(
+        [
+            *(timed("fp32", 8.0, host="board"), timed("int8", 5.0, host="board")),
+            *(timed("fp32", 3.0, **four), timed("int8", 2.0, **four)),
+            *(
+                timed("fp32", 6.0, **older),
+                timed("int8", 2.0, **older),
+                timed("int8", 1.0, **newer),
+            ),
+        ]
+    )
+    carried = [row for row in found if row["carried"]]
+    assert told(carried, "host", "precision", "latency_ms", "speedup") == [
+        ("board, 1 thread", "fp32", 8.0, 1.0),
+        ("board, 4 threads", "fp32", 3.0, 1.0),
+        ("new, 1 thread", "fp32", 6.0, 1.0),
+        ("board, 1 thread", "int8", 5.0, 1.6),
+        ("board, 4 threads", "int8", 2.0, 1.5),
+        ("new, 1 thread", "int8", 2.0, 3.0),
+        ("new, 1 thread", "int8", 1.0, None),
     ]
 
 

@@ -62,6 +62,7 @@ def test_latex_has_one_cell_a_column_and_no_bare_special_character(table: tables
         ("\\x{y}", r"\textbackslash x\{y\}"),
         ("#1 $2 ~ ^", r"\#1 \$2 \textasciitilde \space \textasciicircum "),
         ("±1 × −α", r"$\pm$1 $\times$ $-$$\alpha$"),
+        ("ζ = 0.3", r"$\zeta$ = 0.3"),
     ],
 )
 def test_latex_escapes_a_label(table: tables.Table, plain: str, escaped: str) -> None:

@@ -2,11 +2,13 @@
 
 import csv
 import json
+import shlex
 from dataclasses import replace
 from statistics import stdev
 from typing import Any
 
 import pytest
+import yaml
 
 from mkd.experiment import config
 from mkd.experiment.suite import Suite
@@ -180,6 +182,16 @@ def test_the_command_adds_the_seeds_it_is_priced_by() -> None:
         assert step.minutes == pytest.approx(missing * WALL / 60)
         # Three stems of each of five sizes came with the suite.
         assert step.starts == 5 * max(0, step.seeds - 3)
+
+
+def test_the_command_means_the_configuration_it_is_priced_for() -> None:
+    asked = {"results": "/my results", "starts": "train", "runs": "config/smoke.tsv"}
+    suite = config.load(asked)
+    (first, *_) = build({"tiny-baseline": seeds(*BASE)}, suite=suite).steps
+    words = shlex.split(first.command)
+    assert words[:3] == ["snakemake", "reproduce", "--config"]
+    typed = {key: yaml.safe_load(value) for key, value in (word.split("=") for word in words[3:])}
+    assert typed == {**asked, "seeds": list(range(first.seeds))}
 
 
 def test_the_val_sets_part_is_said_with_its_resamples() -> None:

@@ -49,6 +49,13 @@ def test_what_is_read_from_a_file_costs_nothing(tmp_path: Path) -> None:
     assert "nothing is trained" in estimate.text(none)
 
 
+def test_hours_are_those_of_what_was_asked(paper: Suite) -> None:
+    said = estimate.text(paper, [("tiny-mkd", 0), ("s-baseline", 0)])
+    hours = estimate.estimate(paper, [("tiny-mkd", 0), ("s-baseline", 0)]).gpu_hours
+    assert said.startswith(f"scale paper: 2 of 2 trainings to do, about {hours:,.0f} GPU hours")
+    assert estimate.text(paper, []) == "scale paper: nothing is trained for what was asked"
+
+
 def test_images_epochs_and_input_are_the_scales(paper: Suite) -> None:
     lab = config.load({"scale": "lab"})
     smaller = replace(lab, settings=lab.settings.model_copy(update={"input_px": 320}))

@@ -54,7 +54,7 @@ if suite.starts is None:
         input:
             [
                 paths.kept_weights(suite, run, seed)
-                for run in suite.runs
+                for run in filter(suite.scored, suite.runs)
                 for seed in suite.seeds(run)
             ],
         localrule: True
