@@ -143,7 +143,7 @@ def test_eight_gpus_measured_together_count_one_by_one(paper: Suite) -> None:
 def test_a_scale_without_an_assumption(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["estimate", "--config", "scale=desk"])
-    assert "mkd: scale 'desk' has no estimate: name a GPU" in capsys.readouterr().err
+    assert "mkd: scale 'desk' has no estimate: its networks are narrow" in capsys.readouterr().err
 
 
 def test_an_assumption_needs_a_count_of_images_and_full_width(paper: Suite) -> None:
