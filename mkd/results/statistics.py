@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import fmean, stdev
 
+import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import nct, sem, ttest_1samp
+from scipy.stats import nct, ttest_1samp
 from scipy.stats import t as student_t
 
 LEVEL = 0.95
@@ -74,7 +75,14 @@ def interval(points: Iterable[float], level: float = LEVEL) -> Interval:
     mean = fmean(values)
     if n == 1:
         return Interval(values, mean, None)
-    return Interval(values, mean, float(student_t.ppf((1 + level) / 2, n - 1) * sem(values)))
+    # As scipy's ``sem``, which takes half a millisecond to look what it was given.
+    error = float(np.std(values, ddof=1)) / math.sqrt(n)
+    return Interval(values, mean, _quantile(level, n - 1) * error)
+
+
+@cache
+def _quantile(level: float, freedom: int) -> float:
+    return float(student_t.ppf((1 + level) / 2, freedom))
 
 
 def paired_delta(
@@ -106,7 +114,7 @@ def p_value(interval: Interval) -> float | None:
     points = interval.points
     if len(points) < 2:
         return None
-    if sem(points) == 0:
+    if np.std(points, ddof=1) == 0:
         return float(interval.mean == 0)
     return float(ttest_1samp(points, 0).pvalue)
 
