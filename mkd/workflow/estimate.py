@@ -124,8 +124,8 @@ def _flops(archs: Sequence[str], input_px: int) -> float:
 def _assumed(suite: Suite) -> scale.Estimate:
     if suite.settings.estimate is None and suite.settings.width != 1:
         raise UserError(
-            f"scale '{suite.scale}' has no estimate: its networks are narrow, and hours follow from "
-            "the MACs of whole ones; add --config scale=paper, or scale=lab"
+            f"scale '{suite.scale}' has no estimate: its networks are narrow, and hours follow "
+            "from the MACs of whole ones; add --config scale=paper, or scale=lab"
         )
     if suite.settings.estimate is None:
         raise UserError(
