@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from mkd.edge.engines import place
-from mkd.edge.records import EdgeRecords
+from mkd.edge.records import EdgeRecords, steady
 
 Timed = dict[tuple[str, str, str], dict[str, Any]]
 
@@ -15,7 +15,7 @@ def compare(before: EdgeRecords, after: EdgeRecords) -> Iterator[str]:
 
     Args:
         before: Of ``A``.
-        after: Of ``B``; latency is compared over the steady records of the scale itself.
+        after: Of ``B``; latency is compared over records of the scale itself, steady in both.
     """
     one, two = _timed(before), _timed(after)
     yield from _only("complexity", before.complexity, after.complexity)
@@ -43,6 +43,7 @@ def compare(before: EdgeRecords, after: EdgeRecords) -> Iterator[str]:
                     yield from _ap(f"exported {run}, {engine} {precision}", *pair)
     for model in sorted(before.published.keys() & after.published.keys()):
         yield from _ap(f"published {model}", before.published[model], after.published[model])
+    one, two = ({k: r for k, r in side.items() if steady(r["graph"])} for side in (one, two))
     for setting in dict.fromkeys((provider, precision) for _, precision, provider in one):
         shared = [key for key in one.keys() & two.keys() if (key[2], key[1]) == setting]
         ratios = {key[0]: two[key]["latency_ms"] / one[key]["latency_ms"] for key in shared}
@@ -59,7 +60,7 @@ def _timed(records: EdgeRecords) -> Timed:
     return {
         (record["model"], record["precision"], place(record)): record
         for record in records.latency
-        if record["scale"] is not None and record["passed"]
+        if record["scale"] is not None
     }
 
 

@@ -54,16 +54,15 @@ class EdgeRecords:
         return max(known, key=len, default=[])
 
     def unsteady(self) -> set[str]:
-        """Models of Table 1 that were timed at this scale and never steadily enough."""
-        places = {name for name, _ in SETTINGS}
+        """Models of Table 1 that were timed for its column at this scale, and not steadily."""
         tried = {
             record["model"]
             for record in self.latency
             if record["scale"] is not None
             and record["model"] == record["arch"]
-            and place(record) in places
+            and (place(record), record["precision"]) in SETTINGS
         }
-        return tried - {record["model"] for found in self.columns().values() for record in found}
+        return tried - {record["model"] for record in self.column()}
 
     def costs(self) -> dict[str, dict[str, float]]:
         """What is known of each model of Table 1.
@@ -150,15 +149,22 @@ def load(root: Path, scale: str) -> EdgeRecords:
             records.refused.append(record)
         elif kind == "latency":
             records.latency.append(record)
-            if not record["passed"]:
-                reasons = "; ".join(record.get("unsteady", [])) or "its samples spread"
-                words = f"was timed on a machine that was not quiet ({reasons}): time it again"
+            if not (record["passed"] and steady(record["graph"])):
+                words = f"was timed on a machine that was not quiet ({_why(record)}): time it again"
                 records.shaky.append((path.relative_to(root).as_posix(), words))
                 records.problems.append(records.shaky[-1])
         else:
             found: dict[str, Any] = getattr(records, kind)
             found[name] = record
     return records
+
+
+def _why(record: dict[str, Any]) -> str:
+    """Why a latency is not steady; older records do not say."""
+    if record.get("unsteady"):
+        return "; ".join(record["unsteady"])
+    spread = record["graph"].get("restart_spread") or 0.0
+    return f"medians of restarts lie {spread:.0%} apart" if spread > APART else "its samples spread"
 
 
 def left_out(path: Path, root: Path, error: UserError) -> tuple[str, str]:

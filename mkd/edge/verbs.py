@@ -5,7 +5,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,8 @@ def _latency(options: argparse.Namespace) -> None:
     from mkd.edge import measure, paired, paired_table
 
     chosen = _settings(options)
+    if options.out:
+        _check_out(options.out, options.files)
     entries = [paired.Entry(file, settings) for file in options.files for settings in chosen]
     if options.compare:
         record = paired.compare(entries)
@@ -133,6 +135,16 @@ def _latency(options: argparse.Namespace) -> None:
         write_json(out, {**record, "sha256": seal(record)})
         print(json.dumps({"record": str(out)}) if not sys.stdout.isatty() else f"record: {out}")
         print(measure.line(record), file=sys.stderr)
+
+
+def _check_out(out: Path, files: Sequence[Path]) -> None:
+    """Refuse a record's path before the minutes of timing, not behind them."""
+    if out.is_dir():
+        raise UserError(
+            f"--out {out} is a folder: name the record's file, such as {out / 'a.json'}"
+        )
+    if out.suffix == ".onnx" or out.resolve() in [file.resolve() for file in files]:
+        raise UserError(f"--out {out} would write a record over a detector: name a .json file")
 
 
 def _settings(options: argparse.Namespace) -> list[Any]:

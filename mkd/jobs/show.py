@@ -79,7 +79,9 @@ def report(suite: Suite) -> None:
 
 
 def reference(suite: Suite, source: Path, root: Path = ROOT) -> None:
-    """Keep a results folder as the scale's reference, and render the page of the default scale.
+    """Keep a results folder as the scale's reference, and render the default scale's page.
+
+    That page has the answer of the longer scale too.
 
     Args:
         suite: The scale and its table of runs.
@@ -93,6 +95,8 @@ def reference(suite: Suite, source: Path, root: Path = ROOT) -> None:
     from mkd.results import reference
 
     reference.update(suite, source, root)
-    if suite.scale == config.default_config()["scale"]:
-        kept = reference.folder(suite.scale, root)
-        render.render(suite, root / "docs/report", source=kept)
+    default = config.load()
+    shown = suite if suite.scale == default.scale else default
+    kept = reference.folder(shown.scale, root)
+    if suite.scale in (shown.scale, shown.settings.longer) and kept.is_dir():
+        render.render(shown, root / "docs/report", source=kept)

@@ -1,5 +1,6 @@
 """Who, when, of which commit and how to cite: what stands under the page's title."""
 
+from collections import Counter
 from typing import Any
 
 from mkd import ROOT, __version__
@@ -10,13 +11,14 @@ from mkd.schemas import read_yaml
 def title(records: Records) -> dict[str, Any]:
     """``date`` of the last record, ``commits``, ``repository``, ``license`` and ``bibtex``.
 
-    ``CITATION.cff`` says what does not follow from the records; a date, a commit or a repository
-    that nothing says is empty.
+    The commit of most records is the first, and cited. ``CITATION.cff`` says what does not follow
+    from the records; a date, a commit or a repository that nothing says is empty.
     """
     cited: dict[str, Any] = read_yaml(ROOT / "CITATION.cff")
     found = [record for seeds in records.by_run.values() for record in seeds.values()]
     date = max((record["started"][:10] for record in found), default="")
-    commits = list(dict.fromkeys(record["commit"] for record in found if record["commit"]))
+    counts = Counter(record["commit"] for record in found if record["commit"])
+    commits = [commit for commit, _ in counts.most_common()]
     repository = cited.get("repository-code", "")
     return {
         "date": date,
@@ -33,7 +35,7 @@ def _software(cited: dict[str, Any], date: str, commits: list[str], repository: 
         "author": f"{{{' and '.join(_name(author) for author in cited['authors'])}}}",
         "year": date[:4],
         "version": __version__,
-        "note": f"commit {commits[-1][:12]}" if commits else "",
+        "note": f"commit {commits[0][:12]}" if commits else "",
         "url": repository,
     }
     return _entry("software", "mkd-bench", fields)

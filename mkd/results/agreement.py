@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 from scipy.stats import kendalltau
 
@@ -87,14 +88,22 @@ class Agreement:
         return f"{start} Gains: {_counts(self.gains)}. Order: {_counts(self.order)}.{rank}"
 
 
-def other_records(suite: Suite) -> Records | None:
+def other_records(suite: Suite, kept: Path | None = None) -> Records | None:
     """Records of the scale this one is compared with: a run's own, or else those kept as reference.
 
-    None where this scale is compared with no other.
+    Args:
+        suite: The scale.
+        kept: Where its own records are kept as reference, if it is those that are shown: then the
+            other's are those kept beside them.
+
+    Returns:
+        None where this scale is compared with no other.
     """
     other = suite.settings.longer
     if other is None:
         return None
+    if kept is not None:
+        return load_folder(kept.parent / other, other)
     own = load_folder(suite.results.parent / other, other)
     return own if own.by_run else load_folder(reference.folder(other), other)
 

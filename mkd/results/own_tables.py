@@ -96,7 +96,6 @@ def _delta(
     by_run: Mapping[str, Mapping[int, float]],
     runs: Mapping[str, Run],
 ) -> statistics.Interval | None:
-    baseline = baseline_of(run, runs)
-    if baseline == run:
+    if runs[run].method == "baseline":
         return None
-    return statistics.paired_delta(seeds, by_run.get(baseline or "", {}))
+    return statistics.paired_delta(seeds, by_run.get(baseline_of(run, runs) or "", {}))

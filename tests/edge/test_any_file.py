@@ -178,6 +178,8 @@ def test_what_is_no_onnx_is_one_sentence(tmp_path: Path, content: bytes) -> None
         (["--shape", "1x3x8x8"], "asks for 1×3×8×8: export it at that shape"),
         (["again.onnx", "--out", "x.json"], "--out is of one record"),
         (["gone.onnx", "--compare"], "gone.onnx does not exist"),
+        (["--out", "."], "--out . is a folder: name the record's file, such as a.json"),
+        (["--out", "b.onnx"], "--out b.onnx would write a record over a detector"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_sentence(

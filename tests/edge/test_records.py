@@ -142,6 +142,23 @@ def test_the_column_is_one_provider_at_one_precision_of_this_scale_on_a_quiet_ma
     assert cell(tmp_path, "yolov7", "latency_ms") == 7.5
 
 
+def test_a_detector_whose_column_is_not_steady_was_run(
+    tmp_path: Path, timed: dict[str, Any]
+) -> None:
+    """Also where it was timed steadily at another precision, or restarts alone lie apart."""
+    apart = {**timed["graph"], "restart_spread": 0.3}
+    put(tmp_path, "complexity/yolov5-n.json", COMPLEXITY, model="yolov5-n")
+    put(tmp_path, "latency/1.json", told(timed, "yolov5-n", precision="int8"))
+    put(tmp_path, "latency/2.json", told(timed, "yolov5-n", graph=apart))
+    records = load_folder(tmp_path, "desk")
+    assert records.edge.unsteady() == {"yolov5-n"}
+    (problem,) = records.problems
+    assert problem.where == "latency/2.json"
+    assert "not quiet (medians of restarts lie 30% apart): time it again" in problem.what
+    table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
+    assert "latency has no steady figure" in table.note
+
+
 def test_a_students_latency_is_not_that_of_its_architecture(
     tmp_path: Path, timed: dict[str, Any]
 ) -> None:
@@ -462,3 +479,12 @@ def test_compare_says_what_the_edge_suite_found_otherwise(planned: Suite, tmp_pa
     (moved,) = [line for line in lines if line.startswith("latency, cpu fp32: ")]
     assert f"over {len(edge.zoo(planned)) + 2} files (1.00 " in moved
     assert "to 2.00 rtmdet-" in moved
+    # What was not steady is there, and is no ratio.
+    file = two / "latency/rtmdet-s-fp32-cpu.json"
+    record = json.loads(file.read_text())
+    record["graph"]["restart_spread"] = 0.4
+    put(two, f"latency/{file.name}", record)
+    lines = compare(one, two)
+    assert "latency only in A: tiny-mkd int8 cpu" in lines
+    (moved,) = [line for line in lines if line.startswith("latency, cpu fp32: ")]
+    assert f"over {len(edge.zoo(planned)) + 1} files (1.00 " in moved

@@ -98,6 +98,10 @@ def test_ap_by_class_is_paired_by_seed(own: Suite, fill_own: Callable[..., Path]
     baseline, distilled = (cells[run].points for run in ("tiny-baseline", "tiny-cwd"))
     delta = cells["tiny-cwd"].delta
     assert delta is not None
+    # A teacher, and another undistilled run, are compared with none.
+    other = replace(own.runs["tiny-baseline"], id="tiny-cwd")
+    again = own_tables.by_class(records, {**own.runs, "tiny-cwd": other}, "rtmdet-tiny")
+    assert again["dog"]["tiny-cwd"].delta is None
     assert delta.points == tuple(distilled[seed] - baseline[seed] for seed in (0, 1, 2))
 
 

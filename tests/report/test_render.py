@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mkd import jobs
+from mkd.experiment import config
 from mkd.experiment.runs import Run
 from mkd.experiment.suite import Suite
 from mkd.provenance import seal
@@ -273,6 +274,29 @@ def test_the_kept_reference_is_rendered_beside_the_docs_and_every_link_lands(
     before = (out / "index.html").read_bytes()
     jobs.reference(suite, reference.folder("desk", root), root)
     assert (out / "index.html").read_bytes() == before
+
+
+def test_the_kept_page_has_the_longer_scales_answer_once_that_is_kept_too(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    """And never that of a run beside it which nobody kept."""
+    fill("tiny-baseline", "tiny-cwd")
+    record = suite.results / "runs/tiny-baseline/seed0/record.json"
+    loose = suite.results.parent / "overnight/runs/tiny-baseline/seed0/record.json"
+    loose.parent.mkdir(parents=True)
+    changed = json.loads(record.read_text()) | {"scale": "overnight"}
+    loose.write_text(json.dumps({**changed, "sha256": seal(changed)}))
+    root = tmp_path / "checkout"
+    (root / "docs").mkdir(parents=True)
+    marks = [
+        f"<!-- reference {s} -->\n<!-- end of reference {s} -->" for s in ("desk", "overnight")
+    ]
+    (root / reference.PAGE).write_text("\n".join(marks) + "\n")
+    page = root / "docs/report/index.html"
+    jobs.reference(suite, suite.results, root)
+    assert "Not run: overnight scale has no record." in page.read_text()
+    jobs.reference(config.load({"scale": "overnight"}), loose.parents[3], root)
+    assert "Not run: overnight scale has no gain that this scale has" in page.read_text()
 
 
 CORRUPT = {

@@ -132,6 +132,13 @@ def test_the_title_says_when_by_what_and_how_to_cite(records: Records) -> None:
     assert "@software{mkd-bench," in said["bibtex"]
     assert "year = {2026}" in said["bibtex"]
     assert "Xu, YanJun and Tian, Chunqi" in said["bibtex"]
+    seeds = records.by_run["tiny-cwd"]
+    seeds[0] = {**seeds[0], "commit": "f" * 40, "started": "2026-02-01T00:00:00+00:00"}
+    said = title_view.title(records)
+    assert said["date"] == "2026-02-01"
+    assert said["commits"] == ["0123456789abcdef0123456789abcdef01234567", "f" * 40]
+    # The commit of most records, not of the last.
+    assert "note = {commit 0123456789ab}" in said["bibtex"]
     assert title_view.title(Records("desk", {}, []))["date"] == ""
 
 

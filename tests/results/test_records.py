@@ -275,7 +275,9 @@ def test_the_kept_reference_is_sound(suite: Suite) -> None:
     root = ROOT / "results/reference/desk"
     if not root.is_dir():
         pytest.skip("no reference of desk scale is kept: python -m mkd reference")
-    assert load_folder(root, "desk").problems == []
+    records = load_folder(root, "desk")
+    # A latency that is not steady is kept, and marked.
+    assert [(p.where, p.what) for p in records.problems] == records.edge.shaky
 
 
 def test_other_detections_or_another_training_beside_a_record(full: Suite) -> None:

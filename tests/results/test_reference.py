@@ -174,7 +174,7 @@ def test_page_tables_and_reference_agree(scale: str) -> None:
         pytest.skip(f"no reference of {scale} scale is kept yet: python -m mkd reference")
     suite = config.load({"scale": scale})
     records = load_folder(root, scale)
-    assert records.problems == []
+    assert [(p.where, p.what) for p in records.problems] == records.edge.shaky
     text = (ROOT / reference.PAGE).read_text()
     assert reference.insert(text, scale, reference.section(suite, records)) == text
     for table in reference.built(suite, records):
