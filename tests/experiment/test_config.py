@@ -1,6 +1,7 @@
 """The configuration: every mistake is one sentence, and a digest covers what decides a run."""
 
 import re
+import shlex
 import shutil
 import time
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.cli import parse_config
 
 from mkd import ROOT
 from mkd.errors import UserError
@@ -547,3 +549,19 @@ def test_a_stem_of_another_architecture_is_named(taking: Path) -> None:
     path.write_text(path.read_text().replace("tiny-stem", "b-teacher"))
     with pytest.raises(UserError, match=r"starts\.stems\.rtmdet-tiny: scale 'made' has no run"):
         load(taking, scale="taking")
+
+
+def test_what_was_replaced_is_read_by_snakemake_as_it_was() -> None:
+    values = {
+        "scale": "lab",
+        "results": "/my results",
+        "runs": "config/runs.tsv",
+        "starts": "yes",
+        "data": {"coco": "a b", "badges": "c"},
+    }
+    option, *words = shlex.split(config.arguments(values))
+    assert (option, parse_config(words)) == ("--config", values)
+    assert (
+        config.arguments({"scale": "lab", "seeds": [0, 1]}) == "--config scale=lab 'seeds=[0, 1]'"
+    )
+    assert config.arguments({}) == ""
