@@ -103,17 +103,21 @@ class EdgeRecords:
             return f"{words}; latency {said}. "
         first = column[0]
         threads = first["settings"]["threads"]
-        chip = ", ".join(first["host"]["gpu"]) or first["host"]["cpu"]
         return (
             f"{words}; latency is the median of the {first['precision'].upper()} graph without "
             f"NMS, batch 1, ONNX Runtime {first['provider'].upper()}, "
-            f"{threads} CPU thread{'s' * (threads > 1)}, {chip}. "
+            f"{threads} CPU thread{'s' * (threads > 1)}, {chip(first)}. "
         )
 
 
 def steady(timed: dict[str, Any]) -> bool:
     """Whether a graph, or the way end to end, was timed steadily, within and over restarts."""
     return bool(timed["passed"]) and (timed.get("restart_spread") or 0.0) <= APART
+
+
+def chip(record: dict[str, Any]) -> str:
+    """The GPUs of a latency record's host, or else its CPU."""
+    return ", ".join(record["host"]["gpu"]) or str(record["host"]["cpu"])
 
 
 def engine_version(record: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from mkd.edge.engines import ENGINES, place, place_name
-from mkd.edge.records import EdgeRecords, engine_version, steady
+from mkd.edge.records import EdgeRecords, chip, engine_version, steady
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.labels import arch_name
 from mkd.report.latency_figure import PRECISION_NAMES
@@ -60,12 +60,11 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
     """One table a host, provider and thread count; this scale's own first, then carried ones."""
 
     def key(record: dict[str, Any]) -> tuple[Any, ...]:
-        host = record["host"]
         return (
             record["scale"] is None,
             place(record),
-            ", ".join(host["gpu"]) or host["cpu"],
-            host["os"],
+            chip(record),
+            record["host"]["os"],
             record["settings"]["threads"],
             engine_version(record),
         )
@@ -75,12 +74,12 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
         return (order.index(model) if model in order else len(order), model, record["precision"])
 
     hosts = []
-    for (carried, provider, chip, system, threads, version), group in groupby(
+    for (carried, provider, host, system, threads, version), group in groupby(
         sorted(edge.latency, key=key), key
     ):
         hosts.append(
             {
-                "title": f"{chip}, {system}: {version}"
+                "title": f"{host}, {system}: {version}"
                 + f" {provider.upper()}" * (provider not in ENGINES)
                 + f", {threads} thread{'s' if threads > 1 else ''}",
                 "carried": carried,

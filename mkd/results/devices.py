@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from mkd.edge.engines import ENGINES, place
-from mkd.edge.records import AP_DRIFT, EdgeRecords, engine_version, steady
+from mkd.edge.records import AP_DRIFT, EdgeRecords, chip, engine_version, steady
 from mkd.edge.spread import APART
 from mkd.edge.suite import exported_precision
 
@@ -105,8 +105,8 @@ def _of_run(edge: EdgeRecords, exported: dict[str, Any]) -> Iterator[dict[str, A
 
 
 def _host(record: dict[str, Any]) -> str:
-    chip, threads = ", ".join(record["host"]["gpu"]), record["settings"]["threads"]
-    return f"{chip or record['host']['cpu']}, {threads} thread{'s' if threads > 1 else ''}"
+    threads = record["settings"]["threads"]
+    return f"{chip(record)}, {threads} thread{'s' * (threads > 1)}"
 
 
 def _engine(record: dict[str, Any]) -> str:

@@ -75,7 +75,7 @@ def interval(points: Iterable[float], level: float = LEVEL) -> Interval:
     mean = fmean(values)
     if n == 1:
         return Interval(values, mean, None)
-    # As scipy's ``sem``, which takes half a millisecond to look what it was given.
+    # What scipy's ``sem`` gives, without the half millisecond it takes to check its input.
     error = float(np.std(values, ddof=1)) / math.sqrt(n)
     return Interval(values, mean, _quantile(level, n - 1) * error)
 

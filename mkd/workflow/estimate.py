@@ -157,12 +157,11 @@ def text(suite: Suite, wanted: Sequence[tuple[str, int]] | None = None) -> str:
     """
     trained = [run for run in suite.planned if not suite.taken(run)]
     planned = [(run, seed) for run in trained for seed in suite.seeds(run)]
-    if planned and wanted is not None:
-        planned = list(wanted)
-        if not planned:
-            return f"scale {suite.scale}: nothing is trained for what was asked"
     if not planned:
         return f"scale {suite.scale}: nothing is trained, every run reads its weights from a file"
+    planned = planned if wanted is None else list(wanted)
+    if not planned:
+        return f"scale {suite.scale}: nothing is trained for what was asked"
     todo = [training for training in planned if not progress.is_done(suite, *training)]
     rates = measured(suite)
     found = estimate(suite, todo, rates)

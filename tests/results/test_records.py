@@ -276,8 +276,18 @@ def test_the_kept_reference_is_sound(suite: Suite) -> None:
     if not root.is_dir():
         pytest.skip("no reference of desk scale is kept: python -m mkd reference")
     records = load_folder(root, "desk")
-    # A latency that is not steady is kept, and marked.
-    assert [(p.where, p.what) for p in records.problems] == records.edge.shaky
+    # A latency that is not steady is kept, and marked; of these, restarts lie apart.
+    assert [p.where for p in records.problems] == [
+        f"latency/{name}-cpu.json"
+        for name in (
+            "rtmdet-m-fp32",
+            "rtmdet-m-int8",
+            "rtmdet-s-fp32",
+            "rtmdet-s-int8",
+            "yolox-m-int8",
+        )
+    ]
+    assert all("medians of restarts lie" in p.what for p in records.problems)
 
 
 def test_other_detections_or_another_training_beside_a_record(full: Suite) -> None:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +55,21 @@ def test_hours_are_those_of_what_was_asked(paper: Suite) -> None:
     hours = estimate.estimate(paper, [("tiny-mkd", 0), ("s-baseline", 0)]).gpu_hours
     assert said.startswith(f"scale paper: 2 of 2 trainings to do, about {hours:,.0f} GPU hours")
     assert estimate.text(paper, []) == "scale paper: nothing is trained for what was asked"
+
+
+def test_what_snakemake_plans_is_what_is_said(
+    paper: Suite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = SimpleNamespace(
+        rule=SimpleNamespace(name="train_first"),
+        wildcards=SimpleNamespace(run="tiny-mkd", seed="0"),
+    )
+    estimate.say(paper, SimpleNamespace(dag=SimpleNamespace(jobs=[job])))
+    assert capsys.readouterr().err == f"{estimate.text(paper, [('tiny-mkd', 0)])}\n"
+    # A misspelt target leaves no job, and before that no plan at all.
+    for dag in (SimpleNamespace(jobs=[]), None):
+        estimate.say(paper, SimpleNamespace(dag=dag))
+        assert capsys.readouterr().err == ""
 
 
 def test_images_epochs_and_input_are_the_scales(paper: Suite) -> None:
