@@ -299,6 +299,18 @@ def test_the_kept_page_has_the_longer_scales_answer_once_that_is_kept_too(
     assert "Not run: overnight scale has no gain that this scale has" in page.read_text()
 
 
+def test_who_only_teaches_is_no_student_that_was_not_tested(
+    suite: Suite, fill: Callable[..., Path]
+) -> None:
+    fill("tiny-baseline", "tiny-cwd", "tiny-mkd")
+    teacher = replace(suite.runs["s-baseline"], tables=())
+    students = {name: run for name, run in suite.runs.items() if run.arch == "rtmdet-tiny"}
+    render(replace(suite, runs={**students, teacher.id: teacher}), suite.results / "report")
+    page = (suite.results / "report/index.html").read_text()
+    assert "as this suite reads the paper" in page
+    assert "Not tested, for lack of seeds or runs" not in page
+
+
 CORRUPT = {
     "tiny-mkd": "{broken",
     "tiny-cwd": "[]",
