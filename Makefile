@@ -8,7 +8,8 @@ SCALE ?=
 # By the shell, when it is wanted: Snakemake has then said of a misspelt scale what is wrong.
 RESULTS = $$($(BIN)/python -c "from mkd.experiment import config; print(config.load($(if $(SCALE),{'scale': '$(SCALE)'})).results)")
 WORKFLOW_REPORT ?= $(RESULTS)/report/workflow.html
-# One more than there are cores: a few tests mostly wait, for Slurm or a browser.
+# One more than there are cores: a few tests mostly wait, for Slurm or a browser. A worker that dies is
+# one failure: given another, pytest-xdist would wait for ever for what the dead one held.
 WORKERS = $(shell $(BIN)/python -c "import os; print(min(os.cpu_count() or 1, 7) + 1)")
 # Behind the target: Snakemake takes all that follows --config for it.
 CONFIG = $(if $(SCALE),--config scale=$(SCALE))
@@ -24,7 +25,7 @@ reproduce: $(VENV)/.installed ## run everything of a scale and render its report
 	@$(BIN)/snakemake reproduce --quiet all --report "$(WORKFLOW_REPORT)" $(CONFIG)
 
 test: $(VENV)/.installed-dev ## run all tests, the slow ones too
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test-quick: $(VENV)/.installed-dev ## run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
