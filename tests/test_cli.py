@@ -37,7 +37,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.fixture
 def here(tmp_path: Path, smoke_data: Path) -> tuple[Path, list[str]]:
     """A results folder and the configuration that names it and a copy of the data."""
-    shutil.copytree(smoke_data, tmp_path / "data/48-24")
+    shutil.copytree(smoke_data, tmp_path / "data/24-24")
     data = {"badges": str(tmp_path / "data"), "coco": str(tmp_path / "coco")}
     settings = ["scale=smoke", f"results={tmp_path / 'results'}", f"data={json.dumps(data)}"]
     return tmp_path, ["--config", *settings, f"weights={tmp_path / 'weights'}"]
@@ -46,7 +46,7 @@ def here(tmp_path: Path, smoke_data: Path) -> tuple[Path, list[str]]:
 def training(folder: Path, *settings: str) -> list[str]:
     """The options of a training beside its run."""
     data, splits = folder / "data.json", Badges.splits.values()
-    write_json(data, {"digest": fingerprint.digest(folder / "data/48-24", *splits)})
+    write_json(data, {"digest": fingerprint.digest(folder / "data/24-24", *splits)})
     return ["--seed", "0", "--data", str(data), *settings]
 
 
@@ -120,7 +120,7 @@ def test_missing_imagenet_weights_are_listed(
 @pytest.mark.slow
 def test_a_corrupt_image(capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]) -> None:
     folder, settings = here
-    image = folder / "data/48-24/train/000007.bmp"
+    image = folder / "data/24-24/train/000007.bmp"
     image.write_bytes(image.read_bytes()[:40])
     options = training(folder, *settings)
     sentence = said(capsys, "train", "--run", "tiny-baseline", *options)
@@ -141,7 +141,7 @@ def test_a_teacher_of_other_channels(
         *("train", "--run", "tiny-mkd", "--teacher", str(folder / "tiny.pth")),
         *training(folder, *settings),
     )
-    assert "does not fit: 'backbone.stem.0.conv.weight' wants (8, 3, 3, 3)" in sentence
+    assert "does not fit: 'backbone.stem.0.conv.weight' wants (4, 3, 3, 3)" in sentence
     assert left(folder) == []
 
 

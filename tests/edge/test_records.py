@@ -36,6 +36,7 @@ def timed(
     return measure.measure(path, settings, scale="desk")
 
 
+pytestmark = pytest.mark.usefixtures("quick_fonts")
 COMPLEXITY = {
     "kind": "complexity",
     "schema": 1,

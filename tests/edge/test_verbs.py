@@ -11,28 +11,20 @@ from mkd.edge.metadata import precision_path
 
 
 def config(results: Path, data: Path) -> list[str]:
-    """The smoke scale with folders of its own; the data folder is ``<sizes>`` in ``data``."""
-    folders = json.dumps({"badges": str(data), "coco": str(data)})
+    """The smoke scale with folders of its own."""
+    folders = json.dumps({"badges": str(data.parent), "coco": str(data.parent)})
     return ["--config", "scale=smoke", f"results={results}", f"data={folders}"]
-
-
-@pytest.fixture
-def data(smoke_data: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    (folder / "48-24").symlink_to(smoke_data)
-    return folder
 
 
 @pytest.mark.slow
 def test_a_model_is_exported_counted_and_timed(
-    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, smoke_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, record = tmp_path / "m.onnx", tmp_path / "m.json"
     cli.main(
         [
             *("export", "--model", "rtmdet-tiny", "--out", str(out), "--record", str(record)),
-            *("--precisions", "fp32", "int8", *config(tmp_path, data)),
+            *("--precisions", "fp32", "int8", *config(tmp_path, smoke_data)),
         ]
     )
     assert "from torch, relative" in capsys.readouterr().out
@@ -63,10 +55,14 @@ def test_a_model_is_exported_counted_and_timed(
     ],
 )
 def test_a_mistake_is_one_sentence(
-    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+    tmp_path: Path,
+    smoke_data: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main([*arguments, *config(tmp_path, data)])
+        cli.main([*arguments, *config(tmp_path, smoke_data)])
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("mkd: ")

@@ -16,6 +16,7 @@ from mkd.results.agreement import OPEN, OPPOSITE, SAME, Agreement
 from mkd.results.records import Records
 from mkd.workflow import pipeline
 
+pytestmark = pytest.mark.usefixtures("quick_fonts")
 RUNS = config.load({"scale": "desk"}).runs
 BASE = (40.0, 41.0, 42.0)
 UP, DOWN, NONE = (0.9, 1.0, 1.1), (-1.1, -1.0, -0.9), (0.9, -0.4, 0.1)

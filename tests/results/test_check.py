@@ -18,6 +18,7 @@ from mkd.provenance import seal
 from mkd.report.render import render
 from mkd.results.check import check
 
+pytestmark = pytest.mark.usefixtures("quick_fonts")
 NAMES = ("tiny-baseline", "tiny-cwd", "s-baseline")
 
 

@@ -28,6 +28,7 @@ from mkd.results.reference import keep
 from mkd.results.rescore import rescored
 from mkd.training import outputs
 
+pytestmark = pytest.mark.usefixtures("quick_fonts")
 KINDS = {
     "runs": "runs/tiny-cwd/seed0/record.json",
     "complexity": "complexity/rtmdet-s.json",
@@ -148,7 +149,7 @@ def test_no_record_however_changed_stops_the_rest_or_passes_in_silence(full: Sui
     files = {kind: full.results / place for kind, place in KINDS.items()}
     sound = {kind: json.loads(path.read_text()) for kind, path in files.items()}
     silent = []
-    for at in range(210):
+    for at in range(105):
         kind = list(KINDS)[at % len(KINDS)]
         changed = mutated(sound[kind], chance)
         as_written = at % 3 == 0

@@ -55,7 +55,7 @@ def made(
         ("small", {"runs": "config/small.tsv", "starts": starts}),
     ):
         (folder / f"scales/{name}.yaml").write_text(yaml.safe_dump(settings | more))
-    (made / "48-24").symlink_to(smoke_data)
+    (made / smoke_data.name).symlink_to(smoke_data)
     suite = loaded(made)
     own = suite.starts
     assert own is not None
