@@ -121,7 +121,7 @@ def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def shortened(*arguments: Any) -> Any:
         found = made(*arguments)
-        found.train_dataloader.dataset.indices = 16
+        found.train_dataloader.dataset.indices = 8
         return found
 
     monkeypatch.setattr(trainer, "runner_config", shortened)

@@ -451,7 +451,7 @@ def test_a_setting_of_a_run_that_there_is_not_is_refused(taking: Path) -> None:
 
     assert "train.by_run: 'a-' is no run" in wrong(train={"by_run": {"a-": {"lr": 0.1}}})
     assert "seeds: 'rtmdet_s'" in wrong(seeds={"default": [0], "rtmdet_s": [1]})
-    assert "did you mean 'rtmdet-s'?" in wrong(width={"default": 0.5, "rtmdet_s": 0.25})
+    assert "did you mean 'rtmdet-s'?" in wrong(width={"default": 0.25, "rtmdet_s": 0.5})
     # A teacher that another scale trains is a run, and who names a table means its rows.
     load(taking, scale="taking", runs="config/mask-rcnn.tsv")
 

@@ -31,7 +31,7 @@ from mkd.training import kept, outputs, released, weights
 NAME = "rtmdet_s_8xb32-300e_coco"
 
 
-def detector(arch: str, classes: int, width: float = 0.5) -> nn.Module:
+def detector(arch: str, classes: int, width: float = 0.25) -> nn.Module:
     """Weights and statistics of norms that no constructor leaves."""
     torch.manual_seed(0)
     model = models.build(models.model_config(ARCHITECTURES[arch], classes, width))

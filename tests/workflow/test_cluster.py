@@ -235,7 +235,6 @@ def training(cluster: Cluster, folder: Path, process: "subprocess.Popen[str]") -
     return until(found, 900)
 
 
-# Less than test_pipeline says: beside this living workflow its killed ones would leave their locks.
 @pytest.mark.slow(200)
 def test_a_run_whose_training_slurm_ends_three_times_leaves_the_record_made_without(
     cluster: Cluster, tmp_path: Path

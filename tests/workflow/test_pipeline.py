@@ -31,12 +31,20 @@ AGAIN = ("tiny-mkd-balanced", "ins-tiny-mkd")
 
 
 def command(folder: Path, *arguments: str, seeds: str = "[0]") -> list[str]:
-    """Snakemake on this checkout, with results and data below ``folder``."""
+    """Snakemake on this checkout, with results, data and locks below ``folder``.
+
+    A killed workflow's locks stay while another one lives in the same working directory.
+    """
+    here = folder / "checkout"
+    if not here.exists():
+        here.mkdir()
+        for name in ("config", "mkd", "weights"):
+            (here / name).symlink_to(ROOT / name)
     data = json.dumps({"badges": str(folder / "data"), "coco": str(folder / "coco")})
     settings = ["scale=smoke", f"seeds={seeds}", f"runs={RUNS}", f"results={folder}/results"]
     return [
         *(sys.executable, "-m", "snakemake", *arguments),
-        *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(ROOT)),
+        *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(here)),
         *("--profile", str(ROOT / "profiles/default"), "--runtime-source-cache-path"),
         *(str(folder / "cache"), "--config", *settings, f"data={data}"),
     ]
