@@ -1,6 +1,6 @@
 """The audit of the paper: all findings of the code, and the tables against each other.
 
-Cells that repeat across runs, runs below their own baseline, rows beaten by a cheaper model, and
+Cells that repeat across runs, runs below their own baseline, rows beaten by a faster model, and
 figures that agree or disagree with what was published before. :mod:`mkd.paper.quotes` holds the
 checks of the text. ``config/paper/notes.yaml`` says which item of the audit a finding belongs to.
 """

@@ -24,8 +24,8 @@ class Deviation:
         recipe: What OpenMMLab's recipe does; empty where it has no such thing.
         scales: Scales it speaks of; empty for all.
         items: Numbers of the audit's items it belongs to.
-        fields: Patterns of the fields of mmengine's configuration in which a run at these scales
-            is not as OpenMMLab's config (``docs/recipe.md``); empty where no field shows it.
+        fields: Patterns of the fields of mmengine's configuration in which a run of scale paper is
+            not as OpenMMLab's config (``docs/recipe.md``); empty where no field shows it.
     """
 
     id: str

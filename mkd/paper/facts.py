@@ -106,7 +106,10 @@ class Statement:
 
 @dataclass(frozen=True)
 class Published:
-    """A result published before the paper; box and mask AP in percent, absent where unknown."""
+    """A result published before the paper.
+
+    ``cells`` holds box and mask AP in percent and costs as in :class:`Row`, absent where unknown.
+    """
 
     model: str
     arch: str

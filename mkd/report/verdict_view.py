@@ -32,7 +32,7 @@ TITLES = {
 }
 """Group of the tally → its heading; the first two are of the method at its defaults."""
 OPEN = "Questions the paper leaves open"
-OTHER = "Every other reading tried"
+OTHER = "Other readings that have a claim"
 
 
 @dataclass(frozen=True)

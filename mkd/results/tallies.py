@@ -11,7 +11,7 @@ from mkd.results.verdicts import Verdict
 GROUPS = {
     "paper": "The paper’s claims, its method as this suite reads it",
     "open": "Questions the paper leaves open, the same reading",
-    "other": "Every other reading tried (balanced terms, weights α, masks)",
+    "other": "Other readings that have a claim (balanced terms, weights α, masks)",
 }
 """What is never added up, with its title."""
 ANSWERS = {verdicts.REPRODUCED: "answered: yes", verdicts.NOT_REPRODUCED: "answered: no"}
@@ -118,7 +118,8 @@ def _line(tally: Tally) -> str:
         + (f" ({', '.join(f'{n} {names.get(w, w)}' for w, n in counts.items())})" if counts else "")
         for title, counts in (("tested", tally.tested), ("without a test", tally.untested))
     ]
-    return f"{GROUPS[tally.group]}: {'; '.join(parts)}."
+    equal = f" {tally.equal} of the reproduced say that costs are equal." if tally.equal else ""
+    return f"{GROUPS[tally.group]}: {'; '.join(parts)}.{equal}"
 
 
 def _group(claim: Claim) -> str:

@@ -224,7 +224,7 @@ def test_balanced_terms_are_made_as_strong_as_fad_and_then_frozen(distiller: Any
     assert float(model.distiller.weight("loss_fad_0")) == 1
 
 
-WIDTH, TIMES = 0.5, 5  # of the desk scale's teacher, and 640 / 128 px
+WIDTH, TIMES = 0.5, 5  # of a narrow teacher, and 640 / 128 px
 PARTS = [
     (method, two_stage, part)
     for method in ("mgd", "fgd", "fkd")
