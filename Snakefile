@@ -46,6 +46,9 @@ try:
     # It reads config/config.yaml; Snakemake's own has what the command line replaces.
     suite = mkd_config.load(dict(config))
     edge.settings(suite)
+    # What is wrong with these a rule's input function could not say.
+    paths.missing_pretrained(suite)
+    pipeline.counted(suite)
     environment.tell_jobs(suite, workflow)
 except UserError as error:
     sys.exit(f"mkd: {error}")

@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
         if (error.name or "mkd").startswith("mkd"):
             raise
         sys.exit(_complain(f"{error.name} is not installed: pip install -r envs/requirements.txt"))
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:
         # Whoever read has seen enough, as `| head` does; nor may Python's own end complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -82,7 +82,5 @@ def _noise(options: argparse.Namespace) -> None:
 
 def _there(suite: "Suite", runs: dict[str, str]) -> list[str]:
     if not runs:
-        raise UserError(
-            f"{suite.config['runs']} lacks a run this is measured on: use the suite's own table"
-        )
+        raise UserError(f"{suite.table} lacks a run this is measured on: use the suite's own table")
     return list(runs)

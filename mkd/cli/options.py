@@ -45,3 +45,15 @@ def read_suite(options: argparse.Namespace) -> "Suite":
         except ValueError as error:
             raise UserError(f"--config {pair[:80]}: the value is not valid YAML") from error
     return config.load(replace)
+
+
+def papers_suite(options: argparse.Namespace, why: str) -> "Suite":
+    """:func:`read_suite` for what is the paper's.
+
+    Raises:
+        UserError: The scale is a user's own, and ``why`` it is refused.
+    """
+    suite = read_suite(options)
+    if suite.own:
+        raise UserError(f"{suite.file} is a scale of your own: {why}")
+    return suite

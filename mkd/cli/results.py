@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mkd.cli.options import Verb, read_suite
-from mkd.errors import UserError
+from mkd.cli.options import Verb, papers_suite, read_suite
 
 if TYPE_CHECKING:
     from mkd.results.records import Problem
@@ -41,15 +40,15 @@ def add(verb: Verb) -> None:
 def _table(options: argparse.Namespace) -> None:
     from mkd import jobs
 
-    jobs.table(read_suite(options), options.table)
+    jobs.table(papers_suite(options, "`mkd report` makes its table"), options.table)
 
 
 def _gates(options: argparse.Namespace) -> None:
     from mkd.results import gates
-    from mkd.results.records import load_records
+    from mkd.results.records import load_folder
 
-    suite = read_suite(options)
-    records = load_records(suite.results.parent, suite.scale)
+    suite = papers_suite(options, "gates speak of the suite's own students")
+    records = load_folder(suite.results, suite.scale)
     print("\n".join(gates.lines(gates.judge(gates.load(), records, suite.runs))))
 
 
@@ -75,9 +74,7 @@ def _reference(options: argparse.Namespace) -> None:
     from mkd import jobs
     from mkd.results.check import check
 
-    suite = read_suite(options)
-    if suite.own:
-        raise UserError(f"{suite.file} is a scale of your own: the suite keeps no reference of it")
+    suite = papers_suite(options, "the suite keeps no reference of it")
     source = options.folder or suite.results
     _, problems = check(suite, source)
     jobs.reference(suite, source)

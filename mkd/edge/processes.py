@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from mkd.errors import UserError
 from mkd.files import read_json
 
 _ROOT = Path(__file__).resolve().parents[2]
+KILLED = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+"""Ends that come from outside: by a user, by a cluster, for want of memory."""
 
 
 def usable_cpus() -> list[int]:
@@ -117,10 +120,15 @@ def unless_error(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def died(path: Path, settings: Settings, code: int, said: str) -> UserError:
-    """The sentence on a process that ended without an answer."""
+    """The sentence on a process that ended without an answer.
+
+    Another engine than ONNX Runtime may die of a file that it does not take; one that was killed
+    says nothing of the file.
+    """
     last = (said.strip().splitlines() or ["it said nothing"])[-1][:300]
     words = f"the timing process of {path} ended with {code} and no answer: {last}"
-    return UserError(words) if settings.engine == "onnxruntime" else CannotRun(words)
+    own = settings.engine != "onnxruntime" and -code not in KILLED
+    return CannotRun(words) if own else UserError(words)
 
 
 def _command(path: Path, settings: Settings, request: dict[str, Any]) -> list[str]:

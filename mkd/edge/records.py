@@ -54,15 +54,20 @@ class EdgeRecords:
         return max(known, key=len, default=[])
 
     def unsteady(self) -> set[str]:
-        """Models of Table 1 that were timed for its column at this scale, and not steadily."""
+        """Models of Table 1 that were timed for its column at this scale, and not steadily.
+
+        Where no setting of the column has a steady figure, those that were timed at any of them.
+        """
+        column = self.column()
+        chosen = {(place(record), record["precision"]) for record in column} or set(SETTINGS)
         tried = {
             record["model"]
             for record in self.latency
             if record["scale"] is not None
             and record["model"] == record["arch"]
-            and (place(record), record["precision"]) in SETTINGS
+            and (place(record), record["precision"]) in chosen
         }
-        return tried - {record["model"] for record in self.column()}
+        return tried - {record["model"] for record in column}
 
     def costs(self) -> dict[str, dict[str, float]]:
         """What is known of each model of Table 1.
@@ -136,16 +141,22 @@ def load(root: Path, scale: str) -> EdgeRecords:
         scale: Its scale; a latency record may say so or be of no scale.
     """
     records = EdgeRecords()
+    own: dict[tuple[str, str, str], Path] = {}
     for path in (file for kind in KINDS for file in sorted(root.glob(f"{kind}/**/*.json"))):
         kind = path.relative_to(root).parts[0]
         try:
             record = read_record(path, kind)
             if kind != "complexity" and record["scale"] not in (scale, None):
                 raise UserError(f"is of scale {record['scale']}: it does not belong in this folder")
-            # Whoever carries a latency here names its file.
             name = record["run" if kind == "exported" else "model"]
             if kind != "latency" and path != root / kind / f"{name}.json":
                 raise UserError(f"speaks of {name}: it does not belong in this file")
+            if kind == "latency" and record["scale"] is not None:
+                # Whoever carries one here from a device names its file.
+                timed = (name, record["precision"], place(record))
+                first = own.setdefault(timed, path)
+                if first != path:
+                    raise UserError(f"is of what {first.name} is of: remove one of them")
         except UserError as error:
             records.problems.append(left_out(path, root, error))
             continue

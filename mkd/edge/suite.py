@@ -84,9 +84,14 @@ def settings(suite: Suite) -> EdgeSettings:
 
     Raises:
         UserError: The file does not fit ``workflow/schemas/latency-settings.schema.yaml``, or names
-            a model that Table 1 has not.
+            a model that Table 1 has not; or the scale's own file names runs beside its section.
     """
     sections = _read()
+    if suite.scale in sections and suite.settings.latency is not None:
+        raise UserError(
+            f"{suite.file}: latency: {FILE} has a section for scale '{suite.scale}': name its "
+            "students there"
+        )
     if suite.scale in sections and not all(run in suite.pretrained for run in suite.runs):
         return sections[suite.scale]
     return replace(sections["desk"], models=[], students=suite.settings.latency or [])

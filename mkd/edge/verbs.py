@@ -109,9 +109,12 @@ def _latency(options: argparse.Namespace) -> None:
     from mkd.edge import measure, paired, paired_table
 
     chosen = _settings(options)
+    entries = [paired.Entry(file, settings) for file in options.files for settings in chosen]
     if options.out:
         _check_out(options.out, options.files)
-    entries = [paired.Entry(file, settings) for file in options.files for settings in chosen]
+    elif not options.compare:
+        for file in options.files:
+            _check_writable(file)
     if options.compare:
         record = paired.compare(entries)
         if options.out:
@@ -120,6 +123,7 @@ def _latency(options: argparse.Namespace) -> None:
         return
     if options.out and len(entries) > 1:
         raise UserError("--out is of one record: leave it out, or ask for one table by --compare")
+    refused = []
     for entry in entries:
         settings, file = entry.settings, entry.path
         half = "-fp16" if settings.half else ""
@@ -128,13 +132,16 @@ def _latency(options: argparse.Namespace) -> None:
             record = measure.measure(file, settings, options.scale)
         except CannotRun as error:
             if options.scale is None:
-                raise UserError(f"{file}: {error}") from error
+                refused.append(f"{file}: {error}")
+                continue
             # The workflow goes on; the cell says why.
             record = measure.refused(file, settings, options.scale, str(error))
         _validate(record)
         write_json(out, {**record, "sha256": seal(record)})
         print(json.dumps({"record": str(out)}) if not sys.stdout.isatty() else f"record: {out}")
         print(measure.line(record), file=sys.stderr)
+    if refused:
+        raise UserError("; ".join(refused))
 
 
 def _check_out(out: Path, files: Sequence[Path]) -> None:
@@ -145,6 +152,16 @@ def _check_out(out: Path, files: Sequence[Path]) -> None:
         )
     if out.suffix == ".onnx" or out.resolve() in [file.resolve() for file in files]:
         raise UserError(f"--out {out} would write a record over a detector: name a .json file")
+    _check_writable(out)
+
+
+def _check_writable(out: Path) -> None:
+    folder = next(path for path in out.absolute().parents if path.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(
+            f"no record can be written beside {out.name}, as {folder} is no folder to write into: "
+            "name another by --out"
+        )
 
 
 def _settings(options: argparse.Namespace) -> list[Any]:

@@ -129,7 +129,7 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
         others = {name: run for name, run in taken.items() if name not in runs}
         runs |= read_runs(root / settings.checks, runs | others)
         runs |= {name: run for name, run in others.items() if name in teachers(runs)}
-    suite = Suite(scale, settings, runs, config, starts, file, own)
+    suite = Suite(scale, settings, runs, config, starts, file, own, str(table))
     # A reading of longer scales would here be the run without it.
     idle = {run.id for run in runs.values() if run.reading and checks.stops_nothing(suite, run)}
     suite = replace_fields(suite, runs={k: run for k, run in runs.items() if k not in idle})

@@ -48,17 +48,19 @@ def architecture(name: str, known: Iterable[str] = ()) -> Architecture:
     said = [tree for _, tree in files]
     keys = {key for tree in said for key in _keys(tree)}
     imagenet = next((value for tree in said if (value := _imagenet(tree))), None)
-    mine = [syntax(ast.unparse(tree).encode()) for file, tree in files if _is_own(file)]
+    mine = digest([syntax(ast.unparse(tree).encode()) for file, tree in files if _is_own(file)])
+    # Two files of one's own may have one name.
+    backbone = f"{name} {mine[:8]}" if own else name
     return Architecture(
         name=name,
         family=GENERIC,
         label=path.stem,
         config=(path if own else path.relative_to(_folder())).as_posix(),
-        backbone=re.sub("[^a-z0-9]+", "-", name.lower()).strip("-"),
+        backbone=re.sub("[^a-z0-9]+", "-", backbone.lower()).strip("-"),
         imagenet=imagenet,
         has_masks=any(map(_loads_masks, said)),
         two_stage="roi_head" in keys,
-        digest=digest(mine) if own else None,
+        digest=mine if own else None,
     )
 
 

@@ -63,6 +63,12 @@ def _add(module: str, target: ast.expr, value: ast.expr) -> None:
         raise UserError(
             f"{where}: the entry is no Method with a name: write METHODS[name] = Method(…)"
         )
+    if not isinstance(entry.terms, dict) or not all(
+        isinstance(term, methods.Term) for term in entry.terms.values()
+    ):
+        raise UserError(
+            f"{where}: the terms of method '{name}' are not {{name: Term(…)}}: write them so"
+        )
     if name in methods.METHODS:
         raise UserError(f"{where}: there is a method '{name}' already: give yours another name")
     for term in entry.terms.values():

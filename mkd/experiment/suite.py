@@ -44,6 +44,7 @@ class Suite:
         file: The scale's file.
         own: Whether that is a user's own, outside ``config/scales``: nothing of the paper's is
             made or shown.
+        table: The table of runs that was read.
     """
 
     scale: str
@@ -53,6 +54,7 @@ class Suite:
     starts: "Suite | None" = None
     file: Path = ROOT / "config/scales"
     own: bool = False
+    table: str = "config/runs.tsv"
 
     @property
     def results(self) -> Path:
@@ -78,7 +80,7 @@ class Suite:
         """
         if run not in self.runs:
             raise UserError(
-                f"unknown run '{run}': {self.config['runs']} has {', '.join(self.runs)}"
+                f"unknown run '{run}': {self.table} has {', '.join(self.runs)}"
                 f"{meant(run, self.runs)}"
             )
         return self.runs[run]

@@ -15,9 +15,9 @@ from mkd.workflow import pipeline
 def table(suite: Suite, number: int) -> None:
     """Write one of the paper's tables, paper against measured, as CSV, Markdown and LaTeX."""
     from mkd.results import formats, tables
-    from mkd.results.records import load_records
+    from mkd.results.records import load_folder
 
-    records = load_records(suite.results.parent, suite.scale)
+    records = load_folder(suite.results, suite.scale)
     built = tables.build(records, suite.runs, number)
     formats.write_tables([built], suite.settings.summary, suite.results / "tables")
 
@@ -47,7 +47,7 @@ def attention(suite: Suite, out: Path) -> None:
     attended = pipeline.attended(suite)
     if not attended:
         raise UserError(
-            f"{suite.config['runs']} has no distilled run '{pipeline.PICTURED[-1]}': there is "
+            f"{suite.table} has no distilled run '{pipeline.PICTURED[-1]}': there is "
             "nothing to show before and after"
         )
     fingerprint.verify_data(suite)

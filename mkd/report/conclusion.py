@@ -6,13 +6,12 @@ interval lies above zero, against where it lies below, and open where it holds z
 
 from collections.abc import Mapping, Sequence
 
-from mkd.experiment.architectures import has_masks
 from mkd.experiment.labels import arch_name
 from mkd.experiment.runs import Run
 from mkd.report.frames import plain
 from mkd.results import statistics
 from mkd.results.formats import half, signed
-from mkd.results.records import Records
+from mkd.results.records import Records, ap_of
 from mkd.results.statistics import Interval
 
 Found = dict[str, Interval | None]
@@ -31,29 +30,30 @@ def sentences(
         min_seeds: Seeds in common that a test asks for.
     """
     helped = _tested(records, runs, archs, ("mkd", "baseline"), min_seeds)
-    beaten = _tested(records, runs, archs, ("mkd", "cwd"), min_seeds)
-    control = _tested(records, runs, archs, ("cwd", "baseline"), min_seeds)
+    tested = [arch for arch, found in helped.items() if found]
+    beaten = _tested(records, runs, tested, ("mkd", "cwd"), min_seeds)
+    control = _tested(records, runs, tested, ("cwd", "baseline"), min_seeds)
     scale = records.scale
-    if not any(helped.values()):
+    if not tested:
         return [
             f"MKD is not tested at {scale} scale yet: no student has it and its undistilled "
             f"baseline with the {min_seeds} seeds that a test asks for."
         ]
-    words = ("raises the AP of", "lowers the AP of", "cannot be told from noise on")
+    words = (
+        *("raises the AP of", "lowers the AP of"),
+        *("cannot be told from noise on", "is not tested on"),
+    )
     shown = [*helped.values(), *control.values()]
     seeds = min(len(delta.points) for delta in shown if delta)
     said = [
-        f"At {scale} scale MKD, as this suite reads the paper, {_grouped(helped, words, '; it ')}."
-        + (f" Plain CWD {_grouped(control, words, '; it ')}." if any(control.values()) else "")
-        + f" These are differences in AP with 95 % intervals over {seeds} seeds or more."
+        f"At {scale} scale MKD, as this suite reads the paper, {_grouped(helped, words, '; it ')}. "
+        f"Plain CWD {_grouped(control, words, '; it ')}. "
+        f"These are differences in AP with 95 % intervals over {seeds} seeds or more."
     ]
-    if any(beaten.values()):
-        answers = ("yes on", "no on", "not decided on")
-        answer = _grouped(beaten, answers, "; ")
-        said.append(f"Do the new terms beat plain CWD? {answer[:1].upper()}{answer[1:]}.")
-    missing = [arch_name(arch) for arch, found in helped.items() if found is None]
-    if missing:
-        said.append(f"Not tested, for lack of seeds or runs: {', '.join(missing)}.")
+    answer = _grouped(beaten, ("yes on", "no on", "not decided on", "not tested on"), "; ")
+    said.append(f"Do the new terms beat plain CWD? {answer[:1].upper()}{answer[1:]}.")
+    if None in [*helped.values(), *control.values(), *beaten.values()]:
+        said.append("What is not tested lacks seeds or runs.")
     return said
 
 
@@ -114,7 +114,7 @@ def _tested(
 ) -> Found:
     found: Found = {}
     for arch in archs:
-        metric = f"{'mask' if has_masks(arch) else 'box'}.AP"
+        metric = ap_of(arch)
         points = {run.method: records.points(run.id, metric) for run in plain(runs, arch)}
         left, right = (points.get(method, {}) for method in methods)
         delta = statistics.paired_delta(left, right)
@@ -122,14 +122,14 @@ def _tested(
     return found
 
 
-def _grouped(found: Found, words: tuple[str, str, str], between: str) -> str:
-    """The architectures by the sign of their interval: above zero, below, or neither."""
+def _grouped(found: Found, words: tuple[str, str, str, str], between: str) -> str:
+    """The architectures by the sign of their interval: above zero, below, neither, or none."""
     parts = []
-    for sign, word in zip((1, -1, 0), words, strict=True):
+    for sign, word in zip((1, -1, 0, None), words, strict=True):
         mine = [
-            f"{arch_name(arch)} ({signed(delta.mean)} {half(delta)})"
+            f"{arch_name(arch)} ({signed(delta.mean)} {half(delta)})" if delta else arch_name(arch)
             for arch, delta in found.items()
-            if delta is not None and delta.sign == sign
+            if (delta and delta.sign) == sign
         ]
         if mine:
             parts.append(f"{word} {', '.join(mine)}")

@@ -12,14 +12,10 @@ import pandas as pd
 from mkd.experiment.labels import arch_name
 from mkd.report import style
 from mkd.report.breakdown import KINDS
-from mkd.report.curves import TERMS
 from mkd.report.frames import SIZES
 from mkd.report.spectrum import MASKS
 from mkd.results.formats import half, number, signed
 from mkd.results.statistics import Interval, interval
-
-DETECTOR = frozenset(term for term, (method, *_) in TERMS.items() if method == "baseline")
-"""Losses of the detector's own."""
 
 
 def overview(frame: pd.DataFrame, min_seeds: int) -> str:
@@ -112,14 +108,17 @@ def by_size(frame: pd.DataFrame) -> str:
 
 
 def curves(losses: pd.DataFrame) -> str:
-    """How large the terms of distillation are at the end, against the detector's own losses."""
+    """How large the terms of distillation are at the end, against the detector's own losses.
+
+    A run whose distillation stops before its end has none there.
+    """
     ratios = {}
     for run, rows in losses.groupby("label", sort=False):
-        last = rows.sort_values("iteration").groupby(["term", "seed"])["value"].last()
-        last = last.groupby("term").mean()
-        own = last[last.index.isin(DETECTOR)].sum()
-        if own > 0 and not last.index.isin(DETECTOR).all():
-            ratios[str(run)] = last[~last.index.isin(DETECTOR)].sum() / own
+        ends = rows.groupby("seed")["iteration"].transform("max")
+        last = rows[rows["iteration"] == ends].groupby(["term", "distilled"])["value"].mean()
+        sums = last.groupby("distilled").sum()
+        if sums.get(False, 0) > 0 and True in sums:
+            ratios[str(run)] = sums[True] / sums[False]
     if not ratios:
         return ""
     low, high = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
@@ -137,7 +136,7 @@ def precision_recall(frame: pd.DataFrame) -> str:
     means = frame[frame["iou"] == "50"].groupby(["arch", "run"], sort=False)["value"].mean()
     names = _names(frame)
     return _joined(
-        f"{arch_name(str(arch))}, AP50: "
+        f"{arch_name(str(arch))}, AP50 of boxes: "
         + ", ".join(
             f"{names[run]} {number(100 * value)}"
             for (_, run), value in zip(rows.index, rows, strict=True)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from mkd.experiment.architectures import has_masks
 from mkd.experiment.labels import arch_name, method_name, run_name
+from mkd.experiment.methods import METHODS
 from mkd.experiment.runs import Run, baseline_of
 from mkd.report.style import method_order
 from mkd.results.records import Records
@@ -175,8 +176,8 @@ def losses(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
     """Every loss term of every run and seed, planned runs first.
 
     Returns:
-        Columns ``run``, ``label``, ``method``, ``seed``, ``term`` (``loss_cls``, …), ``iteration``
-        and ``value``.
+        Columns ``run``, ``label``, ``method``, ``seed``, ``term`` (``loss_cls``, …), ``distilled``
+        (a term of the run's method, none of its detector's), ``iteration`` and ``value``.
     """
     order = [
         *(r for r in runs if r in records.by_run),
@@ -190,6 +191,7 @@ def losses(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
                 "method": runs[run].method if run in runs else "",
                 "seed": seed,
                 "term": term,
+                "distilled": run in runs and _is_term(term, runs[run].method),
                 "iteration": int(point["iter"]),
                 "value": float(value),
             }
@@ -199,8 +201,12 @@ def losses(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
             for term, value in point.items()
             if term.startswith("loss_") and isinstance(value, int | float) and isfinite(value)
         ),
-        ("run", "label", "method", "seed", "term", "iteration", "value"),
+        ("run", "label", "method", "seed", "term", "distilled", "iteration", "value"),
     )
+
+
+def _is_term(logged: str, method: str) -> bool:
+    return method in METHODS and logged.removeprefix("loss_") in METHODS[method].terms
 
 
 def precision_recall(

@@ -53,7 +53,7 @@ def gallery(
     A plot is saved as ``<id>.svg`` and ``<id>.pdf``. The first is the overview that opens the page.
 
     Args:
-        records: From :func:`mkd.results.records.load_records`.
+        records: From :func:`mkd.results.records.load_folder`.
         suite: The scale and its table of runs.
         made: The tables by number.
         archs: Architectures in the order of the page.
@@ -171,7 +171,7 @@ def of_both_pages(
 
     Args:
         plot: :func:`plotted` with its folder.
-        records: From :func:`mkd.results.records.load_records`.
+        records: From :func:`mkd.results.records.load_folder`.
         suite: The scale and its table of runs.
         archs: Architectures in the order of the page.
         methods: Those of which precision and recall, and errors, are shown.

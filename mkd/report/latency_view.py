@@ -22,7 +22,7 @@ def view(records: Records, table: Table) -> dict[str, Any]:
     """Everything the section on edge latency shows.
 
     Args:
-        records: From :func:`mkd.results.records.load_records`.
+        records: From :func:`mkd.results.records.load_folder`.
         table: Table 1, or that of a user's own runs.
 
     Returns:
@@ -39,7 +39,7 @@ def view(records: Records, table: Table) -> dict[str, Any]:
         "complexity": [
             {"name": rows[model].label, "arch": model, **edge.complexity[model]}
             for model in order
-            if model in edge.complexity
+            if model in edge.complexity and model in rows
         ],
         "convention": next((r["convention"] for r in edge.complexity.values()), ""),
         "hosts": _hosts(edge, order),
@@ -123,7 +123,7 @@ def points(records: Records, table: Table) -> pd.DataFrame:
     """A row a mark of :func:`mkd.report.latency_figure.scatter`.
 
     Args:
-        records: From :func:`mkd.results.records.load_records`.
+        records: From :func:`mkd.results.records.load_folder`.
         table: Table 1.
 
     Returns:

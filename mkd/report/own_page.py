@@ -23,7 +23,7 @@ from mkd.report.provenance_view import circumstances, coverage, entries
 from mkd.report.render import assets, environment
 from mkd.results import formats, own_tables
 from mkd.results.check import comparable
-from mkd.results.records import Problem, Records, load_records, without_curve
+from mkd.results.records import Problem, Records, load_folder, without_curve
 from mkd.results.tables import Table
 
 WORDS = {
@@ -48,7 +48,7 @@ def render(suite: Suite, out: Path, *, arguments: str = "") -> None:
     Raises:
         UserError: The disk is full.
     """
-    records = load_records(suite.results.parent, suite.scale)
+    records = load_folder(suite.results, suite.scale)
     table = own_tables.of_own(records, suite.runs)
     archs = list(dict.fromkeys(run.arch for run in suite.runs.values() if run.tables))
     shown, problems = _gallery(records, suite, table, archs)
@@ -87,12 +87,13 @@ def render(suite: Suite, out: Path, *, arguments: str = "") -> None:
 
 def _conclusion(table: Table) -> list[str]:
     """A sentence for each distilled run that has a baseline, by rule."""
-    metric, said = table.columns[0].key, []
+    column, said = table.columns[0], []
+    metric, name = column.key, column.record.replace(".", " ")
     for row in table.rows:
         delta = row.measured[metric].delta if metric in row.measured else None
         if delta is None:
             continue
-        found = f"{row.label}: {formats.signed(delta.mean)} {formats.half(delta)} {metric}, "
+        found = f"{row.label}: {formats.signed(delta.mean)} {formats.half(delta)} {name}, "
         if delta.half_width is None:
             said.append(f"{found}from one seed, which tells nothing of noise.")
         else:
@@ -140,7 +141,5 @@ def _data(records: Records, problems: list[Problem], table: Table, suite: Suite)
         "summary": suite.settings.summary,
         "problems": [vars(problem) for problem in problems],
         "table": json.loads(formats.frame(table).to_json(orient="records")),
-        "records": [
-            without_curve(record) for seeds in records.by_run.values() for record in seeds.values()
-        ],
+        "records": [without_curve(record) for *_, record in records.each()],
     }

@@ -74,7 +74,7 @@ def coverage(records: Records, suite: Suite) -> str:
 
 def circumstances(records: Records) -> list[tuple[str, list[str]]]:
     """On what hosts and with what libraries the records were made, each said once."""
-    found = [record for seeds in records.by_run.values() for record in seeds.values()]
+    found = [record for *_, record in records.each()]
     hosts = _counted(
         "; ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in r["host"].items())
         for r in found

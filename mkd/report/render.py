@@ -243,7 +243,5 @@ def _data(
             str(number): json.loads(formats.frame(table).to_json(orient="records"))
             for number, table in made.items()
         },
-        "records": [
-            without_curve(record) for seeds in records.by_run.values() for record in seeds.values()
-        ],
+        "records": [without_curve(record) for *_, record in records.each()],
     }

@@ -77,7 +77,7 @@ def _scope(
 
 
 def _done(suite: Suite, records: Records) -> list[str]:
-    found = [record for seeds in records.by_run.values() for record in seeds.values()]
+    found = [record for *_, record in records.each()]
     said = [coverage(records, suite)]
     if found:
         hosts = dict.fromkeys(f"{r['host']['cpu']}, {r['host']['cores']} cores" for r in found)

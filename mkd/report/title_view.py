@@ -15,7 +15,7 @@ def title(records: Records) -> dict[str, Any]:
     from the records; a date, a commit or a repository that nothing says is empty.
     """
     cited: dict[str, Any] = read_yaml(ROOT / "CITATION.cff")
-    found = [record for seeds in records.by_run.values() for record in seeds.values()]
+    found = [record for *_, record in records.each()]
     date = max((record["started"][:10] for record in found), default="")
     counts = Counter(record["commit"] for record in found if record["commit"])
     commits = [commit for commit, _ in counts.most_common()]

@@ -31,7 +31,6 @@ TITLES = {
     "other": "Other readings of MKD",
 }
 """Group of the tally → its heading; the first two are of the method at its defaults."""
-OPEN = "Questions the paper leaves open"
 OTHER = "Other readings that have a claim"
 
 
@@ -82,7 +81,7 @@ def _families(judged: Sequence[Verdict]) -> list[Family]:
                 locator=claim.locator,
                 group=OTHER
                 if claim.reading == "other"
-                else OPEN
+                else TITLES["open"]
                 if claim.stated == "open"
                 else group,
                 cases=cases,

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from scipy.stats import kendalltau
 
-from mkd.experiment.architectures import has_masks
 from mkd.experiment.labels import run_name
 from mkd.experiment.runs import Run, baseline_of
 from mkd.experiment.suite import Suite
 from mkd.results import reference, statistics
 from mkd.results.formats import number
-from mkd.results.records import Records, load_folder
+from mkd.results.records import Records, ap_of, load_folder
 from mkd.results.statistics import Interval
 
 SAME, OPPOSITE, OPEN = "the same sign", "opposite signs", "open"
@@ -151,7 +150,7 @@ def _effect(
     ours: Records, theirs: Records, run: Run, other: Run, runs: Mapping[str, Run]
 ) -> Iterator[Effect]:
     """One difference, or none where a scale has not measured it."""
-    metric = "mask.AP" if has_masks(run.arch) else "box.AP"
+    metric = ap_of(run.arch)
     deltas = [
         statistics.paired_delta(side.points(run.id, metric), side.points(other.id, metric))
         for side in (ours, theirs)

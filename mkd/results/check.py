@@ -67,7 +67,7 @@ def _plan(suite: Suite, records: Records) -> Iterator[Problem]:
         if more:
             yield Problem(run, f"seed {_list(more)} is none of the scale's ({_list(planned)})")
     for run in records.by_run.keys() - suite.runs.keys():
-        yield Problem(run, f"is no row of {suite.config['runs']}")
+        yield Problem(run, f"is no row of {suite.table}")
 
 
 def comparable(suite: Suite, records: Records) -> list[Problem]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mkd import ROOT
 from mkd.edge import compare as edge_compare
 from mkd.errors import UserError
 from mkd.paper import claims
@@ -59,11 +60,7 @@ def _read(root: Path) -> Records:
 
 
 def _all(records: Records) -> dict[tuple[str, int], dict[str, Any]]:
-    return {
-        (run, seed): record
-        for run, seeds in records.by_run.items()
-        for seed, record in sorted(seeds.items())
-    }
+    return {(run, seed): record for run, seed, record in records.each()}
 
 
 def _origin(records: Records) -> str:
@@ -143,7 +140,9 @@ def _change(before: Records, after: Records, run: str, metric: str) -> str:
 
 
 def _verdicts(before: Records, after: Records) -> Iterator[str]:
-    """Claims that are judged otherwise."""
+    """Claims that are judged otherwise; of a scale of a user's own there are none."""
+    if not (ROOT / f"config/scales/{before.scale}.yaml").is_file():
+        return
     listed = claims.load()
     sides = [verdicts.judge(listed, r.points, r.scale) for r in (before, after)]
     for old, new in zip(*sides, strict=True):

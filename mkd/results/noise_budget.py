@@ -12,11 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from mkd.experiment.architectures import has_masks
 from mkd.experiment.runs import Run, baseline_of
 from mkd.experiment.suite import Suite
 from mkd.results import seed_costs, statistics
-from mkd.results.records import Records
+from mkd.results.records import Records, ap_of
 from mkd.results.seed_costs import COUNTS, Need, Step
 from mkd.results.verdicts import Verdict
 
@@ -124,7 +123,7 @@ def _spreads(records: Records, runs: Mapping[str, Run]) -> Iterator[Spread]:
         # Without a table a run teaches alone, or is a known answer of the gates.
         if run.method != "baseline" or not (run.tables or run.id == ONE_START):
             continue
-        metric = _metric(run)
+        metric = ap_of(run.arch)
         points = records.points(run.id, metric)
         if points:
             values = list(points.values())
@@ -153,7 +152,7 @@ def _pairings(records: Records, runs: Mapping[str, Run]) -> Iterator[tuple[str, 
         baseline = baseline_of(run.id, runs)
         if run.method == "baseline" or not run.tables or baseline is None:
             continue
-        metric = _metric(run)
+        metric = ap_of(run.arch)
         ours, plain = records.points(run.id, metric), records.points(baseline, metric)
         delta = statistics.paired_delta(ours, plain)
         if delta is None or len(delta.points) < min(COUNTS):
@@ -183,7 +182,3 @@ def _correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
     except StatisticsError:
         # One of them does not vary.
         return None
-
-
-def _metric(run: Run) -> str:
-    return "mask.AP" if has_masks(run.arch) else "box.AP"

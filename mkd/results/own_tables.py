@@ -16,16 +16,16 @@ def of_own(records: Records, runs: Mapping[str, Run]) -> Table:
     """A user's own runs: each method against the undistilled detector of its size.
 
     Args:
-        records: From :func:`load_records`.
+        records: From :func:`load_folder`.
         runs: The table of runs, by id.
 
     Returns:
-        Mask AP where every row has masks. An architecture's baseline stands before its other rows;
-        architectures of teachers alone come last.
+        Mask AP where every row has masks, as its title says. An architecture's baseline stands
+        before its other rows; architectures of teachers alone come last.
     """
     archs = list(dict.fromkeys(run.arch for run in runs.values() if run.tables))
     archs += [run.arch for run in runs.values() if run.arch not in archs]
-    kind = "mask" if all(map(has_masks, archs)) else "box"
+    kind = _kind(runs)
     columns = (
         *ap_columns(kind, *(column.key for column in SIX)),
         Column("params_m", "Params", "params_m", "M", 2, "↓"),
@@ -56,21 +56,27 @@ def of_own(records: Records, runs: Mapping[str, Run]) -> Table:
         replace(row, label=f"{row.label} ({row.run})") if times[row.label] > 1 else row
         for row in rows
     ]
-    return Table(0, "Methods against their baseline", records.scale, columns, rows)
+    title = f"Methods against their baseline ({kind} AP)"
+    return Table(0, title, records.scale, columns, rows)
+
+
+def _kind(runs: Mapping[str, Run]) -> str:
+    return "mask" if all(has_masks(run.arch) for run in runs.values()) else "box"
 
 
 def by_class(records: Records, runs: Mapping[str, Run], arch: str) -> dict[str, dict[str, Cell]]:
-    """AP of each class, by class and then by run of one architecture, its baseline first.
+    """The table's AP of each class, by class and then by run of one architecture.
 
     Args:
-        records: From :func:`load_records`.
+        records: From :func:`load_folder`.
         runs: The table of runs, by id.
         arch: The architecture.
 
     Returns:
-        Classes in the order of the data set; without those that no run has a figure of.
+        Classes in the order of the data set, runs with the baseline first; without classes that no
+        run has a figure of.
     """
-    kind = "mask" if has_masks(arch) else "box"
+    kind = _kind(runs)
     here = sorted(
         (run for run in runs.values() if run.arch == arch),
         key=lambda run: run.method != "baseline",

@@ -11,12 +11,18 @@ from typing import Any
 
 from mkd.edge import records as edge_records
 from mkd.errors import UserError
+from mkd.experiment.architectures import has_masks
 from mkd.files import read_json
 from mkd.schemas import read_record, validate
 
 MEASURED = {"levels": "weights", "noise": "detections"}
 """Measured once a scale, beside the records: ``<name>.json``, of the schema of that name → what of
 a record it was measured on."""
+
+
+def ap_of(arch: str) -> str:
+    """The metric by which a detector is judged: AP of masks where it has them, else of boxes."""
+    return "mask.AP" if has_masks(arch) else "box.AP"
 
 
 @dataclass(frozen=True)
@@ -88,19 +94,6 @@ class Records:
     def marked(self, label: str, run: str | None) -> str:
         """A row's label, with the mark of published weights where it has such."""
         return label if self.published(run) is None else f"{label} (published weights)"
-
-
-def load_records(results: Path, scale: str) -> Records:
-    """Read every ``record.json`` of a scale.
-
-    Args:
-        results: The folder that holds one folder per scale.
-        scale: The scale's name.
-
-    Returns:
-        See :func:`load_folder`.
-    """
-    return load_folder(results / scale, scale)
 
 
 def load_folder(root: Path, scale: str) -> Records:

@@ -136,7 +136,7 @@ def thin(curve: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             key: stretch[-1][key]
             if key in ("iter", "epoch")
             else _mean([point[key] for point in stretch if key in point])
-            for key in stretch[-1]
+            for key in dict.fromkeys(key for point in stretch for key in point)
         }
         for stretch in stretches
     ]
@@ -161,7 +161,7 @@ def fewer_samples(record: dict[str, Any]) -> dict[str, Any]:
 
 def section(suite: Suite, records: Records) -> str:
     """The page's part: the tallies, and AP of the scale's own rows, paper beside measured."""
-    found = [record for seeds in records.by_run.values() for record in seeds.values()]
+    found = [record for *_, record in records.each()]
     commits = dict.fromkeys(str(record["commit"] or "none")[:10] for record in found)
     hosts = dict.fromkeys(f"{r['host']['cpu']}, {r['host']['cores']} cores" for r in found)
     head = (

@@ -122,7 +122,7 @@ def p_value(interval: Interval) -> float | None:
 def holm(values: Sequence[float]) -> list[float]:
     """p values corrected for their number, in the order given (Holm 1979, step-down).
 
-    Tests whose corrected p lies below 0.05 are all true with at least 95 %.
+    Where those below 0.05 are rejected, the chance that any of them was true is at most 5 %.
     """
     corrected, least = [0.0] * len(values), 0.0
     for rank, at in enumerate(sorted(range(len(values)), key=values.__getitem__)):

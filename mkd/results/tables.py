@@ -141,7 +141,7 @@ def build(records: Records, runs: Mapping[str, Run], number: int) -> Table:
     """Lay one of the paper's tables beside what was measured.
 
     Args:
-        records: From :func:`load_records`.
+        records: From :func:`load_folder`.
         runs: The table of runs, by id.
         number: 1 to 5.
 

@@ -145,12 +145,17 @@ def published_macs() -> dict[str, float]:
     }
 
 
-def text(suite: Suite, wanted: Sequence[tuple[str, int]] | None = None) -> str:
+Trainings = Sequence[tuple[str, int]]
+"""Runs and seeds."""
+
+
+def text(suite: Suite, asked: tuple[Trainings, Trainings] | None = None) -> str:
     """The trainings that are not done yet, and what they cost, in a line or two.
 
     Args:
         suite: The scale and its table of runs.
-        wanted: Runs and seeds; without, all that are planned.
+        asked: All trainings of a plan of Snakemake's, and those of them that it would run;
+            without, all of the scale, and those that are not done.
 
     Raises:
         UserError: The scale has no ``estimate``.
@@ -159,10 +164,12 @@ def text(suite: Suite, wanted: Sequence[tuple[str, int]] | None = None) -> str:
     planned = [(run, seed) for run in trained for seed in suite.seeds(run)]
     if not planned:
         return f"scale {suite.scale}: nothing is trained, every run reads its weights from a file"
-    planned = planned if wanted is None else list(wanted)
+    if asked is None:
+        todo = [training for training in planned if not progress.is_done(suite, *training)]
+    else:
+        planned, todo = map(list, asked)
     if not planned:
         return f"scale {suite.scale}: nothing is trained for what was asked"
-    todo = [training for training in planned if not progress.is_done(suite, *training)]
     rates = measured(suite)
     found = estimate(suite, todo, rates)
     assumed, devices = _assumed(suite), suite.settings.train.devices
@@ -186,6 +193,6 @@ def text(suite: Suite, wanted: Sequence[tuple[str, int]] | None = None) -> str:
 
 def say(suite: Suite, workflow: Any) -> None:
     """:func:`text` of what Snakemake's workflow plans; nothing where a mistake left it no plan."""
-    jobs = list(workflow.dag.jobs) if workflow.dag else []
-    if jobs:
-        print(text(suite, screen.trainings(jobs)), file=sys.stderr)
+    if workflow.dag and any(workflow.dag.jobs):
+        planned, todo = map(screen.trainings, (workflow.dag.jobs, workflow.dag.needrun_jobs()))
+        print(text(suite, (planned, todo)), file=sys.stderr)

@@ -15,7 +15,7 @@ from mkd.experiment.paths import run_path, teacher_weights
 from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
 from mkd.provenance import digest
-from mkd.schemas import read_yaml
+from mkd.schemas import checked_yaml
 
 FIRST = ("tiny-baseline", "tiny-cwd", "tiny-mkd", "tiny-mkd-balanced")
 """Rows around the open question, which are made before all others."""
@@ -159,7 +159,7 @@ def counted(suite: Suite) -> dict[str, str]:
     Nothing where the table lacks one of them: the gate on levels is then not run.
     """
     # Not by mkd.results.gates, whose imports would cost every start of Snakemake half a second.
-    students = read_yaml(ROOT / "config/gates.yaml")["students"]
+    students = checked_yaml(ROOT / "config/gates.yaml", "gates")["students"]
     if suite.own or not suite.runs.keys() >= set(students):
         return {}
     return {run: run_path(suite, run, suite.seeds(run)[0], "train.json") for run in students}
@@ -223,6 +223,7 @@ def report_code() -> str:
                 "config/claims.yaml",
                 "config/deviations.yaml",
                 "config/gates.yaml",
+                "CITATION.cff",
                 "report",
             ),
         ]

@@ -23,7 +23,7 @@ from mkd.experiment.scale import Sgd
 from mkd.experiment.suite import Suite
 from mkd.paper import facts
 from mkd.results import tables
-from mkd.results.records import load_records
+from mkd.results.records import load_folder
 from mkd.training import pretraining
 from mkd.training import weights as weight_files
 
@@ -224,7 +224,7 @@ def test_its_backbone_is_pretrained_on_crops_where_the_scale_does_so(
 
 
 def test_table_2_has_the_track_as_rows_of_its_own(tmp_path: Path) -> None:
-    records = load_records(tmp_path, "paper")
+    records = load_folder(tmp_path / "paper", "paper")
     made = tables.build(records, config.load({"scale": "paper"}).runs, 2)
     printed = len(facts.load().table(2))
     rows = [row for row in made.rows if row.arch == "mask-rcnn-r50"]

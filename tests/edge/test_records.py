@@ -129,18 +129,44 @@ def test_the_column_is_one_provider_at_one_precision_of_this_scale_on_a_quiet_ma
     for name, record in {
         "a": told(timed, "yolov7", latency_ms=1.0, precision="int8"),
         "b": told(timed, "yolov7", latency_ms=2.0, scale=None),
-        "c": told(timed, "yolov7", latency_ms=3.0, graph=unsteady, passed=False),
+        "c": told(timed, "yolov5-n", latency_ms=3.0, graph=unsteady, passed=False),
         "d": told(timed, "yolov7", latency_ms=4.0),
         "e": told(timed, "yolov6-s", latency_ms=5.0, provider="cuda", precision="fp32"),
     }.items():
         put(tmp_path, f"latency/{name}.json", record)
     assert cell(tmp_path, "yolov7", "latency_ms") == 4.0
     assert cell(tmp_path, "yolov6-s", "latency_ms") is None
+    assert cell(tmp_path, "yolov5-n", "latency_ms") is None
     (problem,) = load_folder(tmp_path, "desk").problems
     assert problem.where == "latency/c.json"
     assert "not quiet" in problem.what
     put(tmp_path, "latency/f.json", told(timed, "yolov7", provider="cuda", precision="fp16"))
     assert cell(tmp_path, "yolov7", "latency_ms") == 7.5
+
+
+def test_a_latency_of_this_scale_that_was_copied_does_not_count_twice(
+    tmp_path: Path, timed: dict[str, Any]
+) -> None:
+    for name in ("yolov7-fp32-cpu", "zz"):
+        put(tmp_path, f"latency/{name}.json", told(timed, "yolov7"))
+    records = load_folder(tmp_path, "desk")
+    assert len(records.edge.column()) == 1
+    (problem,) = records.problems
+    assert problem.where == "latency/zz.json"
+    assert "is of what yolov7-fp32-cpu.json is of: remove one of them" in problem.what
+
+
+def test_a_detector_that_was_not_tried_at_the_columns_setting_is_not_unsteady(
+    tmp_path: Path, timed: dict[str, Any]
+) -> None:
+    gpu = {"provider": "cuda", "precision": "fp16"}
+    for name, record in {
+        "yolov7-fp16-cuda": told(timed, "yolov7", **gpu),
+        "yolov5-n-fp16-cuda": told(timed, "yolov5-n", **gpu),
+        "yolov6-s-fp32-cpu": told(timed, "yolov6-s"),
+    }.items():
+        put(tmp_path, f"latency/{name}.json", record)
+    assert load_folder(tmp_path, "desk").edge.unsteady() == set()
 
 
 def test_a_detector_whose_column_is_not_steady_was_run(

@@ -57,7 +57,7 @@ def test_what_its_files_say_is_in_the_digests_of_its_runs(own: Path) -> None:
         assert suite.width("a") == 1
         return [
             config_digest(suite, "a", 0),
-            pretraining(suite, "config-own-py"),
+            pretraining(suite, suite.run("a").architecture.backbone),
             config_digest(suite, "b", 0),
         ]
 
@@ -67,6 +67,15 @@ def test_what_its_files_say_is_in_the_digests_of_its_runs(own: Path) -> None:
     Path("base.py").write_text(f"{BASE}\nmodel = dict(neck=dict(out_channels=64))\n")
     changed = digests()
     assert [a != b for a, b in zip(first, changed, strict=True)] == [True, True, False]
+
+
+def test_two_files_whose_names_are_written_alike_share_no_backbone(own: Path) -> None:
+    names = ("my_det.py", "my-det.py")
+    for at, name in enumerate(names):
+        Path(name).write_text(f"{BASE}\nmodel = dict(neck=dict(out_channels={64 + at}))\n")
+    backbones = {architecture(f"config:{name}").backbone for name in names}
+    assert len(backbones) == 2
+    assert all(backbone.startswith("config-my-det-py-") for backbone in backbones)
 
 
 @pytest.mark.parametrize(

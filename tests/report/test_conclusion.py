@@ -66,8 +66,16 @@ def test_sizes_are_grouped_by_outcome_and_those_without_a_test_are_named() -> No
     }  # fmt: skip
     sentences = said(figures, TINY, SMALL, "rtmdet-m")
     assert "raises the AP of RTMDet-s (+2.0 ± 0.2); it lowers the AP of RTMDet-tiny" in sentences[0]
-    assert sentences[-1] == "Not tested, for lack of seeds or runs: RTMDet-m."
-    assert "RTMDet-s" not in sentences[1]
+    assert "; it is not tested on RTMDet-m. Plain CWD " in sentences[0]
+    control = "Plain CWD raises the AP of RTMDet-tiny (+1.0 ± 0.2); it is not tested on RTMDet-s."
+    assert control in sentences[0]
+    assert sentences[1].endswith("No on RTMDet-tiny (−6.0 ± 0.0); not tested on RTMDet-s.")
+    assert sentences[2:] == ["What is not tested lacks seeds or runs."]
+
+
+def test_without_a_control_the_question_is_said_to_be_open() -> None:
+    question = said({"tiny-baseline": PLAIN, "tiny-mkd": above(2)})[1]
+    assert question == "Do the new terms beat plain CWD? Not tested on RTMDet-tiny."
 
 
 def test_another_reading_of_mkd_does_not_speak_for_it() -> None:

@@ -16,12 +16,12 @@ from mkd.experiment.runs import Run
 from mkd.experiment.suite import Suite
 from mkd.report import breakdown, curves, figures, frames, spectrum, style
 from mkd.results import tables
-from mkd.results.records import Records, load_records
+from mkd.results.records import Records, load_folder
 
 
 @pytest.fixture
 def records(suite: Suite, fill: Callable[..., Path]) -> Records:
-    return load_records(fill(), "desk")
+    return load_folder(fill() / "desk", "desk")
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_the_overview_has_every_method_and_the_papers_figures_in_words(
     suite: Suite, fill: Callable[..., Path], columns: int
 ) -> None:
     fill("tiny-baseline", "tiny-mkd", "tiny-cwd", "s-baseline", "s-mkd")
-    records = load_records(suite.results.parent, "desk")
+    records = load_folder(suite.results, "desk")
     table = tables.build(records, suite.runs, 1)
     frame = frames.differences(table, frames.metrics(records, suite.runs))
     figure = figures.overview(frame, "desk", columns=columns)
@@ -140,7 +140,7 @@ def test_a_mark_is_the_same_path_wherever_it_is_drawn() -> None:
 def test_an_undistilled_run_has_no_difference(suite: Suite, fill: Callable[..., Path]) -> None:
     teacher = replace(suite.runs["s-baseline"], id="s-teacher", tables=())
     runs = {**suite.runs, teacher.id: teacher}
-    records = load_records(fill("s-baseline"), "desk")
+    records = load_folder(fill("s-baseline") / "desk", "desk")
     records.by_run[teacher.id] = records.by_run["s-baseline"]
     found = frames.metrics(records, runs)
     assert found[found["run"] == "s-teacher"]["delta"].isna().all()
@@ -163,7 +163,7 @@ def test_two_rows_of_one_label_stay_two(suite: Suite, fill: Callable[..., Path])
     twin = Run("tiny-mkd-teacher-m", "rtmdet-tiny", "m-baseline", "mkd", {}, (3,))
     third = replace(twin, id="tiny-mkd-teacher-x", teacher="x-baseline")
     runs = {**suite.runs, twin.id: twin, third.id: third}
-    records = load_records(fill(), "desk")
+    records = load_folder(fill() / "desk", "desk")
     for shift, run in enumerate((twin, third)):
         records.by_run[run.id] = {0: {"metrics": {"box": {"AP": 30.0 + shift}}}}
     table = tables.build(records, runs, 3)
@@ -218,7 +218,7 @@ def test_a_run_with_another_teacher_or_option_is_no_method_of_its_own(suite: Sui
 def test_readings_show_what_stands_in_no_table(suite: Suite, fill: Callable[..., Path]) -> None:
     zeta = Run("tiny-mkd-zeta0", "rtmdet-tiny", "s-baseline", "mkd", {"fdmd.mask_ratio": 0}, ())
     runs = {**suite.runs, zeta.id: zeta}
-    records = load_records(fill(), "desk")
+    records = load_folder(fill() / "desk", "desk")
     assert frames.readings(frames.metrics(records, runs), runs).empty
     records.by_run[zeta.id] = {seed: {"metrics": {"box": {"AP": 30.0 + seed}}} for seed in (0, 1)}
     figure = figures.forest(frames.readings(frames.metrics(records, runs), runs), "desk")

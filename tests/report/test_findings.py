@@ -89,7 +89,7 @@ def test_runs_of_one_method_are_never_averaged() -> None:
         ]
     )
     assert findings.precision_recall(recalls) == (
-        "RTMDet-s, AP50: no distillation 51.0, CWD (by-s) 71.0, CWD (by-m) 61.0, MKD 41.0."
+        "RTMDet-s, AP50 of boxes: no distillation 51.0, CWD (by-s) 71.0, CWD (by-m) 61.0, MKD 41.0."
     )
     lost = pd.DataFrame(
         [
@@ -107,12 +107,12 @@ def test_the_terms_at_the_last_iteration_against_the_detectors_own() -> None:
     frame = pd.DataFrame(
         [
             {"run": run, "label": run, "method": "", "seed": seed, "term": term,
-             "iteration": iteration, "value": value / iteration}
-            for run, other in (("a", 4.0), ("b", 60.0), ("plain", None))
+             "distilled": term == "loss_cwd", "iteration": iteration, "value": value / iteration}
+            for run, other in (("a", 4.0), ("b", 60.0), ("plain", None), ("stops", 400.0))
             for seed in (0, 1)
-            for term, value in (("loss_cls", 1.0), ("loss_bbox", 3.0), ("loss_cwd", other))
+            for term, value in (("loss_cls", 1.0), ("loss_dfl", 3.0), ("loss_cwd", other))
             for iteration in (1, 10)
-            if value is not None
+            if value is not None and (run, term, iteration) != ("stops", "loss_cwd", 10)
         ]
     )  # fmt: skip
     assert "between 1.0 (a) and 15 times (b) the detector’s own" in findings.curves(frame)

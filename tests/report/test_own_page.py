@@ -11,7 +11,7 @@ from mkd.provenance import seal
 from mkd.report import own_page
 from mkd.results import own_tables
 from mkd.results.check import check
-from mkd.results.records import load_records
+from mkd.results.records import load_folder
 
 
 def text(suite: Suite) -> str:
@@ -27,7 +27,7 @@ def test_methods_stand_against_their_baseline_and_nothing_of_the_paper_is_there(
     fill_own()
     page = text(own)
     assert not re.search(r"\bpaper\b|\bclaim|verdict|Table 1", page, re.IGNORECASE)
-    assert re.search(r"<p>RTMDet-tiny\+CWD: \+\d\.\d ± \d\.\d AP, 3 seeds; it raises AP", page)
+    assert re.search(r"<p>RTMDet-tiny\+CWD: \+\d\.\d ± \d\.\d box AP, 3 seeds; it raises AP", page)
     for words in ("AP by class", "Difference by object size", "Errors by kind", "Training curves"):
         assert words in page
     assert '<tr><th scope="row">cat</th>' in page
@@ -68,7 +68,7 @@ def test_published_weights_are_marked_with_their_digest(
     assert "RTMDet-tiny (published weights)" in page
     copied = f'<code class="copy" data-copy="{"9" * 64}">'
     assert f"published weights, mine.pth, SHA-256 {copied}" in page
-    table = own_tables.of_own(load_records(own.results.parent, own.scale), own.runs)
+    table = own_tables.of_own(load_folder(own.results, own.scale), own.runs)
     assert [row.label for row in table.rows if "published" in row.label] == [
         "RTMDet-tiny (published weights)"
     ]
@@ -79,7 +79,7 @@ def test_rows_that_differ_by_their_teacher_alone_are_named(
 ) -> None:
     fill_own()
     more = replace(own.runs["tiny-cwd"], id="cwd-by-m", teacher="m-baseline")
-    records = load_records(own.results.parent, own.scale)
+    records = load_folder(own.results, own.scale)
     table = own_tables.of_own(records, {**own.runs, more.id: more})
     assert [row.label for row in table.rows if row.method in ("cwd", "mkd")] == [
         "RTMDet-tiny+CWD (tiny-cwd)",
@@ -90,7 +90,7 @@ def test_rows_that_differ_by_their_teacher_alone_are_named(
 
 def test_ap_by_class_is_paired_by_seed(own: Suite, fill_own: Callable[..., Path]) -> None:
     fill_own()
-    records = load_records(own.results.parent, own.scale)
+    records = load_folder(own.results, own.scale)
     found = own_tables.by_class(records, own.runs, "rtmdet-tiny")
     assert list(found) == ["cat", "dog"]
     cells = found["dog"]

@@ -18,7 +18,7 @@ from mkd.experiment.suite import Suite
 from mkd.provenance import seal
 from mkd.report.render import render, typeset
 from mkd.results import formats, gates, reference, statistics
-from mkd.results.records import load_records
+from mkd.results.records import load_folder
 
 
 class Page(HTMLParser):
@@ -95,7 +95,7 @@ def test_a_cell_shows_what_stats_says_and_links_to_its_run(
 ) -> None:
     fill("tiny-baseline", "tiny-mkd")
     made = page(suite)
-    records = load_records(suite.results.parent, "desk")
+    records = load_folder(suite.results, "desk")
     mkd, base = (records.points(run, "box.AP") for run in ("tiny-mkd", "tiny-baseline"))
     value, delta = statistics.interval(mkd.values()), statistics.paired_delta(mkd, base)
     assert delta is not None
@@ -124,7 +124,7 @@ def test_a_row_of_one_seed_is_grey_and_beside_the_baseline_of_that_very_seed(
     fill("tiny-baseline", "tiny-cwd")
     fill("tiny-mkd", seeds=(1,))
     made = page(suite)
-    records = load_records(suite.results.parent, "desk")
+    records = load_folder(suite.results, "desk")
     plain, mkd = (records.points(f"tiny-{name}", "box.AP") for name in ("baseline", "mkd"))
     row = "t1-rtmdet-tiny-ours"
     assert squeezed(made.text[f"{row}-interval"]) == f"seed 1: {plain[1]:.1f} → {mkd[1]:.1f}"
@@ -341,7 +341,7 @@ def test_a_record_in_the_wrong_folder_is_named_and_left_out(
     results = fill("tiny-baseline", seeds=(0, 1))
     folder = results / "desk/runs/tiny-baseline"
     (folder / "seed1").rename(folder / "seed7")
-    records = load_records(results, "desk")
+    records = load_folder(results / "desk", "desk")
     assert list(records.by_run["tiny-baseline"]) == [0]
     assert [p.where for p in records.problems] == ["runs/tiny-baseline/seed7/record.json"]
     assert "seed1" in records.problems[0].what
@@ -397,7 +397,7 @@ def test_every_string_of_a_record_is_escaped(
         path.write_text(json.dumps({**record, "sha256": seal(record)}))
     evil = Run("tiny-evil", "rtmdet-tiny", "s-baseline", "mkd", {"x": EVIL}, (1,))
     made = page(replace(suite, runs={**suite.runs, evil.id: evil}))
-    assert load_records(results, "desk").problems == []
+    assert load_folder(results / "desk", "desk").problems == []
     assert made.html.count("<script") == scripts
     assert "<img" not in made.html
     assert "alert(1)" in made.text["run-tiny-mkd"]

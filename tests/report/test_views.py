@@ -12,13 +12,13 @@ from mkd.experiment.suite import Suite
 from mkd.paper import audit, claims, facts
 from mkd.report import audit_view, provenance_view, summary_view, title_view, verdict_view
 from mkd.results import verdicts
-from mkd.results.records import Records, load_records
+from mkd.results.records import Records, load_folder
 from mkd.results.verdicts import Verdict
 
 
 @pytest.fixture
 def records(suite: Suite, fill: Callable[..., Path]) -> Records:
-    return load_records(fill("tiny-baseline", "tiny-cwd", "tiny-mkd", "s-mkd"), "desk")
+    return load_folder(fill("tiny-baseline", "tiny-cwd", "tiny-mkd", "s-mkd") / "desk", "desk")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_every_verdict_stands_in_one_group(judged: list[Verdict]) -> None:
     ]
     assert sorted(shown) == sorted(verdict.claim.id for verdict in judged)
     tables = [f"Table {n}" for n in range(1, 6)]
-    assert [name for name, _ in groups] == [*tables, verdict_view.OPEN, verdict_view.OTHER]
+    assert [name for name, _ in groups] == [*tables, verdict_view.TITLES["open"], verdict_view.OTHER]
     assert all("{" not in family.statement for _, families in groups for family in families)
 
 

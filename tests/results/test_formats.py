@@ -10,14 +10,14 @@ import pytest
 from mkd.experiment.runs import Run
 from mkd.experiment.suite import Suite
 from mkd.results import formats, tables
-from mkd.results.records import load_records
+from mkd.results.records import load_folder
 from mkd.results.statistics import interval
 
 
 @pytest.fixture
 def table(suite: Suite, fill: Callable[..., Path]) -> tables.Table:
     fill("tiny-baseline", "tiny-mkd")
-    records = load_records(suite.results.parent, "desk")
+    records = load_folder(suite.results, "desk")
     return tables.build(records, suite.runs, 4)
 
 
@@ -84,7 +84,7 @@ def test_latex_parts_the_groups_of_rows(table: tables.Table) -> None:
 
 def test_markdown_escapes_a_bar_in_a_label(suite: Suite) -> None:
     run = Run("tiny-odd", "rtmdet-tiny", "s-baseline", "odd|one", {}, (1,))
-    table = tables.build(load_records(suite.results.parent, "desk"), {**suite.runs, run.id: run}, 1)
+    table = tables.build(load_folder(suite.results, "desk"), {**suite.runs, run.id: run}, 1)
     assert r"ODD\|ONE" in formats.markdown(table, "narrow")
 
 

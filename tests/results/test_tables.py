@@ -12,7 +12,7 @@ from mkd.experiment.labels import arch_name
 from mkd.experiment.runs import Run, baseline_of
 from mkd.paper import facts
 from mkd.results import formats, statistics, tables
-from mkd.results.records import Records, load_records
+from mkd.results.records import Records, load_folder
 from mkd.workflow import pipeline
 
 RUNS = {
@@ -185,7 +185,7 @@ def test_architectures_are_written_as_the_field_does(arch: str, name: str) -> No
 @pytest.mark.parametrize("number", [1, 4, 5])
 def test_a_run_that_only_teaches_is_no_row(tmp_path: Path, number: int) -> None:
     runs = config.load({"scale": "desk"}).runs
-    table = tables.build(load_records(tmp_path, "desk"), runs, number)
+    table = tables.build(load_folder(tmp_path / "desk", "desk"), runs, number)
     assert not any(row.run and row.run.endswith("-teacher") for row in table.rows)
     plain = [row.arch for row in table.rows if row.run and runs[row.run].method == "baseline"]
     assert len(plain) == len(set(plain)) > 0

@@ -9,7 +9,7 @@ rule pictures:
         f"{RESULTS}/logs/pictures.log",
     localrule: True
     params:
-        code=code_digest("mkd.evaluation.examples"),
+        code=code_digest("mkd.evaluation.examples", "mkd.experiment.labels"),
     shell:
         "python -m mkd pictures --out {output:q} > {log:q} 2>&1"
 
@@ -25,7 +25,7 @@ rule attention:
         f"{RESULTS}/logs/attention.log",
     threads: 1
     params:
-        code=code_digest("mkd.evaluation.attention"),
+        code=code_digest("mkd.evaluation.attention", "mkd.experiment.labels"),
     shell:
         "python -m mkd attention --out {output:q} > {log:q} 2>&1"
 
