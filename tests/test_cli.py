@@ -17,11 +17,12 @@ from mkd.cli import results
 from mkd.data import fingerprint
 from mkd.detectors import models
 from mkd.errors import UserError
+from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.datasets import Badges
 from mkd.files import write_json
 from mkd.training import weights
-from mkd.workflow import fork_server
+from mkd.workflow import fork_server, progress
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -93,8 +94,50 @@ def test_what_comes_before_its_time_or_has_nothing_to_show(
     table.write_text(head + "a\trtmdet-tiny\t-\tbaseline\t-\t1\n")
     out = folder / "attention.json"
     sentence = said(capsys, "attention", "--out", str(out), *settings, f"runs={table}")
-    assert "no distilled run 'tiny-mkd'" in sentence
+    assert f"{table} has no distilled run 'tiny-mkd'" in sentence
     assert not out.exists()
+
+
+def test_the_table_that_was_read_is_named(
+    capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]
+) -> None:
+    folder, settings = here
+    options = training(folder, *settings)
+    sentence = said(capsys, "evaluate", "--run", "tiny-bas", *options)
+    assert "unknown run 'tiny-bas': config/smoke.tsv has s-baseline, " in sentence
+
+
+@pytest.mark.parametrize("verb", [["table", "--table", "1"], ["gates"], ["reference"]])
+def test_what_is_the_papers_is_refused_of_an_own_scale(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, verb: list[str]
+) -> None:
+    file = tmp_path / "cells.yaml"
+    file.write_text("base: desk\ndata: {kind: coco, root: cells}\n")
+    settings = ["--config", f"scale={file}", f"results={tmp_path / 'results'}"]
+    assert f"{file} is a scale of your own: " in said(capsys, *verb, *settings)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_number_that_two_readers_read_differently_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sentence = said(capsys, "status", "--config", "seeds=[0, 010]")
+    assert sentence == "mkd: --config seeds: 010 begins with 0: write it without"
+    with pytest.raises(UserError, match="'010' is not"):
+        config.load({"seeds": ["010"]})
+
+
+def test_ctrl_c_ends_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress, "status", stop)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["status"])
+    assert end.value.code == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_a_missing_coco_folder(
@@ -183,10 +226,14 @@ def test_letters_that_the_locale_cannot_read_are_said_to_be_so() -> None:
 
 
 def test_the_workflow_says_a_mistake_in_one_sentence(tmp_path: Path) -> None:
+    for name in ("rtmdet_s_1.pth", "rtmdet_s_2.pth"):
+        (tmp_path / name).touch()
     for setting, sentence in (
         ("results=a{b", "is not a path without braces"),
         ("seeds=[4294967296]", "is greater than the maximum"),
         (f"runs={tmp_path}", "is no file: name a file"),
+        # A rule's input function could only leave the file out, and plan a training.
+        (f"pretrained={{s-baseline: {tmp_path}/rtmdet_s}}", "both fit"),
     ):
         asked = ["-n", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(ROOT)]
         done = subprocess.run(

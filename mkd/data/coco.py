@@ -30,6 +30,8 @@ MIN_SIDE = 32
 MOST = 100
 """Detections COCO's evaluation counts in an image and category."""
 _LARGEST_ID = 2**63
+MISREAD = 0.1
+"""Share of boxes beyond their image from which on all are taken for misread."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class DatasetSummary:
         instances: Objects that are taught, or asked for where the split is scored.
         masks: Whether every instance has a segmentation.
         dropped: Number of images and objects that are left out, by the reason.
+        doubtful: Number of instances that are kept and look like a mistake, by the reason.
     """
 
     classes: tuple[str, ...]
@@ -54,6 +57,7 @@ class DatasetSummary:
     large: int
     masks: bool
     dropped: dict[str, int]
+    doubtful: dict[str, int]
 
 
 def check(
@@ -90,6 +94,7 @@ def check(
     _unique(content["categories"], "id", "category", path)
     _unique(content["categories"], "name", "category", path)
     _unique(content["images"], "id", "image", path)
+    _unique(content["images"], "file_name", "image", path)
     _unique(content["annotations"], "id", "annotation", path)
     known = {image["id"]: image for image in content["images"]}
     classes = {category["id"] for category in content["categories"]}
@@ -131,6 +136,17 @@ def check(
             f"{path} annotates no object that can be taught or asked for"
             f"{f' ({reasons})' if reasons else ''}: convert the annotations again"
         )
+    outside = sum(_leaves(item["bbox"], known[item["image_id"]]) for item in instances)
+    if outside > len(instances) * MISREAD:
+        raise UserError(
+            f"{outside} of {len(instances)} boxes in {path} leave their image: a bbox is [x, y, "
+            "width, height] in px, convert the annotations again"
+        )
+    doubtful = {
+        "have the image, category and box of another": len(instances)
+        - len({(item["image_id"], item["category_id"], *item["bbox"]) for item in instances}),
+        "leave their image by more than a hundredth of its side": outside,
+    }
     if scored:
         _check_crowding(instances, path)
     sizes = Counter((item["area"] >= _MEDIUM) + (item["area"] >= _LARGE) for item in instances)
@@ -147,7 +163,14 @@ def check(
         large=sizes[2],
         masks=all(item.get("segmentation") for item in instances),
         dropped=dict(dropped),
+        doubtful={why: count for why, count in doubtful.items() if count},
     )
+
+
+def _leaves(box: list[float], image: Item) -> bool:
+    (x, y, w, h), width, height = box, image["width"], image["height"]
+    slack = 0.01 * max(width, height)
+    return min(x, y) < -slack or x + w > width + slack or y + h > height + slack
 
 
 def check_classes(train: DatasetSummary, val: DatasetSummary, root: Path) -> None:
@@ -168,6 +191,32 @@ def check_classes(train: DatasetSummary, val: DatasetSummary, root: Path) -> Non
                 )
 
 
+def check_apart(root: Path, train: tuple[str, str], val: tuple[str, str]) -> None:
+    """Check that no image file is in both splits.
+
+    Args:
+        root: Folder of the data set.
+        train: Annotation file and folder of the images, relative to ``root``.
+        val: The same.
+
+    Raises:
+        UserError: One is: what is scored must not be trained on.
+    """
+    one, other = (Path(root, images).resolve() for _, images in (train, val))
+    if not (one.is_relative_to(other) or other.is_relative_to(one)):
+        return
+    files = [
+        {(folder / image["file_name"]).resolve() for image in _load(Path(root, path))["images"]}
+        for folder, (path, _) in ((one, train), (other, val))
+    ]
+    common = sorted(files[0] & files[1])
+    if common:
+        raise UserError(
+            f"{common[0]} and {len(common) - 1} more images are in train and in val of {root}: "
+            "what is scored must not be trained on, take them out of one"
+        )
+
+
 def table(splits: Mapping[str, DatasetSummary]) -> str:
     """The splits side by side, one a line, with what is left out below."""
     columns = ("images", "usable", "instances", "small", "medium", "large", "crowds")
@@ -177,6 +226,7 @@ def table(splits: Mapping[str, DatasetSummary]) -> str:
         lines.append(f"{name:<6} {len(split.classes):>7} {values}")
     for name, split in splits.items():
         lines += [f"{name}: left out {count} {why}" for why, count in split.dropped.items()]
+        lines += [f"{name}: kept, but {count} {why}" for why, count in split.doubtful.items()]
     return "\n".join(lines)
 
 

@@ -30,8 +30,8 @@ def convert(root: Path) -> list[str]:
         What was written, and the section ``data`` for a scale's file, line by line.
 
     Raises:
-        UserError: It is neither layout, a file is broken (each is named), a class is unknown, or
-            another file stands where these belong.
+        UserError: It is neither layout, a file is broken (each is named), a class is unknown, a
+            split is empty, or another file stands where these belong.
     """
     if not root.is_dir():
         raise UserError(f"there is no folder {root}: name that of the data set")
@@ -49,6 +49,11 @@ def convert(root: Path) -> list[str]:
         )
     lines = list(notes)
     contents = {name: _content(splits[name], names) for name in places}
+    for name, content in contents.items():
+        empty = next((kind for kind in ("images", "annotations") if not content[kind]), None)
+        if empty:
+            what = "objects" if empty == "annotations" else empty
+            raise UserError(f"the split {name} of {root} has no {what}: nothing is written")
     for name, path in places.items():
         content = contents[name]
         write_json(path, content)

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from mkd.data.foreign import Box, Broken, Split, each, images, numbers_of, read_list, size_of
 from mkd.errors import UserError
 
+DIFFICULT = {"": False, "0": False, "1": True, "false": False, "true": True}
 MOST_XML = 2**22
 """Bytes of an annotation file that are read."""
 
@@ -52,7 +53,8 @@ def read(root: Path) -> tuple[list[str], list[str], dict[str, Split]]:
     def read(item: tuple[str, str]) -> None:
         split, stem = item
         if stem not in files:
-            raise Broken(f"there is no image {stem} in {root}/JPEGImages")
+            hint = ": write names without their suffix" if Path(stem).stem in files else ""
+            raise Broken(f"there is no image {stem} in {root}/JPEGImages{hint}")
         size, boxes = _xml(root / f"Annotations/{stem}.xml", files[stem])
         name = files[stem].relative_to(root / "JPEGImages").as_posix()
         splits[split].boxes[name], splits[split].sizes[name] = boxes, size
@@ -61,7 +63,10 @@ def read(root: Path) -> tuple[list[str], list[str], dict[str, Split]]:
     each(items, read, lambda item: root / f"Annotations/{item[1]}.xml")
     found = [box for split in splits.values() for boxes in split.boxes.values() for box in boxes]
     if not found:
-        raise UserError(f"no file in {root}/Annotations has an object")
+        raise UserError(
+            f"no file in {root}/Annotations has an object: each is an <object> with <name> and "
+            "<bndbox>, in no namespace"
+        )
     # VOC counts pixels from 1 and both ends lie within; other tools write edges from 0.
     from_one = min(min(box.edges[:2]) for box in found) >= 1
     note = "boxes are read as VOC defines them, pixels from 1 with both ends within"
@@ -122,6 +127,8 @@ def _xml(path: Path, image: Path) -> tuple[tuple[int, int], list[Box]]:
         left, top, right, bottom = edges
         if not (0 <= left <= right <= width and 0 <= top <= bottom <= height):
             raise Broken(f"has a box outside its image of {width} by {height} px: {edges}")
-        ignored = item.findtext("difficult", "0").strip() == "1"
-        boxes.append(Box(name, (left, top, right, bottom), (), ignored))
+        difficult = item.findtext("difficult", "").strip().lower()
+        if difficult not in DIFFICULT:
+            raise Broken(f"has difficult {difficult!r} at its object {number}: write 0 or 1")
+        boxes.append(Box(name, (left, top, right, bottom), (), DIFFICULT[difficult]))
     return size, boxes

@@ -4,8 +4,10 @@ The text file of an image in ``images/`` lies in ``labels/``. It has a line an o
 the image's sides.
 """
 
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -37,11 +39,15 @@ def read(root: Path, sheet: Path) -> tuple[list[str], list[str], dict[str, Split
     Raises:
         UserError: The sheet or files are broken (each is named), or an image is in both splits.
     """
+    text = read_text(sheet, "the file")
     try:
-        said = yaml.safe_load(read_text(sheet, "the file"))
+        said = yaml.safe_load(text)
+        twice = _twice(yaml.compose(text, yaml.SafeLoader))
     # On a tag with a value that is none of its kind the loader's own code stumbles.
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{sheet} is not YAML: {' '.join(str(error).split())}") from error
+    if twice:
+        raise UserError(f"{sheet}: '{twice}' stands there twice: take one away")
     if not isinstance(said, dict) or not {"train", "val", "names"} <= said.keys():
         raise UserError(f"{sheet} does not name train, val and names: add what is missing")
     if "kpt_shape" in said:
@@ -50,27 +56,49 @@ def read(root: Path, sheet: Path) -> tuple[list[str], list[str], dict[str, Split
             "write the labels of boxes"
         )
     names = _names(said["names"], sheet)
-    above = root / str(said.get("path") or "")
-    splits = {}
+    if not isinstance(said.get("path") or "", str):
+        raise UserError(f"{sheet}: path is {said['path']}: write the name of a folder")
+    root = Path(os.path.abspath(root))
+    above = root / (said.get("path") or "")
+    notes, splits, shown = [f"read {sheet}"], {}, {}
     for split in ("train", "val"):
         files = _yolo_images(said[split], above if above.is_dir() else root, root, sheet, split)
         folder = _common(list(files))
-        if not folder.is_relative_to(root.resolve()):
+        if not folder.is_relative_to(root):
             raise UserError(f"{sheet}: {split}: {folder} lies outside {root}: move it there")
-        made = Split(folder.relative_to(root.resolve()).as_posix())
-        each(files, lambda file: _label(file, folder, names, made), _label_file)  # noqa: B023
+        made = Split(folder.relative_to(root).as_posix())
+        labels = {file: _label_file(file, root) for file in files}
+        read = partial(_label, labels=labels, folder=folder, names=names, split=made)
+        each(files, read, labels.__getitem__)
+        without = [file for file, label in labels.items() if not os.path.lexists(label)]
+        if without:
+            notes.append(
+                f"{split}: {len(without)} of {len(files)} images have no file of labels and count "
+                f"as showing nothing, the first is {without[0]} (labels are looked for in "
+                f"{labels[without[0]]})"
+            )
         splits[split] = made
-    common = sorted(
-        # A split of several folders lies in what they have in common, which may be ``.``.
-        {PurePosixPath(splits["train"].images, name) for name in splits["train"].boxes}
-        & {PurePosixPath(splits["val"].images, name) for name in splits["val"].boxes}
-    )
+        # Of a link it is the image that counts, wherever that lies.
+        shown[split] = {file.resolve(): file for file in files}
+    common = sorted(shown["train"].keys() & shown["val"].keys())
     if common:
         raise UserError(
-            f"{common[0]} and {len(common) - 1} more images are in train and in val of {sheet}: "
-            "what is scored must not be trained on, take them out of one"
+            f"{shown['val'][common[0]].relative_to(root)} and {len(common) - 1} more images are in "
+            f"train and in val of {sheet}: what is scored must not be trained on, take them out of "
+            "one"
         )
-    return [f"read {sheet}"], names, splits
+    return notes, names, splits
+
+
+def _twice(node: yaml.Node | None) -> str:
+    """The first key that a mapping of the sheet, or its ``names``, has twice; empty for none."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    keys = [str(key.value) for key, _ in pairs]
+    for key, (_, below) in zip(keys, pairs, strict=True):
+        inner = _twice(below) if key == "names" else ""
+        if inner or keys.count(key) > 1:
+            return inner or key
+    return ""
 
 
 def _names(said: Any, sheet: Path) -> list[str]:
@@ -80,6 +108,11 @@ def _names(said: Any, sheet: Path) -> list[str]:
         said = [by_number[str(at)] for at in range(len(by_number))]
     if not isinstance(said, list) or not said:
         raise UserError(f"{sheet}: names is no list of class names, nor one by number from 0")
+    for name in said:
+        if isinstance(name, bool) or not isinstance(name, str | int | float):
+            raise UserError(
+                f"{sheet}: names has {str(name)[:40]!r}, as YAML reads it: put quotes around names"
+            )
     names = [str(name).strip() for name in said]
     twice = next((name for name in names if names.count(name) > 1 or not name), None)
     if twice is not None:
@@ -94,13 +127,15 @@ def _yolo_images(said: Any, above: Path, root: Path, sheet: Path, split: str) ->
         # One export writes its folders as seen from a folder that is not there.
         places = [above / text, root / text, root / text.removeprefix("../")]
         place = next((path for path in places if path.exists()), None)
+        if name is None:
+            raise UserError(f"{sheet}: {split} is empty: name a folder or a list of images")
         if place is None:
             raise UserError(f"{sheet}: {split}: there is no {text} in {above}: correct the path")
         if place.is_dir():
-            found += [path.resolve() for path in images(place).values()]
+            found += [Path(os.path.abspath(path)) for path in images(place).values()]
         else:
             lines = filter(None, map(str.strip, read_list(place).splitlines()))
-            found += [(place.parent / line).resolve() for line in lines]
+            found += [Path(os.path.abspath(place.parent / line)) for line in lines]
     if not found:
         raise UserError(f"{sheet}: {split}: there are no images in {said}: put them there")
     return list(dict.fromkeys(found))
@@ -112,16 +147,22 @@ def _common(files: Sequence[Path]) -> Path:
     return next(p for p in shortest if all(p in other for other in parents))
 
 
-def _label_file(image: Path) -> Path:
-    """Where YOLO has the labels of an image: its last folder ``images`` is ``labels`` there."""
-    parts = list(image.parts)
+def _label_file(image: Path, root: Path) -> Path:
+    """Where YOLO has the labels of an image: its last folder ``images`` is ``labels`` there.
+
+    Only folders of the data set count, which may itself lie below one of that name.
+    """
+    inside = image.is_relative_to(root)
+    parts = list(image.relative_to(root).parts if inside else image.parts)
     if "images" in parts[:-1]:
         at = len(parts) - 2 - parts[-2::-1].index("images")
         parts[at] = "labels"
-    return Path(*parts).with_suffix(".txt")
+    return Path(root if inside else "", *parts).with_suffix(".txt")
 
 
-def _label(image: Path, folder: Path, names: Sequence[str], split: Split) -> None:
+def _label(
+    image: Path, labels: Mapping[Path, Path], folder: Path, names: Sequence[str], split: Split
+) -> None:
     """Read the labels of one image; without a file it shows no object.
 
     Raises:
@@ -129,9 +170,9 @@ def _label(image: Path, folder: Path, names: Sequence[str], split: Split) -> Non
     """
     if not image.is_file():
         raise Broken(f"belongs to the image {image}, which is not there")
-    path, size = _label_file(image), size_of(image)
+    path, size = labels[image], size_of(image)
     boxes: list[Box] = []
-    if path.is_file():
+    if os.path.lexists(path):
         try:
             text = read_text(path, "the file")
         except UserError as error:

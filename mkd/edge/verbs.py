@@ -109,6 +109,9 @@ def _latency(options: argparse.Namespace) -> None:
     from mkd.edge import measure, paired, paired_table
 
     chosen = _settings(options)
+    for file in options.files:
+        if not file.name:
+            raise UserError(f"{file} is a folder: name an exported file")
     entries = [paired.Entry(file, settings) for file in options.files for settings in chosen]
     if options.out:
         _check_out(options.out, options.files)

@@ -10,6 +10,9 @@ from mkd.schemas import read_yaml
 if TYPE_CHECKING:
     from mkd.experiment.suite import Suite
 
+LEAST_PX = 8
+"""Input side to which an image may be shrunk: of an oblong one little else would be left."""
+
 
 def check(suite: "Suite", own_table: bool) -> None:
     """Compare a scale with its runs.
@@ -28,6 +31,7 @@ def check(suite: "Suite", own_table: bool) -> None:
     _check_teachers(suite)
     _check_frozen(suite)
     _check_lengths(suite)
+    _check_resized(suite)
     _check_widths(suite)
 
 
@@ -43,6 +47,15 @@ def _check_widths(suite: "Suite") -> None:
                 f"with '{base}' of width {suite.width(base):.3g}: give both the same, or each a "
                 "scale of its own"
             )
+
+
+def _check_resized(suite: "Suite") -> None:
+    least = min(suite.settings.train.resize_ratio or [1.0])
+    if least * suite.settings.input_px < LEAST_PX:
+        raise UserError(
+            f"{suite.file}: train.resize_ratio: {least:g} of {suite.settings.input_px} px is under "
+            f"{LEAST_PX} px: begin higher"
+        )
 
 
 def _check_lengths(suite: "Suite") -> None:

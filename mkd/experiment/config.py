@@ -19,12 +19,15 @@ from mkd.experiment import checks, plugins, scale_file
 from mkd.experiment.datasets import KINDS
 from mkd.experiment.runs import read_runs, teachers, with_own_teachers
 from mkd.experiment.suite import Suite
+from mkd.files import read_json
 from mkd.schemas import read_yaml, validate
 
 DEFAULT_RUNS = "config/runs.tsv"
 """The suite's own table of runs, which a scale may replace or add to."""
 OWN_RUNS = "config/own.tsv"
 """The table of a scale outside ``config/scales``: a method against its baseline."""
+OWNER = "scale_file"
+"""Key of ``data.json`` that says of which file of a user's own a results folder is."""
 READINGS = "config/readings.tsv"
 """More readings of the method, beyond the paper's tables: trained when they are asked for."""
 
@@ -80,10 +83,14 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     if isinstance(config.get("seeds"), list):
         # Snakemake's --config leaves the items of a list as strings.
         config["seeds"] = [
-            int(s) if isinstance(s, str) and re.fullmatch("[0-9]{1,10}", s) else s
+            int(s) if isinstance(s, str) and re.fullmatch("0|[1-9][0-9]{0,9}", s) else s
             for s in config["seeds"]
         ]
-    validate(config, "config", str(path))
+    validate(config, "config", f"{path}, with --config" if replace else str(path))
+    results = Path(config["results"]).absolute()
+    above = next(folder for folder in (results, *results.parents) if folder.exists())
+    if not above.is_dir():
+        raise UserError(f"results: {above} is no folder: name one that is, or that can be made")
     plugins.use(config.get("plugins", ()))
     unknown = sorted(config["data"].keys() - set(KINDS))
     if unknown:
@@ -120,6 +127,12 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
         runs |= read_runs(root / settings.mask_rcnn.runs)
     starts = None
     if settings.starts is not None:
+        theirs, _ = scale_file.find(settings.starts.scale, scales)
+        if scale_file.read(theirs, scales).starts is not None:
+            raise UserError(
+                f"{file}: starts: scale '{settings.starts.scale}' branches from stems itself: name "
+                "one whose trainings start from nothing"
+            )
         starts = load({**(replace or {}), "scale": settings.starts.scale, "seeds": None,
                        "runs": DEFAULT_RUNS, "pretrained": {}}, path)  # fmt: skip
     if settings.starts is not None or settings.train.teacher_epochs is not None:
@@ -134,4 +147,19 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     idle = {run.id for run in runs.values() if run.reading and checks.stops_nothing(suite, run)}
     suite = replace_fields(suite, runs={k: run for k, run in runs.items() if k not in idle})
     checks.check(suite, default)
+    if own:
+        _check_owner(suite)
     return suite
+
+
+def _check_owner(suite: Suite) -> None:
+    """Refuse results that another file of the same name has, for as long as it is there."""
+    try:
+        said = read_json(suite.results / "data.json").get(OWNER)
+    except (UserError, AttributeError):
+        return
+    if said and said != str(suite.file) and Path(said).is_file():
+        raise UserError(
+            f"{suite.results} has the results of {said}, another scale of this name: rename one of "
+            "the files, or name another folder by --config results=…"
+        )

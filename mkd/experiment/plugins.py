@@ -69,6 +69,19 @@ def _add(module: str, target: ast.expr, value: ast.expr) -> None:
         raise UserError(
             f"{where}: the terms of method '{name}' are not {{name: Term(…)}}: write them so"
         )
+    for short, term in entry.terms.items():
+        for key, good in (
+            ("type", isinstance(term.type, str)),
+            ("module", isinstance(term.module, str)),
+            ("levels", _hold(term.levels, dict)),
+            ("two_stage", isinstance(term.two_stage, dict)),
+            ("growth", isinstance(term.growth, dict) and _hold(term.growth.values(), tuple)),
+        ):
+            if not good:
+                raise UserError(
+                    f"{where}: {key} of term '{short}' is {getattr(term, key)!r}: the class Term "
+                    "in mkd/experiment/method.py says what it may hold"
+                )
     if name in methods.METHODS:
         raise UserError(f"{where}: there is a method '{name}' already: give yours another name")
     for term in entry.terms.values():
@@ -80,6 +93,10 @@ def _add(module: str, target: ast.expr, value: ast.expr) -> None:
             )
     methods.METHODS[name] = entry
     _ADDED.add(name)
+
+
+def _hold(values: object, kind: type) -> bool:
+    return isinstance(values, Iterable) and all(isinstance(value, kind) for value in values)
 
 
 def _check_imports(module: str, tree: ast.Module) -> None:

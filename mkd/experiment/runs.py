@@ -244,9 +244,9 @@ def _check_own(path: Path, run: str, own: dict[str, Any]) -> None:
             if not isinstance(value, str):
                 raise UserError(f"{path}: run '{run}': weights is {value}: write a file's name")
             continue
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         share = key == "shuffled_labels"
-        if not (isinstance(value, (int, float)) and 0 <= value <= 1 if share else whole):
+        number = isinstance(value, int | float if share else int) and not isinstance(value, bool)
+        if not (number and 0 <= value <= (1 if share else value)):
             wanted = "a share from 0 to 1" if share else "a whole number of at least 0"
             raise UserError(f"{path}: run '{run}': {key} is {value}: write {wanted}")
 

@@ -67,6 +67,8 @@ def read(path: Path, scales: Path) -> Scale:
     """
     text = read_text(path, "the file")
     settings = load_yaml(text, path)
+    if settings is None:
+        raise UserError(f"{path} is empty: write at least `base: desk` and a section `data`")
     if isinstance(settings, dict) and "base" in settings:
         settings = _on_base(settings, path, scales)
     # The schema is made from the model, and its words are better than the model's own.

@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 from mkd.data import coco, fingerprint, making
 from mkd.errors import UserError
-from mkd.experiment import paths, run_digests
+from mkd.experiment import config, paths, run_digests
 from mkd.experiment.suite import Suite
 from mkd.files import write_json
 from mkd.jobs.around import hide_gpus
@@ -43,6 +43,7 @@ def prepare_data(suite: Suite, out: Path) -> None:
         "val": coco.check(root, *splits["val"], masks=masks, scored=True),
     }
     coco.check_classes(summaries["train"], summaries["val"], root)
+    coco.check_apart(root, splits["train"], splits["val"])
     _check_batches(suite, summaries["train"])
     print(coco.table(summaries))
     write_json(
@@ -51,6 +52,7 @@ def prepare_data(suite: Suite, out: Path) -> None:
             "digest": fingerprint.digest(root, *splits.values()),
             "stamp": stamp,
             "splits": {name: vars(summary) for name, summary in summaries.items()},
+            **({config.OWNER: str(suite.file)} if suite.own else {}),
         },
     )
 
@@ -64,8 +66,8 @@ def _check_batches(suite: Suite, train: coco.DatasetSummary) -> None:
             f"fewer than the {batch} of one batch of scale '{suite.scale}': add images, or make "
             "batch_size in the scale's file smaller"
         )
-    pretraining = suite.settings.pretrain
-    crops = pretraining.batch_size if pretraining is not None else 1
+    starts, pretraining = suite.settings.train.pretrained, suite.settings.pretrain
+    crops = pretraining.batch_size if pretraining is not None and starts == "crops" else 1
     if train.instances < crops:
         raise UserError(
             f"the train set in {suite.data_root} has {train.instances} objects, fewer than the "

@@ -117,7 +117,8 @@ def _read(suite: Suite, run: str, seed: int, folder: Path) -> None:
 
 def _checked(suite: Suite, run: str, seed: int, path: Path) -> outputs.Trained:
     """The card of kept weights, where both are those that the scale wants."""
-    scale = suite.starts.scale if suite.starts else suite.scale
+    source = suite.starts or suite
+    scale = source.file if source.own else source.scale
     remedy = f"make them with `snakemake starts --config scale={scale}`"
     if not path.is_file():
         raise UserError(f"the weights file {path} does not exist: {remedy}")

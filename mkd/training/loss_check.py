@@ -152,8 +152,12 @@ def _try(config: dict[str, Any], own: int, above: int) -> None:
     for whose, (now, before) in given.items():
         if not torch.equal(now, before):
             raise ValueError(f"the loss writes over the {whose}'s map, which other terms read too")
-    if not isinstance(value, Tensor) or value.dim() or not value.isfinite():
-        raise ValueError(f"the loss is no finite scalar but {value}")
+    if not isinstance(value, Tensor):
+        raise ValueError(f"the loss is no tensor but of type {type(value).__name__}")
+    if value.dim():
+        raise ValueError(f"the loss is no scalar but of shape {'×'.join(map(str, value.shape))}")
+    if not value.isfinite():
+        raise ValueError(f"the loss is no finite scalar but {float(value)}")
     if value.requires_grad:
         (gradient,) = torch.autograd.grad(value, student, allow_unused=True)
         if gradient is not None and gradient.isfinite().all():

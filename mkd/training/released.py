@@ -98,8 +98,8 @@ def _count(state: Mapping[str, Any], config: Callable[[int], Any]) -> int | None
 
 
 def _names(said: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The class names a checkpoint of mmengine keeps; older releases write them in capitals."""
-    dataset = said.get("dataset_meta")
+    """The class names a checkpoint keeps; older releases write them in capitals, mmdet 2 alone."""
+    dataset = said.get("dataset_meta", {"CLASSES": said.get("CLASSES")})
     names = dataset.get("classes", dataset.get("CLASSES")) if isinstance(dataset, dict) else None
     known = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
     return tuple(names) if names and known else None
@@ -110,7 +110,9 @@ def _check_classes(
 ) -> None:
     if count == len(ours) and theirs in (None, ours):
         return
-    if theirs and set(theirs) == set(ours):
+    if theirs and len(theirs) != count:
+        what = f"names {len(theirs)} classes and has a head for {count}"
+    elif theirs and set(theirs) == set(ours):
         what = "knows the data set's classes in another order"
     else:
         few = f" ({', '.join(theirs[:3])}{', …' if len(theirs) > 3 else ''})" if theirs else ""

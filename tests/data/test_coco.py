@@ -126,6 +126,7 @@ def test_a_field_of_a_wrong_type_is_named(refuse, kind, field, value):
         ("annotations", "category_id", 999, "names the category_id 999"),
         ("annotations", "id", 2, "annotation id 2 2 times"),
         ("images", "id", 2, "image id 2 2 times"),
+        ("images", "file_name", "000002.bmp", "image file_name '000002.bmp' 2 times"),
         ("categories", "id", 2, "category id 2 2 times"),
         ("annotations", "bbox", [1, 2, 3], "has the bbox [1, 2, 3]"),
         ("annotations", "bbox", [1, 2, 3, float("nan")], "has the bbox [1, 2, 3, nan]"),
@@ -137,6 +138,40 @@ def test_records_that_do_not_hold_together(refuse, kind, field, value, said):
         content[kind][0][field] = value
 
     assert said in refuse(change)
+
+
+def test_what_is_kept_and_looks_like_a_mistake_is_counted(root):
+    path = root / TRAIN[0]
+    content = json.loads(path.read_text())
+    first = content["annotations"][0]
+    content["annotations"].append({**first, "id": 10**6})
+    path.write_text(json.dumps(content))
+    found = coco.check(root, *TRAIN)
+    assert found.doubtful == {"have the image, category and box of another": 1}
+    assert "train: kept, but 1 have the image, category and box of another" in coco.table(
+        {"train": found}
+    )
+
+
+def test_corners_in_the_place_of_sides_are_told(refuse):
+    def as_corners(content):
+        for item in content["annotations"]:
+            x, y, w, h = item["bbox"]
+            item["bbox"] = [x, y, x + w, y + h]
+
+    assert "boxes in" in (said := refuse(as_corners))
+    assert "leave their image: a bbox is [x, y, width, height] in px" in said
+
+
+def test_an_image_of_both_splits_is_refused(root):
+    coco.check_apart(root, TRAIN, VAL)
+    shutil.copytree(root / "val", root / "train", dirs_exist_ok=True)
+    coco.check_apart(root, TRAIN, VAL)
+    with pytest.raises(UserError, match=r"000000\.bmp and 1 more images are in train and in val"):
+        coco.check_apart(root, TRAIN, (VAL[0], TRAIN[1]))
+    (root / "linked").symlink_to(root / "train")
+    with pytest.raises(UserError, match="must not be trained on"):
+        coco.check_apart(root, TRAIN, (VAL[0], "linked"))
 
 
 def test_only_crowds_are_nothing_to_learn(refuse):

@@ -107,8 +107,9 @@ def test_difficult_objects_are_neither_taught_nor_asked_for(
     smoke_data: Path, voc: Callable[..., Path], tmp_path: Path
 ) -> None:
     root = voc(smoke_data, tmp_path / "voc")
-    for path in (root / "Annotations").iterdir():
-        path.write_text(path.read_text().replace("<difficult>0", "<difficult>1", 1))
+    for at, path in enumerate((root / "Annotations").iterdir()):
+        yes = "1" if at % 2 else "True"
+        path.write_text(path.read_text().replace("<difficult>0", f"<difficult>{yes}", 1))
     importing.convert(root)
     content = json.loads((root / "coco/val.json").read_text())
     assert sum(item.get("ignore", 0) for item in content["annotations"]) == FEW["val"]
@@ -130,8 +131,49 @@ def test_outlines_become_polygons(smoke_data: Path, tmp_path: Path) -> None:
 def test_a_missing_label_file_is_an_image_without_objects(smoke_data: Path, tmp_path: Path) -> None:
     root = write_yolo(smoke_data, tmp_path / "yolo")
     next(iter(sorted((root / "labels/train").iterdir()))).unlink()
-    importing.convert(root)
+    said = importing.convert(root)
     assert len(json.loads((root / "coco/train.json").read_text())["images"]) == FEW["train"]
+    assert "train: 1 of 8 images have no file of labels and count as showing nothing" in said[1]
+
+
+def test_a_linked_image_has_the_labels_beside_the_link(smoke_data: Path, tmp_path: Path) -> None:
+    root = write_yolo(smoke_data, tmp_path / "images" / "yolo")
+    wanted = importing.convert(root)
+    for at, path in enumerate(sorted((root / "images").rglob("*.bmp"))):
+        path.rename(tmp_path / f"{at}.bmp")
+        path.symlink_to(tmp_path / f"{at}.bmp")
+    assert importing.convert(root) == wanted
+    taught = next(iter((root / "images/train").iterdir()))
+    (root / "images/val/again.bmp").symlink_to(taught.resolve())
+    with pytest.raises(UserError, match=r"images/val/again\.bmp and 0 more images are in train"):
+        importing.convert(root)
+
+
+def test_labels_that_are_there_and_cannot_be_read_are_broken(
+    smoke_data: Path, tmp_path: Path
+) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    first, second, *_ = sorted((root / "labels/train").iterdir())
+    first.unlink()
+    first.mkdir()
+    second.unlink()
+    second.symlink_to(root / "nowhere.txt")
+    with pytest.raises(UserError, match="2 files are broken"):
+        importing.convert(root)
+
+
+@pytest.mark.parametrize("layout", ["voc", "yolo"])
+def test_a_split_without_objects_is_refused(
+    smoke_data: Path, voc: Callable[..., Path], tmp_path: Path, layout: str
+) -> None:
+    root = (voc if layout == "voc" else write_yolo)(smoke_data, tmp_path / layout)
+    if layout == "voc":
+        (root / "ImageSets/Main/val.txt").write_text("")
+    else:
+        shutil.rmtree(root / "labels/val")
+    with pytest.raises(UserError, match="the split val of .* has no (images|objects)"):
+        importing.convert(root)
+    assert not (root / "coco").exists()
 
 
 def spoiled(word: str) -> Callable[[Path], Any]:
@@ -156,6 +198,7 @@ XML = {
     "words for numbers": (replaced("<xmin>", "<xmin>nan"), "no box of four numbers"),
     "outside": (replaced("<xmax>", "<xmax>9"), "has a box outside its image"),
     "another size": (replaced("<width>", "<width>1"), "px and its image is"),
+    "difficult": (replaced("<difficult>0", "<difficult>maybe"), "has difficult 'maybe' at its"),
 }
 
 
@@ -214,6 +257,16 @@ def test_a_broken_file_of_yolo_is_named(smoke_data: Path, tmp_path: Path, kind: 
                                   "train: [images/train, images/val]\nval: images/val\n"
                                   "names: [a,b,c,d,e,f]",
                                   "train: images/train\nval: images/val\nkpt_shape: [17, 3]\n"
+                                  "names: [a,b,c,d,e,f]",
+                                  "train: images/train\nval:\nnames: [a,b,c,d,e,f]",
+                                  "train: images/train\nval: images/val\nnames: [no,b,c,d,e,f]",
+                                  "train: images/train\nval: images/val\nnames: [~,b,c,d,e,f]",
+                                  "train: images/train\nval: images/val\nnames: [[a],b,c,d,e,f]",
+                                  "train: images/train\nval: images/val\nnames: [a,b,c,d,e,f]\n"
+                                  "names: [b,a,c,d,e,f]",
+                                  "train: images/train\nval: images/val\n"
+                                  "names: {0: a, 1: b, 2: c, 3: d, 4: e, 5: f, 0: g}",
+                                  "train: images/train\nval: images/val\npath: [a]\n"
                                   "names: [a,b,c,d,e,f]",
                                   "train: 3\nval: [images/val]\nnames: !!python/object:os.x [a]",
                                   "? {a: 1}\n: b"])  # fmt: skip

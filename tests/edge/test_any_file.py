@@ -180,6 +180,7 @@ def test_what_is_no_onnx_is_one_sentence(tmp_path: Path, content: bytes) -> None
         (["gone.onnx", "--compare"], "gone.onnx does not exist"),
         (["--out", "."], "--out . is a folder: name the record's file, such as a.json"),
         (["--out", "b.onnx"], "--out b.onnx would write a record over a detector"),
+        (["--out", f"{__file__}/x.json"], "test_any_file.py is no folder to write into"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_sentence(

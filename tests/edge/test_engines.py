@@ -188,3 +188,19 @@ def test_the_workflow_times_an_fp32_file_where_the_engine_halves_it_itself(
         *("tiny-mkd-fp32-openvino", "tiny-mkd-fp16-openvino", "tiny-mkd-int8-openvino"),
         *("tiny-mkd-fp32-ncnn", "tiny-mkd-fp16-ncnn"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("engine", "code", "kind"),
+    [
+        ("openvino", -11, CannotRun),
+        ("ncnn", 1, CannotRun),
+        ("ncnn", -9, UserError),
+        ("openvino", -15, UserError),
+        ("onnxruntime", -11, UserError),
+    ],
+)
+def test_a_process_that_was_killed_says_nothing_of_the_file(
+    engine: str, code: int, kind: type
+) -> None:
+    assert type(processes.died(Path("a.onnx"), replace(QUICK, engine=engine), code, "")) is kind

@@ -57,7 +57,7 @@ def test_unknown_scale(folder: Path) -> None:
 
 
 def test_unknown_key_of_the_configuration(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"config\.yaml: .*'sede' was unexpected.*mean 'seeds'"):
+    with pytest.raises(UserError, match=r"config\.yaml, with --config: .*'sede'.*mean 'seeds'"):
         load(folder, sede=[1])
 
 

@@ -1,6 +1,7 @@
 """A scale outside the suite: what it has of its base, what it says itself, what is wrong in it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.experiment.datasets import Split
 from mkd.experiment.suite import Suite
+from mkd.files import write_json
 from mkd.workflow import pipeline
 
 DATA = "data: {kind: coco, root: cells, train: [t.json, images], val: [v.json, other]}\n"
@@ -84,6 +86,13 @@ def test_networks_of_two_widths_are_not_compared(
     assert load(text % "1/3").width("wide") == 0.5
 
 
+def test_students_of_a_bundled_scale_stand_in_one_place(tmp_path: Path) -> None:
+    suite = config.load({"scale": "desk", "results": str(tmp_path)})
+    named = suite.settings.model_copy(update={"latency": ["tiny-cwd"]})
+    with pytest.raises(UserError, match=r"config/latency\.yaml has a section for scale 'desk'"):
+        edge.settings(replace(suite, settings=named))
+
+
 @pytest.mark.parametrize("arch", ["retinanet_r18_fpn_1x_coco", "rtmdet-ins-tiny"])
 def test_what_is_not_exported_is_not_timed(
     load: Callable[..., Suite], tmp_path: Path, arch: str
@@ -118,7 +127,9 @@ WRONG = {
     "base: desk\nruns: no.tsv\n": "no.tsv does not exist",
     "summary: alone\n": "'data' is a required property",
     "- desk\n": "is not of type 'object'",
-    "": "None is not of type 'object'",
+    "": r"cells\.yaml is empty: write at least `base: desk`",
+    f"base: smoke\n{DATA}train: {{resize_ratio: [0.01, 1]}}\n": "0.01 of 64 px is under 8 px",
+    f"base: desk\n{DATA}starts: {{scale: desk, stems: {{}}}}\n": "'desk' branches from stems",
     "base: desk\nbase: lab\n": "the key 'base' stands twice",
 }
 
@@ -147,6 +158,29 @@ def test_its_results_never_lie_among_others(
 ) -> None:
     with pytest.raises(UserError, match=words):
         load("base: desk\n", name)
+
+
+def test_another_file_of_its_name_does_not_get_its_results(
+    load: Callable[..., Suite], tmp_path: Path
+) -> None:
+    first = load(f"base: desk\n{DATA}")
+    write_json(first.results / "data.json", {"digest": "d", config.OWNER: str(first.file)})
+    assert load(f"base: desk\n{DATA}").file == first.file
+    moved = tmp_path / "there" / first.file.name
+    moved.parent.mkdir()
+    moved.write_text(first.file.read_text())
+    asked = {"scale": str(moved), "results": first.config["results"]}
+    with pytest.raises(UserError, match=f"has the results of {first.file}, another scale of this"):
+        config.load(asked)
+    first.file.unlink()
+    assert config.load(asked).file == moved
+
+
+def test_results_below_a_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("file", "file/below"):
+        with pytest.raises(UserError, match=f"results: {tmp_path}/file is no folder"):
+            config.load({"scale": "smoke", "results": str(tmp_path / name)})
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -37,7 +37,11 @@ def test_every_verdict_stands_in_one_group(judged: list[Verdict]) -> None:
     ]
     assert sorted(shown) == sorted(verdict.claim.id for verdict in judged)
     tables = [f"Table {n}" for n in range(1, 6)]
-    assert [name for name, _ in groups] == [*tables, verdict_view.TITLES["open"], verdict_view.OTHER]
+    assert [name for name, _ in groups] == [
+        *tables,
+        verdict_view.TITLES["open"],
+        verdict_view.OTHER,
+    ]
     assert all("{" not in family.statement for _, families in groups for family in families)
 
 

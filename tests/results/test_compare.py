@@ -60,6 +60,14 @@ def test_a_changed_figure_is_paired_by_seed_and_the_verdicts_follow(
     said = next(line for line in lines if line.startswith("tiny-mkd: "))
     assert said.endswith(f"Δ −30.50 ± {delta.half_width:.2f} over seed 0, 1, 2")
     assert "verdict on mkd-over-baseline-tiny: reproduced → not reproduced" in lines
+    # Of a scale of a user's own nothing is judged, whatever its runs are called.
+    for root in pair:
+        for path in root.glob("runs/*/seed*/record.json"):
+            record = json.loads(path.read_text()) | {"scale": "cells"}
+            path.write_text(json.dumps({**record, "sha256": seal(record)}))
+    lines = compare(a, b)
+    assert any(line.startswith("tiny-mkd: ") for line in lines)
+    assert not any(line.startswith("verdict") for line in lines)
     assert "the same to the last digit in both: tiny-baseline, tiny-cwd" in lines
 
 

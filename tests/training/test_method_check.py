@@ -57,7 +57,7 @@ def test_a_loss_on_the_heads_is_tried_too(tmp_path: Path) -> None:
         ("Detached", "(preds_S.detach() - preds_T).abs().mean()", "gives the student no finite"),
         ("NoNumber", "(preds_S - preds_T).mean() / 0", "the loss is no finite scalar"),
         ("Rounded", "preds_S.mul(0).sum()", "level 0 of term 'tried' gives the student no"),
-        ("Whole", "(preds_S - preds_T).abs()", "the loss is no finite scalar"),
+        ("Whole", "(preds_S - preds_T).abs()", "the loss is no scalar but of shape"),
         ("Odd", "torch.log(1 - 99 * (preds_S.shape[-1] == 2) + 0 * preds_S).sum()",
          r"level 2 of term 'tried' is nan"),
         ("Broken", "nothing", "name 'nothing' is not defined"),

@@ -166,6 +166,7 @@ def test_another_architecture_is_refused(
         (80, [f"c{at}" for at in range(80)], "CLASSES", r"knows 80 classes \(c0, c1, c2, …\)"),
         (6, ["a", "b", "c", "d", "e", "f"], "classes", r"knows 6 classes \(a, b, c, …\)"),
         (6, "reversed", "classes", "in another order"),
+        (6, ["a", "b"], "classes", "names 2 classes and has a head for 6"),
     ],
 )
 def test_other_classes_can_teach_and_are_not_scored(
@@ -190,6 +191,16 @@ def test_other_classes_can_teach_and_are_not_scored(
     kept.take(teaching, "s-baseline", 0)
     path = Path(paths.run_path(teaching, "s-baseline", 0, "weights.pth"))
     assert weights.num_classes(path) == (None if count == 6 else count)
+
+
+def test_names_where_mmdet_2_has_them_count(load: Callable[..., Suite], tmp_path: Path) -> None:
+    suite = load(s_baseline="old.pth")
+    file = tmp_path / "weights/old.pth"
+    file.parent.mkdir()
+    state = detector("rtmdet-s", 6).state_dict()
+    torch.save({"meta": {"CLASSES": classes(suite)[::-1]}, "state_dict": state}, file)
+    with pytest.raises(UserError, match="in another order"):
+        kept.take(suite, "s-baseline", 0)
 
 
 def test_several_files_that_fit_are_named(load: Callable[..., Suite], tmp_path: Path) -> None:
