@@ -8,8 +8,9 @@ SCALE ?=
 # By the shell, when it is wanted: Snakemake has then said of a misspelt scale what is wrong.
 RESULTS = $$($(BIN)/python -c "from mkd.experiment import config; print(config.load($(if $(SCALE),{'scale': '$(SCALE)'})).results)")
 WORKFLOW_REPORT ?= $(RESULTS)/report/workflow.html
-# One more than there are cores: a few tests mostly wait, for Slurm or a browser. A worker that dies is
-# one failure: given another, pytest-xdist would wait for ever for what the dead one held.
+# One more than there are cores: a few tests mostly wait, for Slurm or a browser. Eight at most, as each
+# takes one or two GB. A worker that dies is one failure: given another, pytest-xdist would wait for ever
+# for what the dead one held.
 WORKERS = $(shell $(BIN)/python -c "import os; print(min(os.cpu_count() or 1, 7) + 1)")
 # Behind the target: Snakemake takes all that follows --config for it.
 CONFIG = $(if $(SCALE),--config scale=$(SCALE))

@@ -169,7 +169,10 @@ def read_runs(path: Path, beside: Mapping[str, Run] | None = None) -> dict[str, 
         )
     known = {**(beside or {}), **runs}
     for run in runs.values():
-        methods.plan(run.id, run.method, run.options)
+        try:
+            methods.plan(run.id, run.method, run.options)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
         if (run.teacher is None) != (run.method == "baseline"):
             raise UserError(
                 f"{path}: run '{run.id}': a baseline has no teacher and every other method has one"

@@ -161,6 +161,8 @@ def _try(config: dict[str, Any], own: int, above: int) -> None:
     if value.requires_grad:
         (gradient,) = torch.autograd.grad(value, student, allow_unused=True)
         if gradient is not None and gradient.isfinite().all():
+            if value and not gradient.any():
+                raise ValueError("the loss is not zero and the student's gradient is")
             return
     raise ValueError("the loss gives the student no finite gradient")
 
