@@ -194,5 +194,7 @@ def text(suite: Suite, asked: tuple[Trainings, Trainings] | None = None) -> str:
 def say(suite: Suite, workflow: Any) -> None:
     """:func:`text` of what Snakemake's workflow plans; nothing where a mistake left it no plan."""
     if workflow.dag and any(workflow.dag.jobs):
-        planned, todo = map(screen.trainings, (workflow.dag.jobs, workflow.dag.needrun_jobs()))
+        # A dry run's jobs are finished by now.
+        needed = workflow.dag.needrun_jobs(exclude_finished=False)
+        planned, todo = map(screen.trainings, (workflow.dag.jobs, needed))
         print(text(suite, (planned, todo)), file=sys.stderr)

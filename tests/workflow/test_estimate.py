@@ -67,7 +67,7 @@ def test_what_snakemake_plans_is_what_is_said(
     )
     # What is done may be wanted again.
     for again in ([], [job]):
-        plan = SimpleNamespace(jobs=[job], needrun_jobs=lambda again=again: again)
+        plan = SimpleNamespace(jobs=[job], needrun_jobs=lambda again=again, **_: again)
         estimate.say(paper, SimpleNamespace(dag=plan))
         said = estimate.text(paper, ([("tiny-mkd", 0)], [("tiny-mkd", 0)] * len(again)))
         assert capsys.readouterr().err == f"{said}\n"
