@@ -49,8 +49,8 @@ def architecture(name: str, known: Iterable[str] = ()) -> Architecture:
     keys = {key for tree in said for key in _keys(tree)}
     imagenet = next((value for tree in said if (value := _imagenet(tree))), None)
     mine = digest([syntax(ast.unparse(tree).encode()) for file, tree in files if _is_own(file)])
-    # Two files of one's own may have one name.
-    backbone = f"{name} {mine[:8]}" if own else name
+    # Two files of one's own may have one name. At its end a file's own digest would be expected.
+    backbone = f"{PREFIX}{mine[:8]} {path}" if own else name
     return Architecture(
         name=name,
         family=GENERIC,

@@ -1,5 +1,6 @@
 """mmdet's configurations, and a user's own, as architectures."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_two_files_whose_names_are_written_alike_share_no_backbone(own: Path) ->
         Path(name).write_text(f"{BASE}\nmodel = dict(neck=dict(out_channels={64 + at}))\n")
     backbones = {architecture(f"config:{name}").backbone for name in names}
     assert len(backbones) == 2
-    assert all(backbone.startswith("config-my-det-py-") for backbone in backbones)
+    assert all(re.fullmatch("config-[0-9a-f]{8}-my-det-py", backbone) for backbone in backbones)
 
 
 @pytest.mark.parametrize(
