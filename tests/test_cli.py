@@ -140,6 +140,18 @@ def test_ctrl_c_ends_without_a_traceback(
     assert capsys.readouterr().err == ""
 
 
+def test_a_branch_without_its_stem_is_not_trained_from_nothing(
+    capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]
+) -> None:
+    folder, settings = here
+    options = ["train", "--run", "tiny-baseline", *training(folder, *settings)]
+    sentence = said(capsys, *options, "scale=desk")
+    assert "'tiny-baseline' goes on from a stem: add --start weights/desk-starts/tiny-" in sentence
+    sentence = said(capsys, *options[:3], "--start", "a.pth", *options[3:])
+    assert sentence == "mkd: run 'tiny-baseline' goes on from no stem: leave --start out"
+    assert left(folder) == []
+
+
 def test_a_missing_coco_folder(
     capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]
 ) -> None:

@@ -43,6 +43,10 @@ def train(
         backbone_weights: Weights the backbone starts from, where the scale makes its own.
         teacher_weights: The teacher's weights file, where the run has a teacher.
         start_weights: Weights the whole detector starts from, where another scale trained some.
+
+    Raises:
+        UserError: The run is not trained, goes on from a stem that is not named, or does not; a
+            file is missing or does not fit, or the data have changed.
     """
     hide_gpus(suite)
     from mkd.detectors import models
@@ -52,6 +56,13 @@ def train(
         raise UserError(
             f"run '{run}' is not trained, its weights are those of {suite.pretrained[run].file}: "
             "`mkd take` puts them in place"
+        )
+    stem = paths.start_weights(suite, run, seed)
+    if bool(stem) != (start_weights is not None):
+        raise UserError(
+            f"run '{run}' goes on from a stem: add --start {stem[0]}"
+            if stem
+            else f"run '{run}' goes on from no stem: leave --start out"
         )
     made_by = provenance.commit()
     launcher = "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
