@@ -123,6 +123,7 @@ def test_a_number_that_two_readers_read_differently_is_refused(
 ) -> None:
     sentence = said(capsys, "status", "--config", "seeds=[0, 010]")
     assert sentence == "mkd: --config seeds: 010 begins with 0: write it without"
+    cli.main(["status", "--config", "results=/tmp/01/007 x"])
     with pytest.raises(UserError, match="'010' is not"):
         config.load({"seeds": ["010"]})
 

@@ -40,9 +40,10 @@ def read_suite(options: argparse.Namespace) -> "Suite":
         key, equals, value = pair.partition("=")
         if not equals:
             raise UserError(f"--config takes key=value, not '{pair}'")
-        octal = re.search(r"(?<![\w.-])0[0-9]+(?![\w.])", value)
+        # YAML would count to eight, and Snakemake's reader to ten.
+        octal = re.search(r"(?:^|[\[,:])\s*(0[0-9]+)\s*(?:$|[\],}])", value)
         if octal:
-            raise UserError(f"--config {key}: {octal[0]} begins with 0: write it without")
+            raise UserError(f"--config {key}: {octal[1]} begins with 0: write it without")
         try:
             replace[key] = parse_yaml(value)
         except ValueError as error:

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from mkd.data.foreign import Box, Broken, Split, each, images, numbers_of, read_list, size_of
 from mkd.errors import UserError
 
+# What VOC's own files and other tools write of an object that is not asked for.
 DIFFICULT = {"": False, "0": False, "1": True, "false": False, "true": True}
 MOST_XML = 2**22
 """Bytes of an annotation file that are read."""

@@ -60,34 +60,43 @@ def read(root: Path, sheet: Path) -> tuple[list[str], list[str], dict[str, Split
         raise UserError(f"{sheet}: path is {said['path']}: write the name of a folder")
     root = Path(os.path.abspath(root))
     above = root / (said.get("path") or "")
-    notes, splits, shown = [f"read {sheet}"], {}, {}
+    notes, splits, files = [f"read {sheet}"], {}, {}
     for split in ("train", "val"):
-        files = _yolo_images(said[split], above if above.is_dir() else root, root, sheet, split)
-        folder = _common(list(files))
+        files[split] = _yolo_images(
+            said[split], above if above.is_dir() else root, root, sheet, split
+        )
+        folder = _common(files[split])
         if not folder.is_relative_to(root):
             raise UserError(f"{sheet}: {split}: {folder} lies outside {root}: move it there")
-        made = Split(folder.relative_to(root).as_posix())
-        labels = {file: _label_file(file, root) for file in files}
-        read = partial(_label, labels=labels, folder=folder, names=names, split=made)
-        each(files, read, labels.__getitem__)
-        without = [file for file, label in labels.items() if not os.path.lexists(label)]
-        if without:
-            notes.append(
-                f"{split}: {len(without)} of {len(files)} images have no file of labels and count "
-                f"as showing nothing, the first is {without[0]} (labels are looked for in "
-                f"{labels[without[0]]})"
-            )
-        splits[split] = made
-        # Of a link it is the image that counts, wherever that lies.
-        shown[split] = {file.resolve(): file for file in files}
-    common = sorted(shown["train"].keys() & shown["val"].keys())
+        labels = {file: _label_file(file, root) for file in files[split]}
+        splits[split] = Split(folder.relative_to(root).as_posix())
+        read = partial(_label, labels=labels, folder=folder, names=names, split=splits[split])
+        each(files[split], read, labels.__getitem__)
+        notes += _unlabelled(split, labels)
+    _check_apart(files["train"], files["val"], root, sheet)
+    return notes, names, splits
+
+
+def _unlabelled(split: str, labels: Mapping[Path, Path]) -> list[str]:
+    without = [file for file, label in labels.items() if not os.path.lexists(label)]
+    if not without:
+        return []
+    return [
+        f"{split}: {len(without)} of {len(labels)} images have no file of labels and count as "
+        f"showing nothing, the first is {without[0]} (its labels are looked for in "
+        f"{labels[without[0]]})"
+    ]
+
+
+def _check_apart(train: Sequence[Path], val: Sequence[Path], root: Path, sheet: Path) -> None:
+    # Of a link it is the image that counts, wherever that lies.
+    taught, asked = ({file.resolve(): file for file in files} for files in (train, val))
+    common = sorted(taught.keys() & asked.keys())
     if common:
         raise UserError(
-            f"{shown['val'][common[0]].relative_to(root)} and {len(common) - 1} more images are in "
-            f"train and in val of {sheet}: what is scored must not be trained on, take them out of "
-            "one"
+            f"{asked[common[0]].relative_to(root)} and {len(common) - 1} more images are in train "
+            f"and in val of {sheet}: what is scored must not be trained on, take them out of one"
         )
-    return notes, names, splits
 
 
 def _twice(node: yaml.Node | None) -> str:
