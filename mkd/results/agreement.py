@@ -72,11 +72,12 @@ class Agreement:
         if against:
             more = f" and {len(against) - NAMED} more" if len(against) > NAMED else ""
             start = (
-                f"The two protocols disagree on {len(against)} of {len(both)} differences: "
+                f"Of {len(both)} differences both protocols decide {alike + len(against)}. They "
+                f"agree on {alike} and disagree on {len(against)}: "
                 f"{'; '.join(against[:NAMED])}{more}."
             )
         elif alike:
-            start = f"No difference that both protocols decide, {alike} of {len(both)}, disagrees."
+            start = f"Of {len(both)} differences both protocols decide {alike}, and agree on all."
         else:
             start = f"None of the {len(both)} differences is decided by both protocols."
         rank = (

@@ -43,14 +43,14 @@ def compare(ours: dict[str, tuple[float, ...]], theirs: dict[str, tuple[float, .
 @pytest.mark.parametrize(
     ("ours", "theirs", "word", "said"),
     [
-        (UP, UP, SAME, "No difference that both protocols decide, 1 of 1, disagrees."),
+        (UP, UP, SAME, "Of 1 differences both protocols decide 1, and agree on all."),
         (DOWN, DOWN, SAME, "Gains: the same sign 1."),
         (
             UP,
             DOWN,
             OPPOSITE,
-            "The two protocols disagree on 1 of 1 differences: RTMDet-tiny + CWD − RTMDet-tiny, "
-            "undistilled.",
+            "Of 1 differences both protocols decide 1. They agree on 0 and disagree on 1: "
+            "RTMDet-tiny + CWD − RTMDet-tiny, undistilled.",
         ),
         (UP, NONE, OPEN, "None of the 1 differences is decided by both"),
         (UP, (1.0,), OPEN, "open 1"),
@@ -78,8 +78,9 @@ def test_the_order_is_compared_pair_by_pair() -> None:
     assert {effect.word for effect in found.gains} == {SAME}
     assert found.rank == pytest.approx(1 / 3)
     assert (
-        "disagree on 1 of 6 differences: RTMDet-tiny + CWD − RTMDet-tiny + MKD." in found.sentence
-    )
+        "Of 6 differences both protocols decide 6. They agree on 5 and disagree on 1: "
+        "RTMDet-tiny + CWD − RTMDet-tiny + MKD."
+    ) in found.sentence
 
 
 def test_equal_gains_have_no_rank() -> None:
