@@ -4,7 +4,6 @@ import base64
 import json
 import shutil
 from collections.abc import Iterator
-from typing import Any
 
 import cv2
 import numpy as np
@@ -198,24 +197,18 @@ def test_it_is_printed_with_its_folds_shut(page: Page) -> None:
     assert page.evaluate("window.open_folds") == 0
 
 
-@pytest.mark.parametrize(
-    ("viewport", "scheme", "rules"),
-    [
-        (DESKTOP, "light", {}),
-        (PHONE, "light", {"rules": {name: {"enabled": False} for name in COLORS}}),
-        (PHONE, "dark", {"runOnly": {"type": "rule", "values": COLORS}}),
-    ],
-    ids=["desktop-light", "phone", "dark"],
-)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_no_violation(
-    browser: Browser, url: str, viewport: dict[str, int], scheme: str, rules: dict[str, Any]
+    browser: Browser, url: str, scheme: str, viewport: dict[str, int]
 ) -> None:
-    """A scheme changes colors and nothing else; they take axe four fifths of its time."""
     context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
     page = context.new_page()
     page.goto(url)
     page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
-    found = Axe().run(page, options={"resultTypes": ["violations"], **rules})
+    # A scheme changes colors and nothing else.
+    asked = {"runOnly": {"type": "rule", "values": COLORS}} if scheme == "dark" else {}
+    found = Axe().run(page, options={"resultTypes": ["violations"], **asked})
     assert found.violations_count == 0, found.generate_report()
     context.close()
 

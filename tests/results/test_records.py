@@ -149,7 +149,7 @@ def test_no_record_however_changed_stops_the_rest_or_passes_in_silence(full: Sui
     files = {kind: full.results / place for kind, place in KINDS.items()}
     sound = {kind: json.loads(path.read_text()) for kind, path in files.items()}
     silent = []
-    for at in range(105):
+    for at in range(210):
         kind = list(KINDS)[at % len(KINDS)]
         changed = mutated(sound[kind], chance)
         as_written = at % 3 == 0

@@ -44,8 +44,6 @@ TABLE = {
     **RUNS,
     "unmasked": "rtmdet-tiny\ts\tmkd\tfdmd.mask_ratio=0",
 }
-CUT = ("plain", "balanced")
-"""Of a student alone and of a distilled one, whose method has a state and draws by chance."""
 IN_STEP = {"halves": "detector", "halves_in_step": "all"}
 """Works whose images change by no chance, and which of their batch norms see both processes'."""
 SAME, NORMS = ((0, 1e-4), (0, 0.3)), ((2e-4, 0.15), (0.4, 1.5))
@@ -124,12 +122,12 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def said(folder: Path, smoke_data: Path) -> str:
-    """Every run, ``<run>-1``, and those to be compared: what was said.
+    """Every run twice, ``<run>-1`` and ``<run>-2``, and those to be compared: what was said.
 
-    Runs of :data:`CUT` twice: ``<run>-2`` has lost a process in its second epoch, and goes on.
+    The second time, each has lost a process in its second epoch, and goes on.
     """
     goes_on: list[str] = []
-    for run in CUT:
+    for run in RUNS:
         work = f"{run}-2"
         code, lines = in_two_processes(folder, smoke_data, *goes_on, work, ends=3)
         assert code != 0
@@ -153,7 +151,7 @@ def test_two_processes_train_one_model(folder: Path, said: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("said")
-@pytest.mark.parametrize("run", CUT)
+@pytest.mark.parametrize("run", RUNS)
 def test_a_training_that_loses_a_process_goes_on_to_the_same_weights(
     folder: Path, run: str
 ) -> None:

@@ -112,16 +112,17 @@ class PowerCut(Hook):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["mkd", "balanced"])
 def test_a_cut_run_resumes_to_the_same_weights_bit_for_bit(
     suite: Suite,
     smoke_data: Path,
     tmp_path: Path,
     teacher: Path,
     monkeypatch: pytest.MonkeyPatch,
+    name: str,
 ) -> None:
-    """Masks drawn and weights balanced, too; where the last checkpoint is cut short, the one before
-    serves."""
-    whole, summary = run(suite, "balanced", smoke_data, tmp_path / "whole", teacher, epochs=3)
+    """Also when the last checkpoint is cut short: the one before serves."""
+    whole, summary = run(suite, name, smoke_data, tmp_path / "whole", teacher, epochs=3)
     with monkeypatch.context() as patch:
         stock = trainer.runner_config
 
@@ -132,12 +133,12 @@ def test_a_cut_run_resumes_to_the_same_weights_bit_for_bit(
 
         patch.setattr(trainer, "runner_config", with_cut)
         with pytest.raises(PowerCut.Cut):
-            run(suite, "balanced", smoke_data, tmp_path / "cut", teacher, epochs=3)
+            run(suite, name, smoke_data, tmp_path / "cut", teacher, epochs=3)
     shutil.copytree(tmp_path / "cut", tmp_path / "broken")
     last = tmp_path / "broken/epoch_2.pth"
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
     for work in ("cut", "broken"):
-        resumed, after = run(suite, "balanced", smoke_data, tmp_path / work, teacher, epochs=3)
+        resumed, after = run(suite, name, smoke_data, tmp_path / work, teacher, epochs=3)
         assert same(whole, resumed), work
         assert last.with_name("epoch_2.pth.damaged").exists() == (work == "broken")
         assert after.step_s < after.wall_s
