@@ -247,6 +247,7 @@ def test_the_workflow_says_a_mistake_in_one_sentence(tmp_path: Path) -> None:
         (f"runs={tmp_path}", "is no file: name a file"),
         # A rule's input function could only leave the file out, and plan a training.
         (f"pretrained={{s-baseline: {tmp_path}/rtmdet_s}}", "both fit"),
+        (f"pretrained={{s-baseline: '{tmp_path}/a{{x}}.pth'}}", "as a wildcard: give the file an"),
     ):
         asked = ["-n", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(ROOT)]
         done = subprocess.run(

@@ -145,7 +145,7 @@ def check(
     doubtful = {
         "have the image, category and box of another": len(instances)
         - len({(item["image_id"], item["category_id"], *item["bbox"]) for item in instances}),
-        "leave their image by more than a hundredth of its side": outside,
+        "leave their image by more than a hundredth of its larger side": outside,
     }
     if scored:
         _check_crowding(instances, path)

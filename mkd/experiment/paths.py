@@ -51,8 +51,18 @@ def pretrained_file(suite: Suite, run: str, seed: int) -> Path:
     among the suite's weights. A release's name may lack its date, digest and suffix.
 
     Raises:
-        UserError: Several files fit.
+        UserError: Several files fit, or the one that does has a name that no job can have as input.
     """
+    path = _look_for(suite, run, seed)
+    if set("{}") & set(str(path)):
+        raise UserError(
+            f"the weights of run '{run}': Snakemake reads the braces of {path} as a wildcard: give "
+            "the file another name"
+        )
+    return path
+
+
+def _look_for(suite: Suite, run: str, seed: int) -> Path:
     named = suite.pretrained[run].file.replace(SEED, str(seed))
     weights = Path(suite.config["weights"])
     for folder in ([suite.file.parent] if suite.own else []) + [Path(), weights]:

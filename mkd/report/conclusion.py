@@ -40,8 +40,10 @@ def sentences(
             f"baseline with the {min_seeds} seeds that a test asks for."
         ]
     words = (
-        *("raises the AP of", "lowers the AP of"),
-        *("cannot be told from noise on", "is not tested on"),
+        "raises the AP of",
+        "lowers the AP of",
+        "cannot be told from noise on",
+        "is not tested on",
     )
     shown = [*helped.values(), *control.values()]
     seeds = min(len(delta.points) for delta in shown if delta)

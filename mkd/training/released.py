@@ -99,7 +99,7 @@ def _count(state: Mapping[str, Any], config: Callable[[int], Any]) -> int | None
 
 def _names(said: Mapping[str, Any]) -> tuple[str, ...] | None:
     """The class names a checkpoint keeps; older releases write them in capitals, mmdet 2 alone."""
-    dataset = said.get("dataset_meta", {"CLASSES": said.get("CLASSES")})
+    dataset = said.get("dataset_meta") or {"CLASSES": said.get("CLASSES")}
     names = dataset.get("classes", dataset.get("CLASSES")) if isinstance(dataset, dict) else None
     known = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
     return tuple(names) if names and known else None

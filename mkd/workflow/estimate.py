@@ -24,6 +24,8 @@ from mkd.files import read_json
 from mkd.paper import facts
 from mkd.workflow import progress, screen
 
+Trainings = Sequence[tuple[str, int]]
+"""Runs and seeds."""
 PUBLISHED_PX = 640
 
 
@@ -143,10 +145,6 @@ def published_macs() -> dict[str, float]:
         for row in facts.load().published
         if row.method == "baseline" and "flops_g" in row.cells
     }
-
-
-Trainings = Sequence[tuple[str, int]]
-"""Runs and seeds."""
 
 
 def text(suite: Suite, asked: tuple[Trainings, Trainings] | None = None) -> str:

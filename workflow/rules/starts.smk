@@ -6,13 +6,9 @@ if any(map(suite.taken, suite.runs)):
             data=lambda wildcards: (
                 rules.data.output if wildcards.run in suite.pretrained else []
             ),
-            # A file's name may have braces, which in a rule are those of a wildcard.
-            weights=lambda wildcards: [
-                path.replace("{", "{{").replace("}", "}}")
-                for path in paths.taken_weights(
-                    suite, wildcards.run, int(wildcards.seed)
-                )
-            ],
+            weights=lambda wildcards: paths.taken_weights(
+                suite, wildcards.run, int(wildcards.seed)
+            ),
         output:
             weights=paths.run_path(suite, "{run}", "{seed}", "weights.pth"),
             record=paths.run_path(suite, "{run}", "{seed}", "train.json"),
