@@ -471,6 +471,31 @@ def test_a_few_bad_boxes_are_counted_and_nothing_left_is_said(
     assert "objects of area 0" in refused(suite)
 
 
+def test_the_batch_of_crops_counts_where_crops_are_pretrained_on(
+    sound: tuple[Suite, dict[str, Any]],
+) -> None:
+    suite, content = sound
+    pretrain = config.load({"scale": "smoke"}).settings.pretrain
+    assert pretrain is not None
+    large = pretrain.model_copy(update={"batch_size": len(content["annotations"]) + 1})
+    for start in ("none", "crops"):
+        train = suite.settings.train.model_copy(update={"pretrained": start})
+        changes = {"train": train, "pretrain": large}
+        asked = replace(suite, settings=suite.settings.model_copy(update=changes))
+        if start == "none":
+            prepare(asked)
+        else:
+            assert "of one batch of the pretraining on crops" in refused(asked)
+
+
+def test_a_split_that_is_trained_on_and_scored_is_refused(
+    sound: tuple[Suite, dict[str, Any]],
+) -> None:
+    suite, _ = sound
+    both = {split: list(DATA.splits["train"]) for split in ("train", "val")}
+    assert "must not be trained on" in refused(suite_of(suite, suite.data_root, False, **both))
+
+
 def test_images_beyond_those_a_scale_takes_are_not_counted(
     sound: tuple[Suite, dict[str, Any]],
 ) -> None:

@@ -2,16 +2,19 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from mkd import ROOT
+from mkd.experiment import config
 from mkd.experiment.suite import Suite
 from mkd.provenance import seal
 from mkd.report import own_page
 from mkd.results import own_tables
 from mkd.results.check import check
-from mkd.results.records import load_folder
+from mkd.results.records import Records, load_folder
 
 
 def text(suite: Suite) -> str:
@@ -103,6 +106,33 @@ def test_ap_by_class_is_paired_by_seed(own: Suite, fill_own: Callable[..., Path]
     again = own_tables.by_class(records, {**own.runs, "tiny-cwd": other}, "rtmdet-tiny")
     assert again["dog"]["tiny-cwd"].delta is None
     assert delta.points == tuple(distilled[seed] - baseline[seed] for seed in (0, 1, 2))
+
+
+def test_ap_by_class_is_of_the_tables_own_kind() -> None:
+    """Of boxes, where a detector without masks stands beside one that has them."""
+    table = config.load({"scale": "desk"}).runs
+    scored = {"classes": {"box": {"dog": 1.0}, "mask": {"dog": 2.0}}}
+    records = Records("cells", {"ins-tiny-baseline": {0: scored}}, [])
+    for names, kind, ap in (
+        (["tiny-baseline", "ins-tiny-baseline"], "box", 1.0),
+        (["ins-tiny-baseline"], "mask", 2.0),
+    ):
+        runs = {name: table[name] for name in names}
+        title = own_tables.of_own(Records("cells", {}, []), runs).title
+        assert title.endswith(f"({kind} AP)")
+        found = own_tables.by_class(records, runs, "rtmdet-ins-tiny")
+        assert found["dog"]["ins-tiny-baseline"].points == {0: ap}
+
+
+def test_what_was_counted_elsewhere_stops_no_page(
+    own: Suite, fill_own: Callable[..., Path]
+) -> None:
+    fill_own()
+    (own.results / "complexity").mkdir()
+    shutil.copy(
+        ROOT / "results/reference/desk/complexity/rtmdet-tiny.json", own.results / "complexity"
+    )
+    assert "RTMDet-tiny" in text(own)
 
 
 def test_names_of_classes_are_text(own: Suite, fill_own: Callable[..., Path]) -> None:

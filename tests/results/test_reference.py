@@ -106,6 +106,11 @@ def test_a_curve_is_thinned_to_means() -> None:
     assert thin[-1]["iter"] == 100
     assert reference.thin(thin) == thin
     assert reference.thin([]) == []
+    # A term may end within a stretch, whose mean is of what it has there.
+    curve[0]["loss_ends"] = 4.0
+    thin = reference.thin(curve)
+    assert thin[0]["loss_ends"] == 4.0
+    assert "loss_ends" not in thin[1]
 
 
 def test_a_broken_or_empty_folder_is_no_reference(

@@ -306,6 +306,13 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     code.forget()
 
 
+def test_the_page_follows_the_citation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "ROOT", tmp_path)
+    before = pipeline.report_code()
+    (tmp_path / "CITATION.cff").write_text("title: other\n")
+    assert pipeline.report_code() != before
+
+
 def train_codes() -> dict[str, str]:
     code.forget()
     suite = load()
