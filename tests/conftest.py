@@ -64,10 +64,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -seconds[item.path])
 
 
+def pytest_collection() -> None:
+    """Imports make a million objects that stay: to look them through meanwhile takes seconds."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What was imported stays: the collector, which mmengine calls often, need not look at it."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
