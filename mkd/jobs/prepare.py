@@ -44,6 +44,7 @@ def prepare_data(suite: Suite, out: Path) -> None:
     }
     coco.check_classes(summaries["train"], summaries["val"], root)
     coco.check_apart(root, splits["train"], splits["val"])
+    _check_size(suite, summaries["train"])
     _check_batches(suite, summaries["train"])
     print(coco.table(summaries))
     write_json(
@@ -55,6 +56,16 @@ def prepare_data(suite: Suite, out: Path) -> None:
             **({config.OWNER: str(suite.file)} if suite.own else {}),
         },
     )
+
+
+def _check_size(suite: Suite, train: coco.DatasetSummary) -> None:
+    wanted = suite.settings.data.first_images
+    if wanted is not None and train.images < wanted:
+        raise UserError(
+            f"the train set in {suite.data_root} has {train.images} images, fewer than the "
+            f"{wanted} of scale '{suite.scale}': complete it, or make data.train_images in the "
+            "scale's file smaller"
+        )
 
 
 def _check_batches(suite: Suite, train: coco.DatasetSummary) -> None:

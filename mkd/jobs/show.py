@@ -39,7 +39,7 @@ def pictures(suite: Suite, out: Path) -> None:
 
 
 def attention(suite: Suite, out: Path) -> None:
-    """Map where a student looks before and after distillation, and its teacher, for the report."""
+    """Map where a student looks with and without distillation, and its teacher, for the report."""
     from mkd.evaluation import attention as maps
 
     annotations, images = suite.settings.data.splits["val"]
@@ -48,15 +48,15 @@ def attention(suite: Suite, out: Path) -> None:
     if not attended:
         raise UserError(
             f"{suite.table} has no distilled run '{pipeline.PICTURED[-1]}': there is "
-            "nothing to show before and after"
+            "nothing to show with and without distillation"
         )
     fingerprint.verify_data(suite)
     *students, teacher = attended.items()
     for name, files in students:
         run = suite.run(name)
         method = labels.method_name(run)
-        when = f"after {method}" if method else "before"
-        runs[f"{labels.arch_name(run.arch)}, {when}"] = [Path(path) for path in files]
+        how = f"with {method}" if method else "undistilled"
+        runs[f"{labels.arch_name(run.arch)}, {how}"] = [Path(path) for path in files]
     arch = labels.arch_name(suite.run(teacher[0]).arch)
     runs[f"{arch}, the teacher"] = [Path(path) for path in teacher[1]]
     with readable_images(suite.data_root):

@@ -9,11 +9,20 @@ from collections.abc import Mapping, Sequence
 from mkd.experiment.labels import arch_name
 from mkd.experiment.runs import Run
 from mkd.report.frames import plain
-from mkd.results import statistics
+from mkd.results import gates, statistics
 from mkd.results.formats import half, signed
+from mkd.results.gates import Gate
 from mkd.results.records import Records, ap_of
 from mkd.results.statistics import Interval
+from mkd.results.tallies import Corrected
 
+WORDS = (
+    "raises the AP of",
+    "lowers the AP of",
+    "cannot be told from noise on",
+    "is not tested on",
+)
+"""What a method does: above zero, below, neither, or not tested."""
 Found = dict[str, Interval | None]
 """Architecture → the interval of a paired difference; None where it was not tested."""
 
@@ -39,17 +48,11 @@ def sentences(
             f"MKD is not tested at {scale} scale yet: no student has it and its undistilled "
             f"baseline with the {min_seeds} seeds that a test asks for."
         ]
-    words = (
-        "raises the AP of",
-        "lowers the AP of",
-        "cannot be told from noise on",
-        "is not tested on",
-    )
     shown = [*helped.values(), *control.values()]
     seeds = min(len(delta.points) for delta in shown if delta)
     said = [
-        f"At {scale} scale MKD, as this suite reads the paper, {_grouped(helped, words, '; it ')}. "
-        f"Plain CWD {_grouped(control, words, '; it ')}. "
+        f"At {scale} scale MKD, as this suite reads the paper, {_grouped(helped, WORDS, '; it ')}. "
+        f"Plain CWD {_grouped(control, WORDS, '; it ')}. "
         f"These are differences in AP with 95 % intervals over {seeds} seeds or more."
     ]
     answer = _grouped(beaten, ("yes on", "no on", "not decided on", "not tested on"), "; ")
@@ -89,18 +92,60 @@ def headline(
         return ""
     said = (
         f"At {records.scale} scale MKD raises AP on {helped.count(1)} of "
-        f"{_detectors(len(helped))} tested ({_against(helped)})"
+        f"{_detectors(len(helped))} tested{_else(helped, 'lowers it')}"
     )
     if beaten:
         said += (
-            f" and beats plain CWD, its own third term, on {beaten.count(1)} of {len(beaten)} "
-            f"({_against(beaten)})"
+            f" and beats plain CWD, its own third term, on {beaten.count(1)} of {len(beaten)}"
+            f"{_else(beaten, 'ends below it')}"
         )
     return f"{said}."
 
 
-def _against(signs: Sequence[int]) -> str:
-    return f"below on {signs.count(-1)}, undecided on {signs.count(0)}"
+def balanced(
+    records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int
+) -> str:
+    """What MKD with balanced terms does; empty where it was not tested.
+
+    Arguments as of :func:`sentences`.
+    """
+    found = _tested(records, runs, archs, ("mkd-balanced", "baseline"), min_seeds)
+    tested = {arch: delta for arch, delta in found.items() if delta}
+    if not tested:
+        return ""
+    return (
+        f"At {records.scale} scale MKD with balanced terms, each with as strong a gradient as the "
+        f"third, {_grouped(tested, WORDS, '; it ')}."
+    )
+
+
+def caution(found: Mapping[str, Corrected], scale: str, gated: Sequence[Gate]) -> str:
+    """What is left of the tested directions, and how many gates fail; empty without a test.
+
+    Args:
+        found: Scale → what Holm's correction leaves of its directions.
+        scale: That of the gates.
+        gated: They.
+    """
+    said = [
+        f"{len(one.left)} of {one.tests} tested directions at {name} scale"
+        for name, one in found.items()
+        if one.tests
+    ]
+    if not said:
+        return ""
+    fail = sum(gate.word == gates.FAIL for gate in gated)
+    return (
+        f"After Holm’s correction for their number these remain: {', '.join(said)}; they are named "
+        f"below. Of {len(gated)} validity gates {fail} fail at {scale} scale."
+    )
+
+
+def _else(signs: Sequence[int], below: str) -> str:
+    """On how many detectors it is not so, in brackets."""
+    words = ((-1, below), (0, "undecided"))
+    found = [f"{word} on {signs.count(sign)}" for sign, word in words if sign in signs]
+    return f" ({', '.join(found)})" if found else ""
 
 
 def _detectors(count: int) -> str:
@@ -129,10 +174,16 @@ def _grouped(found: Found, words: tuple[str, str, str, str], between: str) -> st
     parts = []
     for sign, word in zip((1, -1, 0, None), words, strict=True):
         mine = [
-            f"{arch_name(arch)} ({signed(delta.mean)} {half(delta)})" if delta else arch_name(arch)
+            f"{arch_name(arch)} ({signed(delta.mean)} {half(delta)}{_kind(arch)})"
+            if delta
+            else arch_name(arch)
             for arch, delta in found.items()
             if (delta and delta.sign) == sign
         ]
         if mine:
             parts.append(f"{word} {', '.join(mine)}")
     return between.join(parts)
+
+
+def _kind(arch: str) -> str:
+    return "" if ap_of(arch).startswith("box") else " mask AP"

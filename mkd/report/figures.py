@@ -1,5 +1,7 @@
 """The figures that compare runs by their difference to the undistilled baseline."""
 
+import math
+from statistics import median
 from textwrap import wrap
 from typing import Any
 
@@ -12,7 +14,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from mkd.experiment.labels import arch_name
 from mkd.report import style
 from mkd.report.frames import SIZES
-from mkd.results.formats import bounds, number, signed
+from mkd.results.formats import bounds, half, number, signed
 from mkd.results.statistics import Interval, interval
 
 ROW = 0.33
@@ -22,7 +24,8 @@ ROW = 0.33
 def overview(frame: pd.DataFrame, scale: str, *, columns: int) -> Figure:
     """ΔAP of every method on every detector, a facet a detector, one range for all.
 
-    Means with their interval; the paper's own difference stands in figures behind each row.
+    Means with their interval; the paper's own difference stands in figures behind each row. The
+    range is that of the intervals of usual width. A mean beyond it is written at its end.
 
     Args:
         frame: From :func:`mkd.report.frames.differences`.
@@ -40,10 +43,12 @@ def overview(frame: pd.DataFrame, scale: str, *, columns: int) -> Figure:
         right=0.55,
         full=OVERVIEW * columns,
     )
+    low, high = _usual(frame)
     for arch, (ax,) in zip(archs, cells, strict=True):
         style.zero(ax)
         ax.grid(axis="x")
         ax.grid(visible=False, axis="y")
+        ax.set_xlim(low, high)
         ax.set_ylim(len(rows[arch]) - 0.5, -0.5)
         ax.set_yticks(
             range(len(rows[arch])),
@@ -60,15 +65,43 @@ def overview(frame: pd.DataFrame, scale: str, *, columns: int) -> Figure:
         }
         ax.text(1.05, -0.85, "paper", va="center", **quiet)
         for at, row in enumerate(rows[arch]):
-            _row(ax, None, at, row, scale)
+            _row(ax, None, at, row, scale, (low, high))
             for value in row.loc[row["source"] == "paper", "value"]:
                 ax.text(1.05, at, signed(value), va="center", **quiet)
-    _share([cell[0] for cell in cells], "x")
     return figure
 
 
 OVERVIEW = 2.85
 """Inches of a facet of the overview."""
+WIDE = 3
+"""An interval so many times as wide as the median one does not widen the overview."""
+
+
+def _usual(frame: pd.DataFrame) -> tuple[float, float]:
+    """The range of all measured intervals that are not :data:`WIDE`, and of zero."""
+    ours = frame[frame["source"] == "measured"].dropna(subset="value")
+    found = [interval(rows["value"]) for _, rows in ours.groupby(["arch", "row"])]
+    widths = [one.half_width for one in found if one.half_width is not None]
+    most = WIDE * median(widths) if widths else 0.0
+    usual = [(one.mean, width) for one in found if (width := one.half_width or 0.0) <= most]
+    low = min([0.0, *(mean - width for mean, width in usual)])
+    high = max([0.0, *(mean + width for mean, width in usual)])
+    margin = 0.08 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _beyond(ax: Axes, at: float, delta: Interval, method: str, words: str) -> None:
+    """The mark of a mean that the axis does not reach, at its end, with the figure beside it."""
+    left = delta.mean < 0
+    style.point(ax, ax.get_xlim()[not left], at, method, words)
+    ax.annotate(
+        f"{'← ' * left}{signed(delta.mean)} {half(delta)}{' →' * (not left)}",
+        (ax.get_xlim()[not left], at),
+        xytext=(5 if left else -5, 0),
+        textcoords="offset points",
+        ha="left" if left else "right",
+        va="center",
+    )
 
 
 def _by_method(frame: pd.DataFrame) -> list[pd.DataFrame]:
@@ -123,7 +156,14 @@ def forest(frame: pd.DataFrame, scale: str) -> Figure:
     return figure
 
 
-def _row(ours: Axes, theirs: Axes | None, at: int, row: pd.DataFrame, scale: str) -> None:
+def _row(
+    ours: Axes,
+    theirs: Axes | None,
+    at: int,
+    row: pd.DataFrame,
+    scale: str,
+    ends: tuple[float, float] = (-math.inf, math.inf),
+) -> None:
     label, method = row["label"].iloc[0], row["method"].iloc[0]
     values = row.loc[row["source"] == "measured", "value"].dropna()
     # Two marks on one axis stand one above the other.
@@ -133,7 +173,10 @@ def _row(ours: Axes, theirs: Axes | None, at: int, row: pd.DataFrame, scale: str
     else:
         found = interval(values)
         words = f"{label}, measured at {scale} scale: {spoken(found)}"
-        style.measured(ours, at - apart, found, method, words)
+        if ends[0] <= found.mean <= ends[1]:
+            style.measured(ours, at - apart, found, method, words)
+        else:
+            _beyond(ours, at - apart, found, method, words)
     if theirs is None:
         return
     for value in row.loc[row["source"] == "paper", "value"]:

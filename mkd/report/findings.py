@@ -44,7 +44,7 @@ def overview(frame: pd.DataFrame, min_seeds: int) -> str:
 
 def forest(frame: pd.DataFrame) -> str:
     """The lowest and the highest row of each detector."""
-    return _joined(_ends(arch, rows) for arch, rows in _by_arch(frame).items())
+    return _joined(f"{arch}: {_ends(rows)}" for arch, rows in _by_arch(frame).items())
 
 
 def around(frame: pd.DataFrame) -> str:
@@ -61,7 +61,7 @@ def around(frame: pd.DataFrame) -> str:
         rest = [delta for label, delta in rows.items() if label != "MKD"]
         others += len(rest)
         above += sum(delta.mean > rows["MKD"].mean for delta in rest)
-        said.append(_ends(arch, rows))
+        said.append(f"{arch}, of MKD: {_ends(rows)}")
     if not others:
         return ""
     return f"{above} of {others} end above MKD at its defaults, by their mean. {_joined(said)}"
@@ -101,7 +101,7 @@ def by_size(frame: pd.DataFrame) -> str:
     both, more = len(beside), int((beside["small"] > beside["arch"].map(cwd)).sum())
     said = f"MKD gains most on small objects for {most} of {_count(len(students), 'student')}"
     if none:
-        said += f" and on objects of no size for {none}"
+        said += f", and at no size for {none}"
     if both:
         said += f"; on small ones it ends above CWD for {more} of {both}"
     return f"{said} (by the means)."
@@ -175,8 +175,9 @@ def spectrum(frame: pd.DataFrame) -> str:
     ratio = min(ratios, key=lambda value: abs(value - 0.5))
     here = frame[frame["mask_ratio"] == ratio].set_index(["mask", "metric"])["value"]
     return _joined(
-        f"At ζ = {ratio:g} the {words} leaves {number(here[mask, 'residual'], 2)} of the "
-        f"teacher’s power and is least at {number(here[mask, 'minimizer_scale'], 2)} times its map"
+        f"At ζ = {ratio:g} the loss with the {words} keeps {number(here[mask, 'residual'], 2)} of "
+        "the teacher’s power where the student equals it, and is least where the student is "
+        f"{number(here[mask, 'minimizer_scale'], 2)} times the teacher"
         for mask, (_, words) in MASKS.items()
         if (mask, "residual") in here.index
     )
@@ -245,11 +246,11 @@ def _deltas(frame: pd.DataFrame) -> dict[tuple[str, str], Interval]:
     return made
 
 
-def _ends(arch: str, rows: Mapping[str, Interval]) -> str:
+def _ends(rows: Mapping[str, Interval]) -> str:
     low, high = (end(rows, key=lambda label: rows[label].mean) for end in (min, max))
     if low == high:
-        return f"{arch}: {low} {_words(rows[low])}"
-    return f"{arch}: lowest {low} ({_words(rows[low])}), highest {high} ({_words(rows[high])})"
+        return f"{low} {_words(rows[low])}"
+    return f"lowest {low} ({_words(rows[low])}), highest {high} ({_words(rows[high])})"
 
 
 def _words(delta: Interval) -> str:

@@ -109,7 +109,7 @@ def _exported(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             **row,
-            "provider": place_name(row["place"]) or "–",
+            "provider": place_name(row["place"]) or "ONNX Runtime",
             "precision": PRECISION_NAMES[row["precision"]],
             "latency": row["reason"]
             or (number(row["latency_ms"], 2) if row["latency_ms"] else "")

@@ -32,6 +32,7 @@ def detections(qualitative: Mapping[str, Any]) -> Markup:
         )
     more = Markup("")
     if images[OPEN:]:
+        more += tag("p", "Chosen by the rule, continued:", class_="small")
         more += _rows(images[OPEN:], OPEN, "More detections")
     if differing[1:]:
         more += tag("p", "Where they differ most, continued:", class_="small")
@@ -81,7 +82,10 @@ def _tile(
     at: int, image: Mapping[str, Any], name: str, kinds: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Markup:
     boxes = Markup("").join(
-        outline(k, box, image, named=True) for k, found in kinds.items() for box in found
+        # The words of false detections, often many on one object, would cover each other.
+        outline(k, box, image, named=k != "false")
+        for k, found in kinds.items()
+        for box in found
     )
     truth = kinds.get("truth")
     counts = (

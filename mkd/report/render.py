@@ -79,6 +79,11 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
     budget = noise_budget.build(records, suite, judged)
     theirs = agreement.other_records(suite, source if kept else None)
     compared = agreement.compare(records, theirs, suite.runs) if theirs else None
+    left = {
+        found.scale: tallies.corrected(verdicts.judge(stated, found.points, found.scale))
+        for found in (records, theirs)
+        if found
+    }
     gated = gates.judge(gates.load(), records, suite.runs)
     ours = {run.arch for run in suite.runs.values() if run.tables}
     archs = list(dict.fromkeys(r.arch for n in (1, 2) for r in made[n].rows if r.arch in ours))
@@ -99,6 +104,7 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
             version=__version__,
             scale=suite.scale,
             summary=said[:1].upper() + said[1:],
+            stems=_stems(suite),
             title=title_view.title(records),
             plots=Path(os.path.relpath(plots, out)).as_posix(),
             files=Path(os.path.relpath(written, out)).as_posix(),
@@ -112,11 +118,20 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
             conclusion=[
                 *conclusion.sentences(records, suite.runs, archs, min_seeds),
                 *(conclusion.of_longer(theirs, suite.runs, archs, min_seeds) if theirs else ()),
-                *([compared.sentence] if compared and compared.gains else ()),
+                *([compared.decided] if compared and compared.gains else ()),
+            ],
+            notes=[
+                conclusion.caution(left, suite.scale, gated),
+                *(
+                    conclusion.balanced(found, suite.runs, archs, min_seeds)
+                    for found in (records, theirs)
+                    if found
+                ),
             ],
             tally=verdict_view.tally(judged, suite.scale),
             report=summary_view.summary(suite, records, judged, gated, choices),
-            corrected=tallies.corrected(judged),
+            corrected=left[suite.scale],
+            left_there=left[theirs.scale] if theirs else None,
             size_scale=judged[0].claim.size_scale,
             groups=verdict_view.groups(judged),
             gates=gated,
@@ -178,6 +193,13 @@ def environment(suite: Suite, stated: Iterable[Claim] = ()) -> jinja2.Environmen
     )
     environment.globals.update(caption=caption, absent=formats.absent)
     return environment
+
+
+def _stems(suite: Suite) -> str:
+    """How long students go on from a stem; nothing where they have none."""
+    starts, epochs = suite.settings.starts, suite.settings.train.epochs
+    stems = starts is not None and starts.stems
+    return f"{epochs} epoch{'s' * (epochs != 1)}" if stems else ""
 
 
 def typeset(text: str) -> Markup:

@@ -9,7 +9,7 @@ from mkd.report.provenance_view import coverage
 from mkd.report.verdict_view import case_name, general
 from mkd.results import gates, verdicts
 from mkd.results.gates import Gate
-from mkd.results.records import Records
+from mkd.results.records import Records, machine
 from mkd.results.verdicts import Verdict
 
 MOST = 6
@@ -53,12 +53,12 @@ def summary(
         "What was easy": [
             "The paper prints all five tables in full, and its detectors, teachers and rivals have "
             "public recipes.",
-            "Equations 1, 4 and 5 can be built as they stand, and need no change of the detector.",
+            "No equation asks for a change of the detector.",
         ],
         "What was hard": [
-            f"{len(choices)} points of the method and its training are not given, and "
-            f"{sum(bool(note.options) for note in choices)} of them can be read in more than one "
-            "way. Each is listed below with what is taken.",
+            f"{len(choices)} points of the method and its training are open or contradict another "
+            f"place, and {sum(bool(note.options) for note in choices)} of them can be read in more "
+            "than one way here. Each is listed below with what is taken.",
             "Neither seeds nor a spread are printed, so the size of a difference cannot be judged "
             "from the paper alone.",
         ],
@@ -80,10 +80,10 @@ def _done(suite: Suite, records: Records) -> list[str]:
     found = [record for *_, record in records.each()]
     said = [coverage(records, suite)]
     if found:
-        hosts = dict.fromkeys(f"{r['host']['cpu']}, {r['host']['cores']} cores" for r in found)
+        hosts = dict.fromkeys(map(machine, found))
         said.append(
-            f"Trainings took {records.training_hours():.1f} hours, one after the other, on "
-            f"{'; '.join(hosts)}."
+            f"Their trainings took {records.training_hours():.1f} hours, one after the other, on "
+            f"{'; '.join(hosts)}; of one that was resumed the last part counts."
         )
     timed = {r["model"] for r in records.edge.latency}
     if timed:
@@ -113,7 +113,12 @@ def _claims(
     for members in families.values():
         metrics = {v.claim.metric.rpartition(".")[2] for v in members}
         statement = general(members[0].claim.template, metrics).removesuffix(".")
-        cases = ", ".join(case_name(v.claim, runs) for v in members)
+        cases = ", ".join(
+            case_name(v.claim, runs)
+            + " (of which the paper’s own table shows the opposite or nothing)"
+            * verdicts.denied(v.claim)
+            for v in members
+        )
         said.append(f"{prefix}{statement}: {cases}.")
     if len(said) > MOST:
         more = sum(len(members) for members in list(families.values())[MOST:])

@@ -93,7 +93,7 @@ def _families(judged: Sequence[Verdict]) -> list[Family]:
 
 def general(statement: str, metrics: set[str]) -> str:
     """The statement for all cases: ``RTMDet-{case}`` is RTMDet, several metrics are any figure."""
-    for named, general in (("-{case}", ""), (" ({case})", ""), ("{case}", "each other method")):
+    for named, general in (("-{case}", ""), (" ({case})", ""), ("{case}", "other methods")):
         statement = statement.replace(named, general)
     return statement.replace("{metric}", metrics.pop() if len(metrics) == 1 else "AP of each kind")
 

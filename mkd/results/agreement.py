@@ -26,7 +26,7 @@ class Effect:
     """A difference that both scales measured.
 
     Attributes:
-        name: What is subtracted from what.
+        name: What is compared with what.
         ours: The paired difference at this scale, in percent.
         theirs: At the other.
         word: One of :data:`WORDS`; open where an interval holds zero or there is none.
@@ -59,6 +59,23 @@ class Agreement:
     rank: float | None
 
     @property
+    def decided(self) -> str:
+        """What both decide, by rule."""
+        both = [*self.gains, *self.order]
+        against = [effect.name for effect in both if effect.word == OPPOSITE]
+        alike = sum(effect.word == SAME for effect in both)
+        if against:
+            more = f" and {len(against) - NAMED} more" if len(against) > NAMED else ""
+            return (
+                f"Of {len(both)} differences both protocols decide {alike + len(against)}. They "
+                f"agree on {alike} and disagree on {len(against)}: "
+                f"{'; '.join(against[:NAMED])}{more}."
+            )
+        if alike:
+            return f"Of {len(both)} differences both protocols decide {alike}, and agree on all."
+        return f"None of the {len(both)} differences is decided by both protocols."
+
+    @property
     def sentence(self) -> str:
         """The finding, by rule."""
         if not self.gains:
@@ -66,26 +83,15 @@ class Agreement:
                 "no record" if not self.records else "no gain that this scale has measured as well"
             )
             return f"Not run: {self.other} scale has {found}."
-        both = [*self.gains, *self.order]
-        against = [effect.name for effect in both if effect.word == OPPOSITE]
-        alike = sum(effect.word == SAME for effect in both)
-        if against:
-            more = f" and {len(against) - NAMED} more" if len(against) > NAMED else ""
-            start = (
-                f"Of {len(both)} differences both protocols decide {alike + len(against)}. They "
-                f"agree on {alike} and disagree on {len(against)}: "
-                f"{'; '.join(against[:NAMED])}{more}."
-            )
-        elif alike:
-            start = f"Of {len(both)} differences both protocols decide {alike}, and agree on all."
-        else:
-            start = f"None of the {len(both)} differences is decided by both protocols."
         rank = (
             ""
             if self.rank is None
-            else f" Rank correlation of the mean gains: {number(self.rank, 2)}."
+            else f" Rank correlation (Kendall’s τ) of the mean gains: {number(self.rank, 2)}."
         )
-        return f"{start} Gains: {_counts(self.gains)}. Order: {_counts(self.order)}.{rank}"
+        return (
+            f"{self.decided} Gains over no distillation: {_counts(self.gains)}. "
+            f"Order of two methods: {_counts(self.order)}.{rank}"
+        )
 
 
 def other_records(suite: Suite, kept: Path | None = None) -> Records | None:
@@ -160,10 +166,11 @@ def _effect(
     if here is not None and there is not None:
         signs = here.sign * there.sign
         word = {1: SAME, -1: OPPOSITE, 0: OPEN}[signs]
-        name = f"{run_name(run, runs)} − {run_name(other, runs)}"
+        name = f"{run_name(run, runs)} against {run_name(other, runs)}"
         yield Effect(name, here, there, word)
 
 
 def _counts(effects: Sequence[Effect]) -> str:
     found = [(word, sum(effect.word == word for effect in effects)) for word in WORDS]
-    return ", ".join(f"{word} {count}" for word, count in found if count) or "none"
+    words = {OPEN: "open", SAME: "with the same sign", OPPOSITE: "with opposite signs"}
+    return ", ".join(f"{count} {words[word]}" for word, count in found if count) or "none"

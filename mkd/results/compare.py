@@ -11,7 +11,7 @@ from mkd.errors import UserError
 from mkd.paper import claims
 from mkd.results import statistics, verdicts
 from mkd.results.formats import half, number, signed
-from mkd.results.records import Records, load_folder
+from mkd.results.records import Records, load_folder, machine
 from mkd.schemas import read_record
 
 PARTS = {
@@ -66,7 +66,7 @@ def _all(records: Records) -> dict[tuple[str, int], dict[str, Any]]:
 def _origin(records: Records) -> str:
     """Number of records, commits, hosts and torch versions, in one line."""
     found = list(_all(records).values())
-    hosts = [f"{r['host']['cpu']}, {r['host']['os']}" for r in found]
+    hosts = [f"{machine(r)}, {r['host']['os']}" for r in found]
     facts = [
         f"{len(found)} records of {records.scale} scale",
         "commit " + _names([(r["commit"] or "none")[:10] + "+" * r["dirty"] for r in found]),

@@ -20,6 +20,12 @@ MEASURED = {"levels": "weights", "noise": "detections"}
 a record it was measured on."""
 
 
+def machine(record: dict[str, Any]) -> str:
+    """The GPUs a record was made on, if any, and the CPU."""
+    host = record["host"]
+    return ", ".join([*host["gpu"], f"{host['cpu']}, {host['cores']} cores"])
+
+
 def ap_of(arch: str) -> str:
     """The metric by which a detector is judged: AP of masks where it has them, else of boxes."""
     return "mask.AP" if has_masks(arch) else "box.AP"

@@ -15,7 +15,7 @@ from mkd.files import read_json, write_atomic
 from mkd.paper import claims
 from mkd.provenance import seal
 from mkd.results import formats, noise_budget, tables, tallies, verdicts
-from mkd.results.records import MEASURED, Records, load_folder
+from mkd.results.records import MEASURED, Records, load_folder, machine
 from mkd.results.tables import Row, Table
 
 PAGE = "docs/results.md"
@@ -163,7 +163,7 @@ def section(suite: Suite, records: Records) -> str:
     """The page's part: the tallies, and AP of the scale's own rows, paper beside measured."""
     found = [record for *_, record in records.each()]
     commits = dict.fromkeys(str(record["commit"] or "none")[:10] for record in found)
-    hosts = dict.fromkeys(f"{r['host']['cpu']}, {r['host']['cores']} cores" for r in found)
+    hosts = dict.fromkeys(map(machine, found))
     head = (
         f"{len(found)} records of **{suite.scale} scale** ({suite.settings.summary}); commit "
         f"{', '.join(commits)}; {', '.join(hosts)}; trainings of "

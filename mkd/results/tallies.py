@@ -41,24 +41,30 @@ class Corrected:
 
     Attributes:
         tests: How many directions were tested, of all groups.
-        above: Of them the claimed direction is significant.
-        below: The opposite one is.
+        left: Of them those that are significant still, the claimed direction or the opposite.
     """
 
     tests: int
-    above: int
-    below: int
+    left: tuple[Verdict, ...]
 
     @property
     def sentence(self) -> str:
         """The tally in one sentence."""
         if not self.tests:
             return "No direction was tested, so there is nothing to correct."
-        return (
+        sides = [
+            [v.claim.statement for v in self.left if v.delta and v.delta.sign == sign]
+            for sign in (1, -1)
+        ]
+        said = (
             f"After Holm’s correction for {self.tests} tested directions (p of the paired "
-            f"t-test): {self.above} as claimed, {self.below} the opposite, "
-            f"{self.tests - self.above - self.below} not separable from noise."
+            f"t-test): {len(sides[0])} as claimed, {len(sides[1])} the opposite, "
+            f"{self.tests - len(self.left)} not separable from noise."
         )
+        for words, statements in zip(("As claimed", "The opposite of"), sides, strict=True):
+            if statements:
+                said += f" {words}: “{'” “'.join(statements)}”"
+        return said
 
 
 def tallies(judged: Sequence[Verdict], scale: str) -> list[Tally]:
@@ -88,12 +94,8 @@ def corrected(judged: Sequence[Verdict]) -> Corrected:
     ]
     values = [statistics.p_value(v.delta) for v in tested if v.delta]
     adjusted = statistics.holm([1.0 if p is None else p for p in values])
-    signs = [
-        v.delta.sign
-        for v, p in zip(tested, adjusted, strict=True)
-        if v.delta and p < 1 - v.claim.level
-    ]
-    return Corrected(len(tested), signs.count(1), signs.count(-1))
+    left = (v for v, p in zip(tested, adjusted, strict=True) if p < 1 - v.claim.level)
+    return Corrected(len(tested), tuple(left))
 
 
 def lines(judged: Sequence[Verdict], scale: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mkd.paper.claims import Claim
 from mkd.results import statistics
+from mkd.results.formats import signed
 from mkd.results.statistics import Interval
 
 REPRODUCED = "reproduced"
@@ -87,7 +88,9 @@ def _judge(claim: Claim, points: Points, scale: str) -> Verdict:
     word, reason = _word(claim, delta)
     evidence = f"{claim.comparison}: {_numbers(delta)} at {scale} scale; {reason}"
     if claim.delta is not None:
-        evidence += f"; the paper prints {claim.delta:+.1f}"
+        evidence += f"; the paper prints {signed(claim.delta)}"
+        if denied(claim):
+            evidence += ", which is not what it claims"
     return Verdict(claim, word, evidence + ".", delta)
 
 
@@ -107,6 +110,11 @@ def _word(claim: Claim, delta: Interval) -> tuple[str, str]:
         if off > claim.tolerance + 1e-9:
             return DIRECTION_ONLY, f"{interval} lies above zero, the mean is {off:.2f} off"
     return REPRODUCED, f"{interval} lies above zero"
+
+
+def denied(claim: Claim) -> bool:
+    """Whether the paper's own table does not show the direction that the paper claims."""
+    return claim.kind == "greater" and claim.delta is not None and claim.delta <= 0
 
 
 def _judge_equal(claim: Claim, points: Points, scale: str) -> Verdict:
@@ -135,10 +143,10 @@ def _side(runs: tuple[str, ...], metric: str, points: Points) -> dict[int, float
 
 def _numbers(delta: Interval) -> str:
     n = len(delta.points)
-    points = ", ".join(f"{point:+.2f}" for point in delta.points)
+    points = ", ".join(signed(point, 2) for point in delta.points)
     if delta.half_width is None:
         return points
-    return f"{delta.mean:+.2f} ± {delta.half_width:.2f} over {n} seeds ({points})"
+    return f"{signed(delta.mean, 2)} ± {delta.half_width:.2f} over {n} seeds ({points})"
 
 
 def _seeds(side: Iterable[int]) -> str:

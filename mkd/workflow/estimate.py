@@ -172,7 +172,8 @@ def text(suite: Suite, asked: tuple[Trainings, Trainings] | None = None) -> str:
     found = estimate(suite, todo, rates)
     assumed, devices = _assumed(suite), suite.settings.train.devices
     if rates:
-        why = f"as {len(rates)} trainings were measured here on {rates[0].gpu}"
+        were = "one training was" if len(rates) == 1 else f"{len(rates)} trainings were"
+        why = f"as {were} measured here on {rates[0].gpu}"
     else:
         why = f"assuming {assumed.tflops:g} TFLOP/s sustained ({assumed.gpu})"
     lines = [

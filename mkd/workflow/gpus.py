@@ -37,8 +37,9 @@ def take(count: int) -> Iterator[list[str]]:
     gpus = visible()
     if len(gpus) < count:
         raise UserError(
-            f"a job wants {count} GPUs and this machine shows {len(gpus)}: lower train.devices "
-            "in the scale's file, or run it where there are enough"
+            f"a job wants {count} GPU{'s' * (count > 1)} and this machine shows {len(gpus)}: run "
+            "it where there are enough, or lower train.devices in the scale's file and raise "
+            "train.batch_size as much, because the learning rate is that of the whole batch"
         )
     with ExitStack() as held:
         taken: list[str] = []

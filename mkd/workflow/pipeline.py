@@ -20,7 +20,7 @@ from mkd.schemas import checked_yaml
 FIRST = ("tiny-baseline", "tiny-cwd", "tiny-mkd", "tiny-mkd-balanced")
 """Rows around the open question, which are made before all others."""
 PICTURED = ("tiny-baseline", "tiny-cwd", "tiny-mkd")
-"""Runs whose detections and attention are shown as pictures, before and after distillation."""
+"""Runs whose detections and attention are shown as pictures, without and with distillation."""
 
 
 RESAMPLED = ("tiny-baseline", "tiny-cwd")

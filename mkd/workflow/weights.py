@@ -29,6 +29,16 @@ STATES = {
     WRONG: "is there and does not have the SHA-256 its name says: fetch it again",
 }
 
+_CSPNEXT = "https://download.openmmlab.com/mmdetection/v3.0/rtmdet/cspnext_rsb_pretrain"
+_TORCH = "https://download.pytorch.org/models"
+IMAGENET = {
+    "cspnext-tiny_imagenet_600e.pth": f"{_CSPNEXT}/cspnext-tiny_imagenet_600e.pth",
+    "cspnext-s_imagenet_600e.pth": f"{_CSPNEXT}/cspnext-s_imagenet_600e.pth",
+    "resnet50-0676ba61.pth": f"{_TORCH}/resnet50-0676ba61.pth",
+    "resnet101-63fe2227.pth": f"{_TORCH}/resnet101-63fe2227.pth",
+}
+"""ImageNet weights by name → where MMDetection's configurations and torchvision take them from."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -38,7 +48,7 @@ class Wanted:
         use: What it is for.
         path: Where it lies or belongs; of a release that is not there without what only
             OpenMMLab knows of its name.
-        url: Where OpenMMLab has it, where that is known.
+        url: Where it was published, where that is known.
         needed: Whether the scale cannot do without.
     """
 
@@ -90,7 +100,8 @@ def _wanted(suite: Suite) -> Iterator[Wanted]:
             continue
         backbone = paths.imagenet_weights(suite, run)
         if backbone is not None:
-            yield Wanted(f"ImageNet backbone of {row.arch}", backbone, needed=True)
+            url = IMAGENET.get(backbone.name, "")
+            yield Wanted(f"ImageNet backbone of {row.arch}", backbone, url, needed=True)
         fits = suite.width(run) == 1 and row.method == "baseline"
         if fits:
             name = Path(row.architecture.config).stem

@@ -465,6 +465,9 @@ def test_a_few_bad_boxes_are_counted_and_nothing_left_is_said(
     assert len(CropDataset(suite.data_root, DATA, 32)) == len(content["annotations"]) - 1
     larger = replace(suite, settings=in_batches_of(4, suite.settings))
     assert "fewer than the 4 of one batch" in refused(larger)
+    data = suite.settings.data.model_copy(update={"train_images": 99})
+    part = replace(suite, settings=suite.settings.model_copy(update={"data": data}))
+    assert "images, fewer than the 99 of scale" in refused(part)
     for item in content["annotations"]:
         item["area"] = 0
     write(suite.data_root, {"train": content, "val": content})

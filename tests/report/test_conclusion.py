@@ -7,7 +7,9 @@ import pytest
 
 from mkd.experiment import config
 from mkd.report import conclusion
+from mkd.results.gates import FAIL, PASS, Gate
 from mkd.results.records import Records
+from mkd.results.tallies import Corrected
 
 SUITE = config.load({"scale": "desk"})
 TINY, SMALL = "rtmdet-tiny", "rtmdet-s"
@@ -117,7 +119,38 @@ def test_the_headline_counts_detectors_and_says_nothing_without_a_test() -> None
     }
     said = conclusion.headline(Records("desk", by_run, []), SUITE.runs, (TINY, SMALL), 3)
     assert said == (
-        "At desk scale MKD raises AP on 1 of 2 detectors tested (below on 1, undecided on 0) and "
-        "beats plain CWD, its own third term, on 0 of 1 (below on 1, undecided on 0)."
+        "At desk scale MKD raises AP on 1 of 2 detectors tested (lowers it on 1) and "
+        "beats plain CWD, its own third term, on 0 of 1 (ends below it on 1)."
     )
     assert conclusion.headline(Records("desk", {}, []), SUITE.runs, (TINY,), 3) == ""
+
+
+def test_balanced_terms_have_a_sentence_where_they_were_tested() -> None:
+    by_run = {
+        run: {seed: {"metrics": {"box": {"AP": value}}} for seed, value in enumerate(values)}
+        for run, values in {"tiny-baseline": PLAIN, "tiny-mkd-balanced": above(-3)}.items()
+    }
+    asked = (SUITE.runs, (TINY, SMALL), 3)
+    found = conclusion.balanced(Records("desk", by_run, []), *asked)
+    assert found.endswith("as the third, lowers the AP of RTMDet-tiny (−3.0 ± 0.2).")
+    assert conclusion.balanced(Records("desk", {}, []), *asked) == ""
+
+
+def test_ap_of_masks_is_called_so() -> None:
+    by_run = {
+        run: {seed: {"metrics": {"mask": {"AP": value}}} for seed, value in enumerate(values)}
+        for run, values in {"ins-tiny-baseline": PLAIN, "ins-tiny-mkd": above(2)}.items()
+    }
+    records = Records("desk", by_run, [])
+    first, _ = conclusion.sentences(records, SUITE.runs, ("rtmdet-ins-tiny",), 3)[:2]
+    assert "RTMDet-Ins-tiny (+2.0 ± 0.2 mask AP)" in first
+
+
+def test_what_remains_after_a_correction_and_which_gates_fail_is_said_of_each_scale() -> None:
+    left = {"desk": Corrected(9, ()), "overnight": Corrected(0, ())}
+    judged = [Gate(word, "", word, "") for word in (PASS, FAIL, FAIL)]
+    assert conclusion.caution(left, "desk", judged) == (
+        "After Holm’s correction for their number these remain: 0 of 9 tested directions at desk "
+        "scale; they are named below. Of 3 validity gates 2 fail at desk scale."
+    )
+    assert conclusion.caution({"desk": Corrected(0, ())}, "desk", judged) == ""

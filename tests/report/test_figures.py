@@ -125,6 +125,25 @@ def test_the_overview_has_every_method_and_the_papers_figures_in_words(
     assert full in (None, 1.0)
 
 
+def test_an_interval_of_unusual_width_does_not_widen_the_overview() -> None:
+    rows = {"cwd": (0.9, 1.0, 1.1), "mgd": (-2.1, -2.0, -1.9), "fgd": (-50.0, -30.0, -10.0)}
+    frame = pd.DataFrame(
+        [
+            {"arch": "rtmdet-tiny", "row": name, "label": name.upper(), "method": name}
+            | {"source": "measured", "seed": seed, "value": value}
+            for name, values in rows.items()
+            for seed, value in enumerate(values)
+        ]
+    )
+    (ax,) = axes(figures.overview(frame, "desk", columns=1), "RTMDet-tiny")
+    low, high = ax.get_xlim()
+    assert -3 < low < -2
+    assert 1 < high < 2
+    assert "← −30.0 ± 49.7" in [text.get_text() for text in ax.texts]
+    # Its words stay the measured ones.
+    assert marks(ax, "FGD, measured at desk scale: ΔAP −30.00")
+
+
 def test_a_term_of_a_method_is_drawn_as_that_method() -> None:
     for term, (method, *_) in curves.TERMS.items():
         if (named := term.removeprefix("loss_")) in style.METHODS:

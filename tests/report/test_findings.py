@@ -38,8 +38,8 @@ def test_the_overview_counts_tests_and_names_the_largest_sure_gain() -> None:
 def test_what_ends_above_the_method_at_its_defaults_is_counted() -> None:
     frame = rows(mkd__MKD=[1.0], mkd__less=[0.5], mkd__more=[2.0], cwd__CWD=[9.0])
     assert findings.around(frame) == (
-        "1 of 2 end above MKD at its defaults, by their mean. RTMDet-tiny: lowest less (+0.5 from "
-        "one seed), highest more (+2.0 from one seed)."
+        "1 of 2 end above MKD at its defaults, by their mean. RTMDet-tiny, of MKD: lowest less "
+        "(+0.5 from one seed), highest more (+2.0 from one seed)."
     )
     assert findings.around(rows(mkd__other=[1.0], mkd__another=[2.0])) == ""
 
@@ -65,8 +65,7 @@ def test_small_objects_and_the_control() -> None:
     )
     harmed = pd.DataFrame(size("mkd", small=-1.0, medium=-2.0, large=-3.0))
     assert findings.by_size(harmed) == (
-        "MKD gains most on small objects for 0 of 1 student and on objects of no size for 1 "
-        "(by the means)."
+        "MKD gains most on small objects for 0 of 1 student, and at no size for 1 (by the means)."
     )
 
     # Two students of one method are two, and of two controls none is the control.

@@ -184,7 +184,9 @@ def test_hours_are_those_of_the_trainings_this_scale_made(
     without = replace(records, by_run=by_run)
     assert without.training_hours() == pytest.approx(hours - kept["train"]["wall_s"] / 3600)
     said = summary_view.summary(suite, without, judged, [], [])["What was done"]
-    assert any(f"Trainings took {without.training_hours():.1f} hours" in line for line in said)
+    assert any(
+        f"Their trainings took {without.training_hours():.1f} hours" in line for line in said
+    )
 
 
 def test_every_finding_stands_under_an_item() -> None:

@@ -44,16 +44,16 @@ def compare(ours: dict[str, tuple[float, ...]], theirs: dict[str, tuple[float, .
     ("ours", "theirs", "word", "said"),
     [
         (UP, UP, SAME, "Of 1 differences both protocols decide 1, and agree on all."),
-        (DOWN, DOWN, SAME, "Gains: the same sign 1."),
+        (DOWN, DOWN, SAME, "Gains over no distillation: 1 with the same sign."),
         (
             UP,
             DOWN,
             OPPOSITE,
             "Of 1 differences both protocols decide 1. They agree on 0 and disagree on 1: "
-            "RTMDet-tiny + CWD − RTMDet-tiny, undistilled.",
+            "RTMDet-tiny + CWD against RTMDet-tiny, undistilled.",
         ),
         (UP, NONE, OPEN, "None of the 1 differences is decided by both"),
-        (UP, (1.0,), OPEN, "open 1"),
+        (UP, (1.0,), OPEN, "1 open"),
     ],
 )
 def test_signs_agree_only_where_both_intervals_decide(
@@ -61,7 +61,7 @@ def test_signs_agree_only_where_both_intervals_decide(
 ) -> None:
     found = compare({"tiny-cwd": ours}, {"tiny-cwd": theirs})
     (gain,) = found.gains
-    assert (gain.name, gain.word) == ("RTMDet-tiny + CWD − RTMDet-tiny, undistilled", word)
+    assert (gain.name, gain.word) == ("RTMDet-tiny + CWD against RTMDet-tiny, undistilled", word)
     assert said in found.sentence
 
 
@@ -71,15 +71,15 @@ def test_the_order_is_compared_pair_by_pair() -> None:
     found = compare(one, two)
     words = {effect.name: effect.word for effect in found.order}
     assert words == {
-        "RTMDet-tiny + CWD − RTMDet-tiny + MGD": SAME,
-        "RTMDet-tiny + CWD − RTMDet-tiny + MKD": OPPOSITE,
-        "RTMDet-tiny + MGD − RTMDet-tiny + MKD": SAME,
+        "RTMDet-tiny + CWD against RTMDet-tiny + MGD": SAME,
+        "RTMDet-tiny + CWD against RTMDet-tiny + MKD": OPPOSITE,
+        "RTMDet-tiny + MGD against RTMDet-tiny + MKD": SAME,
     }
     assert {effect.word for effect in found.gains} == {SAME}
     assert found.rank == pytest.approx(1 / 3)
     assert (
         "Of 6 differences both protocols decide 6. They agree on 5 and disagree on 1: "
-        "RTMDet-tiny + CWD − RTMDet-tiny + MKD."
+        "RTMDet-tiny + CWD against RTMDet-tiny + MKD."
     ) in found.sentence
 
 
@@ -91,7 +91,7 @@ def test_equal_gains_have_no_rank() -> None:
 def test_what_one_scale_alone_has_is_left_out() -> None:
     found = compare({"tiny-cwd": UP, "tiny-mkd": UP}, {"tiny-cwd": UP, "s-cwd": UP})
     assert [effect.name for effect in found.gains] == [
-        "RTMDet-tiny + CWD − RTMDet-tiny, undistilled"
+        "RTMDet-tiny + CWD against RTMDet-tiny, undistilled"
     ]
     assert found.order == []
     assert compare({"tiny-cwd": UP}, {}).sentence == "Not run: overnight scale has no record."
@@ -128,7 +128,7 @@ def test_the_page_takes_the_other_scale_in_where_it_was_run(
         for seed in range(3):
             made(results, suite.runs[run], seed)
     text = section(suite)
-    assert "RTMDet-tiny + CWD − RTMDet-tiny, undistilled" in text
+    assert "RTMDet-tiny + CWD against RTMDet-tiny, undistilled" in text
     assert "tiny-mkd" not in text
     assert text.count("the same sign") == 2
     before = pipeline.beside(suite)
@@ -152,7 +152,7 @@ def test_without_a_run_of_its_own_the_reference_is_taken(
     (results / "overnight").rename(kept.parent.parent / "x")
     kept.parent.mkdir()
     (kept.parent.parent / "x").rename(kept)
-    assert "RTMDet-tiny + CWD − RTMDet-tiny, undistilled" in section(suite)
+    assert "RTMDet-tiny + CWD against RTMDet-tiny, undistilled" in section(suite)
 
 
 def test_a_scale_with_no_longer_one_has_no_such_section(suite: Suite) -> None:

@@ -1,5 +1,6 @@
 """Claims as data, the seven verdicts on planted points, and their tallies."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -262,9 +263,13 @@ def test_a_correction_for_many_claims_keeps_the_clear_ones_alone() -> None:
     tested = [v for v in judged if v.claim.kind == "greater" and v.word in verdicts.TESTED]
     decided = [v for v in tested if v.delta.sign]
     assert left.tests == len(tested)
-    assert 0 < left.above + left.below < len(decided)
+    assert 0 < len(left.left) < len(decided)
     alone = [v for v in judged if v.claim.id == "mkd-over-baseline-tiny"]
-    assert tallies.corrected(alone) == tallies.Corrected(1, 1, 0)
+    assert tallies.corrected(alone) == tallies.Corrected(1, tuple(alone))
+    (statement,) = (v.claim.statement for v in alone)
+    assert tallies.corrected(alone).sentence.endswith(
+        f"1 as claimed, 0 the opposite, 0 not separable from noise. As claimed: “{statement}”"
+    )
     assert tallies.corrected([]).tests == 0
 
 
@@ -292,3 +297,13 @@ def test_malformed_claims_are_refused(tmp_path, change, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"claims\.yaml does not exist"):
         claims.load(tmp_path / "claims.yaml")
+
+
+def test_a_claim_that_the_papers_own_table_does_not_show_says_so() -> None:
+    claim = CLAIMS["mkd-over-baseline-tiny"]
+    against = replace(claim, delta=-0.1)
+    assert [verdicts.denied(one) for one in (claim, against)] == [False, True]
+    figures = {claim.left[0]: {0: 2.0, 1: 2.1, 2: 1.9}, claim.right[0]: {0: 0.0, 1: 0.0, 2: 0.0}}
+    (verdict,) = verdicts.judge([against], lambda run, _: figures[run], "desk")
+    assert verdict.word == verdicts.REPRODUCED
+    assert verdict.evidence.endswith("the paper prints −0.1, which is not what it claims.")

@@ -148,7 +148,7 @@ def test_trainings_of_one_scale_say_what_those_of_another_take(paper: Suite) -> 
     other = estimate.estimate(paper, [("s-baseline", 0)], rates).gpu_hours
     share = 3 * 14.8 / (3 * 8.1 + 14.8)
     assert other == pytest.approx(found.gpu_hours * share, rel=0.01)
-    assert estimate.text(paper).endswith("as 1 trainings were measured here on NVIDIA H100")
+    assert estimate.text(paper).endswith("as one training was measured here on NVIDIA H100")
 
 
 def test_eight_gpus_measured_together_count_one_by_one(paper: Suite) -> None:

@@ -43,6 +43,7 @@ def test_what_is_there_missing_and_wrong(
     assert needed.count("ImageNet backbone") == len(set(needed.split()) & {
         f"{folder}/cspnext-tiny_imagenet_600e.pth:", f"{folder}/cspnext-s_imagenet_600e.pth:"
     })  # fmt: skip
+    assert "/cspnext_rsb_pretrain/cspnext-s_imagenet_600e.pth\n" in needed
     assert (
         "pretrained: {x-baseline: rtmdet_x_8xb32-300e_coco_20220715_230555-cc79b9ae.pth}" in could
     )

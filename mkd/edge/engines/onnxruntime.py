@@ -100,7 +100,10 @@ def open_session(task: Task, file: Path) -> onnxruntime.InferenceSession:
         after = [] if task.strict else [PROVIDERS["cuda"]]
         providers = [(wanted, precisions), *after]
     try:
-        session = onnxruntime.InferenceSession(file, options, providers=providers)
+        # Its own second try, with other providers, would hide why the first one failed.
+        session = onnxruntime.InferenceSession(
+            file, options, providers=providers, enable_fallback=False
+        )
     except _ERRORS as error:
         if task.provider != "cpu" and task.strict:
             raise CannotRun(
