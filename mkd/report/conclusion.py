@@ -110,7 +110,7 @@ def balanced(
     Arguments as of :func:`sentences`.
     """
     found = _tested(records, runs, archs, ("mkd-balanced", "baseline"), min_seeds)
-    tested = {arch: delta for arch, delta in found.items() if delta}
+    tested: Found = {arch: delta for arch, delta in found.items() if delta}
     if not tested:
         return ""
     return (
