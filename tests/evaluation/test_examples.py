@@ -106,6 +106,17 @@ def test_make_writes_what_the_picture_shows(files: dict[str, Path]) -> None:
     assert picture.count('href="#photo-0"') == 2
 
 
+def test_a_false_detection_has_its_words_in_its_title_alone(files: dict[str, Path]) -> None:
+    seen_twice = [seen([0, 0, 20, 20], 0.7), seen([50, 50, 20, 20], 0.6)]
+    files["found.json"].write_text(json.dumps({"bbox": seen_twice}))
+    folder = files["a.png"].parent
+    examples.make(folder, files["val.json"], {"plain": files["found.json"]}, files["out.json"])
+    picture = str(pictures.detections(json.loads(files["out.json"].read_text())))
+    assert re.search(r"<title>false: \w+, score 0.60", picture)
+    assert 'class="name b-hit"' in picture
+    assert 'class="name b-false"' not in picture
+
+
 @pytest.mark.parametrize(
     "bbox", [[0, 0, 20, 20], [280, 0, 20, 20], [140, 180, 20, 20], [270, 190, 29, 9]]
 )

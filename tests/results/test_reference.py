@@ -10,6 +10,7 @@ from mkd import ROOT
 from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.experiment.suite import Suite
+from mkd.provenance import seal
 from mkd.results import formats, reference, tables
 from mkd.results.compare import compare
 from mkd.results.records import load_folder
@@ -202,3 +203,16 @@ def test_the_reference_fits_in_a_repository(scale: str) -> None:
             content = json.loads(path.read_text())
             said = content.get("log", "") if isinstance(content, dict) else ""
             assert not Path(said).is_absolute()
+
+
+def test_where_a_record_was_made_names_its_gpus_first(
+    suite: Suite, fill: Callable[..., Path]
+) -> None:
+    fill("tiny-baseline")
+    for path in suite.results.glob("runs/tiny-baseline/*/record.json"):
+        record = json.loads(path.read_text())
+        record["host"] |= {"gpu": ["NVIDIA H100"], "cpu": "Xeon", "cores": 64}
+        path.write_text(json.dumps({**record, "sha256": seal(record)}))
+    records = load_folder(suite.results, "desk")
+    assert "; NVIDIA H100, Xeon, 64 cores; trainings of " in reference.section(suite, records)
+    assert "NVIDIA H100" in compare(suite.results, suite.results)[0]
