@@ -189,6 +189,19 @@ def test_hours_are_those_of_the_trainings_this_scale_made(
     )
 
 
+def test_what_held_says_where_the_papers_own_table_does_not_show_it(
+    suite: Suite, records: Records, judged: list[Verdict]
+) -> None:
+    held = next(
+        v for v in judged if v.word == verdicts.REPRODUCED and v.claim.delta and v.claim.delta > 0
+    )
+    against = replace(held, claim=replace(held.claim, delta=-0.1))
+    words = "(of which the paper’s own table shows the opposite or nothing)"
+    for verdict, said in ((held, 0), (against, 1)):
+        shown = summary_view.summary(suite, records, [verdict], [], [])["What held"]
+        assert " ".join(shown).count(words) == said
+
+
 def test_every_finding_stands_under_an_item() -> None:
     printed = facts.load()
     found = audit.findings(printed)
