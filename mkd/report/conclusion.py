@@ -6,6 +6,7 @@ interval lies above zero, against where it lies below, and open where it holds z
 
 from collections.abc import Mapping, Sequence
 
+from mkd.experiment.architectures import has_masks
 from mkd.experiment.labels import arch_name
 from mkd.experiment.runs import Run
 from mkd.report.frames import plain
@@ -136,8 +137,8 @@ def caution(found: Mapping[str, Corrected], scale: str, gated: Sequence[Gate]) -
         return ""
     fail = sum(gate.word == gates.FAIL for gate in gated)
     return (
-        f"After Holm’s correction for their number these remain: {', '.join(said)}; they are named "
-        f"below. Of {len(gated)} validity gates {fail} fail at {scale} scale."
+        f"Holm’s correction for many tests leaves {', '.join(said)}, which are named under the "
+        f"verdicts. Of {len(gated)} validity gates {fail} fail at {scale} scale."
     )
 
 
@@ -186,4 +187,4 @@ def _grouped(found: Found, words: tuple[str, str, str, str], between: str) -> st
 
 
 def _kind(arch: str) -> str:
-    return "" if ap_of(arch).startswith("box") else " mask AP"
+    return " mask AP" * has_masks(arch)

@@ -79,11 +79,10 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
     budget = noise_budget.build(records, suite, judged)
     theirs = agreement.other_records(suite, source if kept else None)
     compared = agreement.compare(records, theirs, suite.runs) if theirs else None
-    left = {
-        found.scale: tallies.corrected(verdicts.judge(stated, found.points, found.scale))
-        for found in (records, theirs)
-        if found
-    }
+    left = {suite.scale: tallies.corrected(judged)}
+    if theirs:
+        there = verdicts.judge(stated, theirs.points, theirs.scale)
+        left[theirs.scale] = tallies.corrected(there)
     gated = gates.judge(gates.load(), records, suite.runs)
     ours = {run.arch for run in suite.runs.values() if run.tables}
     archs = list(dict.fromkeys(r.arch for n in (1, 2) for r in made[n].rows if r.arch in ours))

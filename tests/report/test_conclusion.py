@@ -150,7 +150,7 @@ def test_what_remains_after_a_correction_and_which_gates_fail_is_said_of_each_sc
     left = {"desk": Corrected(9, ()), "overnight": Corrected(0, ())}
     judged = [Gate(word, "", word, "") for word in (PASS, FAIL, FAIL)]
     assert conclusion.caution(left, "desk", judged) == (
-        "After Holm’s correction for their number these remain: 0 of 9 tested directions at desk "
-        "scale; they are named below. Of 3 validity gates 2 fail at desk scale."
+        "Holm’s correction for many tests leaves 0 of 9 tested directions at desk scale, which "
+        "are named under the verdicts. Of 3 validity gates 2 fail at desk scale."
     )
     assert conclusion.caution({"desk": Corrected(0, ())}, "desk", judged) == ""

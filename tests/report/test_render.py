@@ -311,7 +311,7 @@ def test_who_only_teaches_is_no_student_that_was_not_tested(
     assert "Not tested, for lack of seeds or runs" not in page
     # At the top stand how far it can be trusted, and what the students are.
     top = page.partition("</header>")[0]
-    assert "After Holm’s correction for their number these remain: " in top
+    assert "Holm’s correction for many tests leaves " in top
     assert " validity gates " in top
     assert "Students go on for 3 epochs from <em>stems</em>" in top
 
