@@ -39,6 +39,21 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Level:
+    """What a run reaches at both scales.
+
+    Attributes:
+        name: The run's.
+        ours: Its AP over seeds at this scale, in percent.
+        theirs: At the other.
+    """
+
+    name: str
+    ours: Interval
+    theirs: Interval
+
+
+@dataclass(frozen=True)
 class Agreement:
     """Two scales side by side.
 
@@ -46,6 +61,7 @@ class Agreement:
         scale: This scale.
         other: The other.
         records: Records the other scale has.
+        levels: Each run that both have, distilled or not.
         gains: Each distilled run minus the undistilled one.
         order: Each pair of distilled runs of one architecture.
         rank: Kendall's τ of the mean gains, None below three of them.
@@ -54,6 +70,7 @@ class Agreement:
     scale: str
     other: str
     records: int
+    levels: list[Level]
     gains: list[Effect]
     order: list[Effect]
     rank: float | None
@@ -129,11 +146,21 @@ def compare(ours: Records, theirs: Records, runs: Mapping[str, Run]) -> Agreemen
         ours.scale,
         theirs.scale,
         sum(map(len, theirs.by_run.values())),
+        list(_levels(ours, theirs, runs)),
         gains,
         list(_order(ours, theirs, runs)),
         # It is not defined where all gains of a scale are equal.
         None if rank != rank else rank,
     )
+
+
+def _levels(ours: Records, theirs: Records, runs: Mapping[str, Run]) -> Iterator[Level]:
+    for run in runs.values():
+        here, there = (
+            list(side.points(run.id, ap_of(run.arch)).values()) for side in (ours, theirs)
+        )
+        if here and there:
+            yield Level(run_name(run, runs), statistics.interval(here), statistics.interval(there))
 
 
 def _gains(ours: Records, theirs: Records, runs: Mapping[str, Run]) -> Iterator[Effect]:

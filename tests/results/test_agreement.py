@@ -13,7 +13,8 @@ from mkd.experiment.suite import Suite
 from mkd.report.render import render
 from mkd.results import agreement, reference
 from mkd.results.agreement import OPEN, OPPOSITE, SAME, Agreement
-from mkd.results.records import Records
+from mkd.results.formats import number
+from mkd.results.records import Records, load_folder
 from mkd.workflow import pipeline
 
 pytestmark = pytest.mark.usefixtures("quick_fonts")
@@ -83,6 +84,13 @@ def test_the_order_is_compared_pair_by_pair() -> None:
     ) in found.sentence
 
 
+def test_both_levels_stand_side_by_side_seed_by_seed() -> None:
+    plain, taught = compare({"tiny-cwd": UP}, {"tiny-cwd": DOWN}).levels
+    assert plain.ours == plain.theirs
+    assert taught.ours.points == pytest.approx([40.9, 42, 43.1])
+    assert taught.theirs.points == pytest.approx([38.9, 40, 41.1])
+
+
 def test_equal_gains_have_no_rank() -> None:
     same = dict.fromkeys(("tiny-cwd", "tiny-mkd", "tiny-mgd"), UP)
     assert compare(same, same).rank is None
@@ -94,6 +102,10 @@ def test_what_one_scale_alone_has_is_left_out() -> None:
         "RTMDet-tiny + CWD against RTMDet-tiny, undistilled"
     ]
     assert found.order == []
+    assert [level.name for level in found.levels] == [
+        "RTMDet-tiny, undistilled",
+        "RTMDet-tiny + CWD",
+    ]
     assert compare({"tiny-cwd": UP}, {}).sentence == "Not run: overnight scale has no record."
     other = compare({"tiny-cwd": UP}, {"tiny-mkd": UP}).sentence
     assert other == "Not run: overnight scale has no gain that this scale has measured as well."
@@ -131,6 +143,12 @@ def test_the_page_takes_the_other_scale_in_where_it_was_run(
     assert "RTMDet-tiny + CWD against RTMDet-tiny, undistilled" in text
     assert "tiny-mkd" not in text
     assert text.count("the same sign") == 2
+    levels = text.partition("AP at both scales")[2].partition("</details>")[0]
+    points = ", ".join(
+        number(value, 1)
+        for value in load_folder(results / "desk", "desk").points("tiny-cwd", "box.AP").values()
+    )
+    assert levels.count(f'<td class="n">{points}</td>') == 2
     before = pipeline.beside(suite)
     path = results / "overnight/runs/tiny-cwd/seed1/record.json"
     path.write_text("{")
