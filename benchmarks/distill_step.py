@@ -5,8 +5,7 @@
 The steps of all variants are interleaved, so that what else the machine does meets all alike;
 ratios are medians over paired steps. Both memory layouts are measured: stock CWD cannot run in
 ``channels_last``, so in those rows it runs in the contiguous one. The floor is what no
-distillation can avoid: the student's
-own training step and the teacher's backbone and neck.
+distillation can avoid: the student's own training step and the teacher's backbone and neck.
 """
 
 import argparse
@@ -14,6 +13,7 @@ import json
 import resource
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -176,22 +176,19 @@ def peak_memory(
     pair: tuple[str, str], input_px: int, width: float, layout: str, batch: dict[str, Any]
 ) -> dict[str, float]:
     """Peak resident memory of each variant in a process of its own after two steps, in MB."""
-
-    def work(variant: str, queue: Any) -> None:
-        step = make_step(variant, pair, width, layout, batch)
-        step()
-        step()
-        queue.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-
     peaks = {}
-    context = get_context("fork")
     for variant in VARIANTS:
-        queue = context.Queue()
-        process = context.Process(target=work, args=(variant, queue))
-        process.start()
-        peaks[f"{variant}_peak_mb"] = round(queue.get(), 1)
-        process.join()
+        with ProcessPoolExecutor(1, mp_context=get_context("fork")) as alone:
+            peak = alone.submit(_two_steps, variant, pair, width, layout, batch).result()
+        peaks[f"{variant}_peak_mb"] = round(peak, 1)
     return peaks
+
+
+def _two_steps(variant: str, *arguments: Any) -> float:
+    step = make_step(variant, *arguments)
+    step()
+    step()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def load_batch(root: Path, input_px: int) -> dict[str, Any]:

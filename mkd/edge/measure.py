@@ -116,7 +116,7 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
 
 def refused(path: Path, settings: Settings, scale: str, reason: str) -> dict[str, Any]:
     """The record of a file that an engine was to be timed on and does not take, or is not here."""
-    card, _, _ = read(path, settings)
+    card, task, _ = read(path, settings)
     return {
         "kind": "latency",
         "schema": 1,
@@ -127,7 +127,7 @@ def refused(path: Path, settings: Settings, scale: str, reason: str) -> dict[str
         "engine": settings.engine,
         "provider": settings.provider,
         "refused": reason,
-        "digests": {"model": sha256_file(path)},
+        "digests": {"model": digest(path, task.contents)},
         "versions": versions(),
         "host": host.describe([]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

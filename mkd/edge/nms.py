@@ -15,7 +15,12 @@ from mkd.edge.graph import IR_VERSION, quiet, save, to_onnx
 from mkd.edge.metadata import Card
 
 PRE_TOP_K = 1000
-"""Candidates (one box and class) that enter NMS, the best first; mmdet's ``nms_pre``."""
+"""Candidates (one box and class) that enter NMS, the best first.
+
+Fewer than ``nms_pre`` of RTMDet's own configuration, 30000 a level: NMS on a device takes time that
+grows with their square. What the files lose by it is part of the difference that
+``exported/<run>.json`` measures.
+"""
 
 
 class Candidates(nn.Module):

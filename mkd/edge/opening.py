@@ -50,7 +50,7 @@ class Settings:
         max_seconds: Behind both, an attempt ends here or when the interval of its median is narrow.
         gate: An attempt is accepted when its interquartile range over its median is at most this.
         load: Share of its CPUs' time that other work may take before and meanwhile.
-        retries: Further attempts when it is not.
+        retries: Further attempts when one is not accepted.
         restarts: Processes the whole is repeated in.
         input_px: Input size that the file must have, or None for any.
     """

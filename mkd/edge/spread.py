@@ -25,7 +25,8 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float]:
 def _rank(count: int) -> int:
     """Samples that may be left out at each end: at most 2.5 % of the chance lies there."""
     if count > 1000:
-        return int((count - 1.96 * count**0.5) / 2)
+        # The normal approximation, half a sample in from a step of the binomial.
+        return int((count - 1 - 1.96 * count**0.5) / 2)
     ways, below, rank = 1, 0, 0
     while True:
         # Below counts the ways in which at most rank samples lie under the median.

@@ -140,7 +140,7 @@ def engines() -> list[str]:
     return [name for name in ENGINES if name != "onnxruntime"]
 
 
-def precisions(suite: Suite) -> list[str]:
+def precisions() -> list[str]:
     """Precisions exported for :func:`providers`."""
     wanted = {
         exported_precision(provider, precision)

@@ -186,12 +186,12 @@ def serve(path: Path, settings: Settings, file: Path | None) -> None:
     except UserError as error:
         say({"error": str(error), "cannot": isinstance(error, CannotRun)})
         return
-    first = warm["attempts"][-1]["samples_ms"][-1]
-    say({"ms": first})
+    usual = warm["attempts"][-1]["samples_ms"][-1]
+    say({"ms": usual})
     load = Load(_cpus())
     for count in sys.stdin:
         # What ran in between has emptied its caches; of a long run they are a small part.
-        if first < WINDOW_S * 1e3:
+        if usual < WINDOW_S * 1e3:
             opened.call()
         load.begin()
         samples = sample(opened.call, int(count))

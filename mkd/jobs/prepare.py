@@ -69,8 +69,8 @@ def _check_size(suite: Suite, train: coco.DatasetSummary) -> None:
 
 
 def _check_batches(suite: Suite, train: coco.DatasetSummary) -> None:
-    trains = [suite.train(run) for run in suite.runs if not suite.taken(run)]
-    batch = max((train.batch_size * train.devices for train in trains), default=1)
+    trained = [suite.train(run) for run in suite.runs if not suite.taken(run)]
+    batch = max((recipe.batch_size * recipe.devices for recipe in trained), default=1)
     if train.usable < batch:
         raise UserError(
             f"{train.usable} images of the train set in {suite.data_root} can be learned from, "

@@ -1,7 +1,8 @@
 """What was found, in two or three sentences that are written from the intervals by rule.
 
 A comparison of two methods counts where both have enough seeds in common. It is in favor where its
-interval lies above zero, against where it lies below, and open where it holds zero.
+interval lies above zero, against where it lies below, and open where it holds zero. Of several
+rows of one method, with other teachers, it is the first of the table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,13 @@ from mkd.experiment.architectures import has_masks
 from mkd.experiment.labels import arch_name
 from mkd.experiment.runs import Run
 from mkd.report.frames import plain
-from mkd.results import gates, statistics
+from mkd.results import gates, statistics, tallies, verdicts
 from mkd.results.formats import half, signed
 from mkd.results.gates import Gate
 from mkd.results.records import Records, ap_of
 from mkd.results.statistics import Interval
 from mkd.results.tallies import Corrected
+from mkd.results.verdicts import Verdict
 
 WORDS = (
     "raises the AP of",
@@ -115,8 +117,8 @@ def balanced(
     if not tested:
         return ""
     return (
-        f"At {records.scale} scale MKD with balanced terms, each with as strong a gradient as the "
-        f"third, {_grouped(tested, WORDS, '; it ')}."
+        f"At {records.scale} scale MKD with balanced terms, each given as strong a gradient as the "
+        f"third in the first steps, {_grouped(tested, WORDS, '; it ')}."
     )
 
 
@@ -142,6 +144,33 @@ def caution(found: Mapping[str, Corrected], scale: str, gated: Sequence[Gate]) -
     )
 
 
+def ahead(judged: Sequence[Verdict], runs: Mapping[str, Run], scale: str) -> str:
+    """How many of the paper's gains are reproduced; empty where none was tested.
+
+    A gain is a claim that MKD, as this suite reads it, is above no distillation or above another
+    method. What else is claimed speaks of costs, terms, teachers and weights, or of a loss.
+    """
+    words = [
+        verdict.word
+        for verdict in judged
+        if verdict.claim.kind == "greater"
+        and tallies.group_of(verdict.claim) == "paper"
+        and verdict.word in verdicts.TESTED
+        and _methods(verdict.claim.left, runs) == {"mkd"}
+        and "mkd" not in _methods(verdict.claim.right, runs)
+    ]
+    if not words:
+        return ""
+    return (
+        f"Of {len(words)} tested claims that MKD gains over no distillation or over another method "
+        f"{words.count(verdicts.REPRODUCED)} are reproduced at {scale} scale."
+    )
+
+
+def _methods(side: Sequence[str], runs: Mapping[str, Run]) -> set[str]:
+    return {runs[run].method if run in runs else "" for run in side}
+
+
 def _else(signs: Sequence[int], below: str) -> str:
     """On how many detectors it is not so, in brackets."""
     words = ((-1, below), (0, "undecided"))
@@ -163,7 +192,9 @@ def _tested(
     found: Found = {}
     for arch in archs:
         metric = ap_of(arch)
-        points = {run.method: records.points(run.id, metric) for run in plain(runs, arch)}
+        points: dict[str, dict[int, float]] = {}
+        for run in plain(runs, arch):
+            points.setdefault(run.method, records.points(run.id, metric))
         left, right = (points.get(method, {}) for method in methods)
         delta = statistics.paired_delta(left, right)
         found[arch] = delta if delta and len(delta.points) >= min_seeds else None

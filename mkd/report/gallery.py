@@ -65,13 +65,7 @@ def gallery(
     source, folder = folders
     plot = partial(plotted, folder)
 
-    picture, seen, rule = drawn(
-        source,
-        "qualitative",
-        lambda data: (pictures.detections(data), findings.detections(data), data["rule"]),
-        (None, "", "it is written with the pictures"),
-        problems,
-    )
+    picture, seen, rule = detected(source, problems)
     looks, alike, measured = drawn(
         source,
         "attention",
@@ -256,6 +250,18 @@ def figure(
         "fold": fold,
         "caption": caption(f"{captions}/{name}", **values),
     }
+
+
+def detected(results: Path, problems: list[Problem]) -> tuple[Any, str, str]:
+    """The picture of detections, what is seen in it, and how its images were chosen."""
+    found: tuple[Any, str, str] = drawn(
+        results,
+        "qualitative",
+        lambda data: (pictures.detections(data), findings.detections(data), data["rule"]),
+        (None, "", "it is written with the pictures"),
+        problems,
+    )
+    return found
 
 
 def drawn(

@@ -15,15 +15,14 @@ from mkd.report import (
     findings,
     frames,
     latency_view,
-    pictures,
     title_view,
 )
-from mkd.report.gallery import drawn, figure, of_both_pages, plotted
-from mkd.report.provenance_view import circumstances, coverage, entries
+from mkd.report.gallery import detected, figure, of_both_pages, plotted
+from mkd.report.provenance_view import circumstances, entries
 from mkd.report.render import assets, environment
 from mkd.results import formats, own_tables
 from mkd.results.check import comparable
-from mkd.results.records import Problem, Records, load_folder, without_curve
+from mkd.results.records import Problem, Records, coverage, load_folder, without_curve
 from mkd.results.tables import Table
 
 WORDS = {
@@ -107,13 +106,7 @@ def _gallery(
     """The figures, with or without anything to show, and what was wrong with their data."""
     problems: list[Problem] = []
     runs, plot = suite.runs, partial(plotted, suite.results / "figures", captions="own")
-    picture, seen, rule = drawn(
-        suite.results,
-        "qualitative",
-        lambda data: (pictures.detections(data), findings.detections(data), data["rule"]),
-        (None, "", "it is written with the pictures"),
-        problems,
-    )
+    picture, seen, rule = detected(suite.results, problems)
     around = frames.differences(table, frames.metrics(records, runs))
     common = of_both_pages(plot, records, suite, archs, {run.method for run in runs.values()})
     made = [

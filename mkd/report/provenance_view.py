@@ -61,17 +61,6 @@ def _absent(suite: Suite, run: str) -> str:
     return "not run"
 
 
-def coverage(records: Records, suite: Suite) -> str:
-    """How much of the plan has a record, in one sentence."""
-    planned = {run: suite.seeds(run) for run in suite.planned if suite.scored(run)}
-    begun = sum(run in records.by_run for run in planned)
-    done = sum(s in records.by_run.get(run, {}) for run, seeds in planned.items() for s in seeds)
-    return (
-        f"{begun} of {len(planned)} planned runs have a record, "
-        f"{done} of {sum(map(len, planned.values()))} planned seeds are done."
-    )
-
-
 def circumstances(records: Records) -> list[tuple[str, list[str]]]:
     """On what hosts and with what libraries the records were made, each said once."""
     found = [record for *_, record in records.each()]

@@ -78,7 +78,6 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
     judged = verdicts.judge(stated, records.points, suite.scale)
     budget = noise_budget.build(records, suite, judged)
     theirs = agreement.other_records(suite, source if kept else None)
-    compared = agreement.compare(records, theirs, suite.runs) if theirs else None
     left = {suite.scale: tallies.corrected(judged)}
     if theirs:
         there = verdicts.judge(stated, theirs.points, theirs.scale)
@@ -87,6 +86,7 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
     ours = {run.arch for run in suite.runs.values() if run.tables}
     archs = list(dict.fromkeys(r.arch for n in (1, 2) for r in made[n].rows if r.arch in ours))
     min_seeds = max(verdict.claim.min_seeds for verdict in judged)
+    compared = agreement.compare(records, theirs, suite.runs, min_seeds) if theirs else None
     figures, problems = gallery(records, suite, made, archs, (source, plots), min_seeds)
     problems = [*records.problems, *comparable(suite, records), *problems]
     if theirs:
@@ -120,6 +120,7 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
                 *([compared.decided] if compared and compared.gains else ()),
             ],
             notes=[
+                conclusion.ahead(judged, suite.runs, suite.scale),
                 conclusion.caution(left, suite.scale, gated),
                 *(
                     conclusion.balanced(found, suite.runs, archs, min_seeds)

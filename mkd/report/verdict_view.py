@@ -25,13 +25,6 @@ STYLES = {
 """Verdict → style class, in the order of the tally."""
 GATES = {gates.PASS: "v-reproduced", gates.FAIL: "v-failed", gates.NOT_RUN: "v-void"}
 """Word of a gate → style class."""
-TITLES = {
-    "paper": "The paper’s claims",
-    "open": "Questions the paper leaves open",
-    "other": "Other readings of MKD",
-}
-"""Group of the tally → its heading; the first two are of the method at its defaults."""
-OTHER = "Other readings that have a claim"
 
 
 @dataclass(frozen=True)
@@ -74,16 +67,13 @@ def _families(judged: Sequence[Verdict]) -> list[Family]:
         metrics = {verdict.claim.metric.rpartition(".")[2] for verdict in cases.values()}
         table = re.match(r"Table \d", claim.locator)
         group = before = table.group() if table else before
+        kind = tallies.group_of(claim)
         made.append(
             Family(
                 id=name,
                 statement=general(claim.template, metrics),
                 locator=claim.locator,
-                group=OTHER
-                if claim.reading == "other"
-                else TITLES["open"]
-                if claim.stated == "open"
-                else group,
+                group=group if kind == "paper" else tallies.GROUPS[kind],
                 cases=cases,
                 sizes=sizes,
             )
@@ -165,11 +155,10 @@ def tally(judged: Sequence[Verdict], scale: str) -> list[dict[str, Any]]:
     """
     made = []
     for one in tallies.tallies(judged, scale):
-        names = {} if one.group == "paper" else tallies.ANSWERS
         sides = {
             side: [
                 {
-                    "word": names.get(word, word),
+                    "word": one.said(word),
                     "style": STYLES[word],
                     "count": count,
                     "detail": "",
@@ -183,5 +172,5 @@ def tally(judged: Sequence[Verdict], scale: str) -> list[dict[str, Any]]:
                 item["detail"] = f"{one.equal} of equal cost, which training cannot change"
                 if item["count"] == one.equal:
                     item["style"] = STYLES[verdicts.NOT_TESTED]
-        made.append({"title": TITLES[one.group], **sides})
+        made.append({"title": tallies.GROUPS[one.group], **sides})
     return made

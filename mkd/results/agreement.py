@@ -29,7 +29,7 @@ class Effect:
         name: What is compared with what.
         ours: The paired difference at this scale, in percent.
         theirs: At the other.
-        word: One of :data:`WORDS`; open where an interval holds zero or there is none.
+        word: One of :data:`WORDS`; open where an interval holds zero, or of too few seeds.
     """
 
     name: str
@@ -131,15 +131,16 @@ def other_records(suite: Suite, kept: Path | None = None) -> Records | None:
     return own if own.by_run else load_folder(reference.folder(other), other)
 
 
-def compare(ours: Records, theirs: Records, runs: Mapping[str, Run]) -> Agreement:
+def compare(ours: Records, theirs: Records, runs: Mapping[str, Run], min_seeds: int) -> Agreement:
     """Lay every difference that both scales measured side by side.
 
     Args:
         ours: Records of this scale.
         theirs: Of the other.
         runs: The table of runs, by id.
+        min_seeds: Paired seeds without which a scale decides nothing.
     """
-    gains = list(_gains(ours, theirs, runs))
+    gains = list(_gains(ours, theirs, runs, min_seeds))
     means = [[e.ours.mean for e in gains], [e.theirs.mean for e in gains]]
     rank = float(kendalltau(*means).statistic) if len(gains) > 2 else None
     return Agreement(
@@ -148,7 +149,7 @@ def compare(ours: Records, theirs: Records, runs: Mapping[str, Run]) -> Agreemen
         sum(map(len, theirs.by_run.values())),
         list(_levels(ours, theirs, runs)),
         gains,
-        list(_order(ours, theirs, runs)),
+        list(_order(ours, theirs, runs, min_seeds)),
         # It is not defined where all gains of a scale are equal.
         None if rank != rank else rank,
     )
@@ -163,17 +164,21 @@ def _levels(ours: Records, theirs: Records, runs: Mapping[str, Run]) -> Iterator
             yield Level(run_name(run, runs), statistics.interval(here), statistics.interval(there))
 
 
-def _gains(ours: Records, theirs: Records, runs: Mapping[str, Run]) -> Iterator[Effect]:
+def _gains(
+    ours: Records, theirs: Records, runs: Mapping[str, Run], min_seeds: int
+) -> Iterator[Effect]:
     for run in _distilled(runs):
         baseline = baseline_of(run.id, runs)
         if baseline is not None:
-            yield from _effect(ours, theirs, run, runs[baseline], runs)
+            yield from _effect(ours, theirs, (run, runs[baseline]), runs, min_seeds)
 
 
-def _order(ours: Records, theirs: Records, runs: Mapping[str, Run]) -> Iterator[Effect]:
+def _order(
+    ours: Records, theirs: Records, runs: Mapping[str, Run], min_seeds: int
+) -> Iterator[Effect]:
     for one, two in combinations(_distilled(runs), 2):
         if one.arch == two.arch:
-            yield from _effect(ours, theirs, one, two, runs)
+            yield from _effect(ours, theirs, (one, two), runs, min_seeds)
 
 
 def _distilled(runs: Mapping[str, Run]) -> list[Run]:
@@ -181,9 +186,14 @@ def _distilled(runs: Mapping[str, Run]) -> list[Run]:
 
 
 def _effect(
-    ours: Records, theirs: Records, run: Run, other: Run, runs: Mapping[str, Run]
+    ours: Records,
+    theirs: Records,
+    pair: tuple[Run, Run],
+    runs: Mapping[str, Run],
+    min_seeds: int,
 ) -> Iterator[Effect]:
     """One difference, or none where a scale has not measured it."""
+    run, other = pair
     metric = ap_of(run.arch)
     deltas = [
         statistics.paired_delta(side.points(run.id, metric), side.points(other.id, metric))
@@ -191,7 +201,8 @@ def _effect(
     ]
     here, there = deltas
     if here is not None and there is not None:
-        signs = here.sign * there.sign
+        enough = min(len(here.points), len(there.points)) >= min_seeds
+        signs = here.sign * there.sign * enough
         word = {1: SAME, -1: OPPOSITE, 0: OPEN}[signs]
         name = f"{run_name(run, runs)} against {run_name(other, runs)}"
         yield Effect(name, here, there, word)

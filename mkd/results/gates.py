@@ -176,10 +176,12 @@ def _difference(
         yield None, f"{figure}{seeds} paired seeds, the rule asks for {document['min_seeds']}"
         return
     expected = {"above": 1, "zero": 0, "below": -1}[entry["expected"]]
-    yield (
-        delta.sign == expected,
-        f"{figure}{signed(delta.mean, 2)} {half(delta, 2)} over {seeds} seeds",
-    )
+    figure += f"{signed(delta.mean, 2)} {half(delta, 2)} over {seeds} seeds"
+    if expected == 0 and delta.half_width is not None:
+        # An interval holds zero the more easily the wider it is.
+        most = abs(delta.mean) + delta.half_width
+        figure += f", which does not rule out a difference of {number(most)}"
+    yield delta.sign == expected, figure
 
 
 def _mean(records: Records, run: str | None, metric: str) -> float | None:

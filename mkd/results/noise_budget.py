@@ -21,12 +21,6 @@ from mkd.results.verdicts import Verdict
 
 ONE_START = "tiny-one-stem"
 """The run whose seeds all begin with one network."""
-NOT_A_START = {
-    *("config", "code", "data", "backbone", "teacher", "weights", "detections"),
-    *("evaluation_code", "evaluation_config"),
-}
-"""Digests of a record that are of no whole network its training began with: beside a pretrained
-backbone, neck and head are drawn by the seed."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +133,8 @@ def _spreads(records: Records, runs: Mapping[str, Run]) -> Iterator[Spread]:
 
 
 def _starts(seeds: Iterable[Mapping[str, Any]]) -> int | None:
-    begun = [
-        tuple(sorted((k, v) for k, v in record["digests"].items() if k not in NOT_A_START))
-        for record in seeds
-    ]
-    return len(set(begun)) if all(begun) else None
+    begun = {record["digests"].get("start") for record in seeds}
+    return None if None in begun else len(begun)
 
 
 def _pairings(records: Records, runs: Mapping[str, Run]) -> Iterator[tuple[str, Pairing]]:

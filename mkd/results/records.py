@@ -12,6 +12,7 @@ from typing import Any
 from mkd.edge import records as edge_records
 from mkd.errors import UserError
 from mkd.experiment.architectures import has_masks
+from mkd.experiment.suite import Suite
 from mkd.files import read_json
 from mkd.schemas import read_record, validate
 
@@ -100,6 +101,17 @@ class Records:
     def marked(self, label: str, run: str | None) -> str:
         """A row's label, with the mark of published weights where it has such."""
         return label if self.published(run) is None else f"{label} (published weights)"
+
+
+def coverage(records: Records, suite: Suite) -> str:
+    """How much of the plan has a record, in one sentence."""
+    planned = {run: suite.seeds(run) for run in suite.planned if suite.scored(run)}
+    begun = sum(run in records.by_run for run in planned)
+    done = sum(s in records.by_run.get(run, {}) for run, seeds in planned.items() for s in seeds)
+    return (
+        f"{begun} of {len(planned)} planned runs have a record, "
+        f"{done} of {sum(map(len, planned.values()))} planned seeds are done."
+    )
 
 
 def load_folder(root: Path, scale: str) -> Records:

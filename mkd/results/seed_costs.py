@@ -26,6 +26,7 @@ class Need:
     Attributes:
         claim: Its id.
         comparison: What is compared, in words.
+        runs: Ids of the runs that are compared.
         word: Its verdict.
         delta: Mean difference so far, None without a pair.
         pairs: Paired seeds so far.
@@ -38,6 +39,7 @@ class Need:
 
     claim: str
     comparison: str
+    runs: tuple[str, ...]
     word: str
     delta: float | None
     pairs: int
@@ -53,7 +55,8 @@ class Step:
 
     Attributes:
         seeds: Of every run.
-        decided: Undecided claims of known effect and spread that so many seeds should decide.
+        decided: Undecided claims of known effect and spread, on runs that the command adds seeds
+            to, that so many seeds should decide.
         trainings: That are still missing for it.
         minutes: What those take, one after the other.
         unknown: How many of them are of runs without a record, which are not in the minutes.
@@ -113,6 +116,7 @@ def _need(verdict: Verdict, records: Records) -> Need:
     return Need(
         claim.id,
         claim.comparison,
+        tuple(runs),
         verdict.word,
         delta.mean if delta else None,
         pairs,
@@ -141,9 +145,11 @@ def _step(count: int, needs: Sequence[Need], records: Records, suite: Suite) -> 
     untrained = [s for s in starts if s and not Path(paths.kept_weights(wanted, *s)).is_file()]
     known = {run: len(left) for run, left in missing.items() if run in records.by_run}
     trainings = sum(map(len, missing.values()))
+    # Readings beyond the tables are none of what the command makes.
+    added = [need for need in needs if need.tested and missing.keys() >= set(need.runs)]
     return Step(
         count,
-        sum(need.tested and need.needed is not None and need.needed <= count for need in needs),
+        sum(need.needed is not None and need.needed <= count for need in added),
         trainings,
         sum(number * _minutes(records, run) for run, number in known.items()),
         trainings - sum(known.values()),

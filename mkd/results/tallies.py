@@ -9,11 +9,11 @@ from mkd.results import statistics, verdicts
 from mkd.results.verdicts import Verdict
 
 GROUPS = {
-    "paper": "The paper’s claims, its method as this suite reads it",
-    "open": "Questions the paper leaves open, the same reading",
-    "other": "Other readings that have a claim (balanced terms, weights α, masks)",
+    "paper": "The paper’s claims",
+    "open": "Questions the paper leaves open",
+    "other": "Other readings of MKD",
 }
-"""What is never added up, with its title."""
+"""What is never added up; the first two are of MKD as this suite reads the paper."""
 ANSWERS = {verdicts.REPRODUCED: "answered: yes", verdicts.NOT_REPRODUCED: "answered: no"}
 """Words of a question that the paper leaves open: it claims nothing that could be reproduced."""
 
@@ -34,6 +34,10 @@ class Tally:
     untested: dict[str, int]
     equal: int
 
+    def said(self, word: str) -> str:
+        """A verdict's word as it is shown of this group."""
+        return word if self.group == "paper" else ANSWERS.get(word, word)
+
 
 @dataclass(frozen=True)
 class Corrected:
@@ -53,7 +57,7 @@ class Corrected:
         if not self.tests:
             return "No direction was tested, so there is nothing to correct."
         sides = [
-            [v.claim.statement for v in self.left if v.delta and v.delta.sign == sign]
+            [_named(v.claim) for v in self.left if v.delta and v.delta.sign == sign]
             for sign in (1, -1)
         ]
         said = (
@@ -63,15 +67,20 @@ class Corrected:
         )
         for words, statements in zip(("As claimed", "The opposite of"), sides, strict=True):
             if statements:
-                said += f" {words}: “{'” “'.join(statements)}”"
+                said += f" {words}: {' '.join(statements)}"
         return said
+
+
+def _named(claim: Claim) -> str:
+    note = " (the paper’s own table does not show it either)" if verdicts.denied(claim) else ""
+    return f"“{claim.statement}”{note}"
 
 
 def tallies(judged: Sequence[Verdict], scale: str) -> list[Tally]:
     """A tally of each group that has claims; sizes count only where they are judged."""
     made = []
     for group in GROUPS:
-        mine = [v for v in judged if _group(v.claim) == group and _counts(v.claim, scale)]
+        mine = [v for v in judged if group_of(v.claim) == group and _counts(v.claim, scale)]
         counts = Counter(verdict.word for verdict in mine)
         if mine:
             made.append(
@@ -114,17 +123,17 @@ def said(word: str, claim: Claim) -> str:
 
 
 def _line(tally: Tally) -> str:
-    names = {} if tally.group == "paper" else ANSWERS
     parts = [
         f"{title} {sum(counts.values())}"
-        + (f" ({', '.join(f'{n} {names.get(w, w)}' for w, n in counts.items())})" if counts else "")
+        + (f" ({', '.join(f'{n} {tally.said(w)}' for w, n in counts.items())})" if counts else "")
         for title, counts in (("tested", tally.tested), ("without a test", tally.untested))
     ]
     equal = f" {tally.equal} of the reproduced say that costs are equal." if tally.equal else ""
     return f"{GROUPS[tally.group]}: {'; '.join(parts)}.{equal}"
 
 
-def _group(claim: Claim) -> str:
+def group_of(claim: Claim) -> str:
+    """A claim's key of :data:`GROUPS`."""
     return "other" if claim.reading == "other" else claim.stated
 
 

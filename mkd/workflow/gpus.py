@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,10 +18,14 @@ from mkd.errors import UserError
 
 
 def visible() -> list[str]:
-    """Ids of the GPUs this process may use: ``CUDA_VISIBLE_DEVICES``, or all there are."""
+    """Ids of the GPUs this process may use: ``CUDA_VISIBLE_DEVICES``, or all there are.
+
+    As CUDA does, it takes those that stand before the first negative number.
+    """
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        return [gpu for gpu in chosen.split(",") if gpu]
+        shown = takewhile(lambda gpu: not gpu.startswith("-"), map(str.strip, chosen.split(",")))
+        return [gpu for gpu in shown if gpu]
     return host.nvidia_smi("index")
 
 

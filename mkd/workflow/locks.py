@@ -70,8 +70,7 @@ def hold(work_dir: Path) -> Iterator[None]:
     with path.open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it a moment ago may have ended, and removed the file that was opened.
-            held = path.exists() and os.path.samestat(os.fstat(handle.fileno()), path.stat())
+            held = _still_at(path, handle)
         except BlockingIOError:
             held = False
         except OSError:
@@ -84,4 +83,12 @@ def hold(work_dir: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            path.unlink()
+            path.unlink(missing_ok=True)
+
+
+def _still_at(path: Path, handle: IO[str]) -> bool:
+    """Whoever held a lock a moment ago may have ended, and removed the file that was opened."""
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

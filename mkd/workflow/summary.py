@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mkd.experiment import config
 from mkd.experiment.suite import Suite
-from mkd.results.records import load_folder
+from mkd.results.records import coverage, load_folder
 
 FAILED = re.compile(
     r"^Error in rule (\S+):\n(?:    .*\n)*?    jobid: (\d+)\n"
@@ -34,7 +34,6 @@ def summary(suite: Suite, logs: Iterable[str]) -> str:
     """
     # Its imports would cost every start of Snakemake half a second.
     from mkd.paper import claims
-    from mkd.report.provenance_view import coverage
     from mkd.results import tallies, verdicts
 
     failed = list(_failed(logs))

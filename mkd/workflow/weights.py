@@ -68,12 +68,15 @@ class Wanted:
 
 def lines(suite: Suite) -> list[str]:
     """What the verb prints: a line a file, those that are needed first."""
-    found = list({file.path: file for file in reversed(list(_wanted(suite)))}.values())[::-1]
+    found: dict[Path, Wanted] = {}
+    # What is needed is told once, as that, whoever could read it too.
+    for file in sorted(_wanted(suite), key=lambda file: not file.needed):
+        found.setdefault(file.path, file)
     if not found:
         return [f"scale {suite.scale} trains all that it uses, and reads no weights"]
     said = []
     for needed, head in ((True, "it reads"), (False, "it could read")):
-        here = [file for file in found if file.needed == needed]
+        here = [file for file in found.values() if file.needed == needed]
         if here:
             said.append(f"scale {suite.scale}: {head}")
         for file in here:

@@ -177,7 +177,7 @@ def test_the_workflow_times_an_fp32_file_where_the_engine_halves_it_itself(
     monkeypatch: pytest.MonkeyPatch, suite: Any
 ) -> None:
     monkeypatch.setenv("MKD_PROVIDERS", "cpu,openvino,ncnn")
-    assert edge.precisions(suite) == ["fp32", "int8"]
+    assert edge.precisions() == ["fp32", "int8"]
     assert edge.engine_options("openvino", "fp16") == "--engine openvino --half"
     assert edge.engine_options("ncnn", "fp32") == "--engine ncnn"
     assert edge.engine_options("cuda", "fp16") == "--provider cuda"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from mkd import cli
 from mkd.edge import paired, paired_table, processes
@@ -32,6 +33,14 @@ def repetitions(*factors: float, noise: float = 0.0, rounds: int = 20) -> list[n
 def test_the_interval_of_a_median_is_that_of_the_binomial_tables(count: int, rank: int) -> None:
     samples = np.random.default_rng(0).permutation(count)
     assert median_interval(samples) == (rank, count - 1 - rank)
+
+
+@pytest.mark.parametrize("count", [1001, 1024, 2000, 2001, 5000])
+def test_of_many_samples_no_more_are_left_out_than_the_binomial_allows(count: int) -> None:
+    low, high = median_interval(range(count))
+    assert low == count - 1 - high
+    # So many may lie below the median with a chance of at most 2.5 %; one more or two may not.
+    assert binom.cdf(low, count, 0.5) <= 0.025 < binom.cdf(low + 2, count, 0.5)
 
 
 def test_the_interval_holds_the_median_95_times_in_100() -> None:

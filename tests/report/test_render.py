@@ -308,7 +308,8 @@ def test_who_only_teaches_is_no_student_that_was_not_tested(
     render(replace(suite, runs={**students, teacher.id: teacher}), suite.results / "report")
     page = (suite.results / "report/index.html").read_text()
     assert "as this suite reads the paper" in page
-    assert "Not tested, for lack of seeds or runs" not in page
+    assert "is not tested on" not in page
+    assert "What is not tested lacks seeds or runs." not in page
     # At the top stand how far it can be trusted, and what the students are.
     top = page.partition("</header>")[0]
     assert "Holm’s correction for many tests leaves " in top

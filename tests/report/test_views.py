@@ -11,8 +11,8 @@ from mkd.experiment import config
 from mkd.experiment.suite import Suite
 from mkd.paper import audit, claims, facts
 from mkd.report import audit_view, provenance_view, summary_view, title_view, verdict_view
-from mkd.results import verdicts
-from mkd.results.records import Records, load_folder
+from mkd.results import tallies, verdicts
+from mkd.results.records import Records, coverage, load_folder
 from mkd.results.verdicts import Verdict
 
 
@@ -39,8 +39,8 @@ def test_every_verdict_stands_in_one_group(judged: list[Verdict]) -> None:
     tables = [f"Table {n}" for n in range(1, 6)]
     assert [name for name, _ in groups] == [
         *tables,
-        verdict_view.TITLES["open"],
-        verdict_view.OTHER,
+        tallies.GROUPS["open"],
+        tallies.GROUPS["other"],
     ]
     assert all("{" not in family.statement for _, families in groups for family in families)
 
@@ -207,13 +207,14 @@ def test_every_finding_stands_under_an_item() -> None:
     found = audit.findings(printed)
     items = audit_view.audited(printed, found)
     assert {f.id for item in items for f in item["findings"]} == {f.id for f in found}
+    assert all(item["note"] for item in items)
 
 
 def test_coverage_counts_planned_seeds_only(suite: Suite, records: Records) -> None:
     suite = replace(suite, config={**suite.config, "seeds": [0, 1]})
     planned = sum(len(suite.seeds(run)) for run in suite.runs)
     done = sum(seed in suite.seeds(run) for run in records.by_run for seed in records.by_run[run])
-    assert provenance_view.coverage(records, suite).startswith(
+    assert coverage(records, suite).startswith(
         f"4 of 13 planned runs have a record, {done} of {planned} planned seeds"
     )
     # The made-up records have more seeds than the scale plans.

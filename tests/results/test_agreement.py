@@ -37,7 +37,10 @@ def records(scale: str, steps: dict[str, tuple[float, ...]]) -> Records:
 def compare(ours: dict[str, tuple[float, ...]], theirs: dict[str, tuple[float, ...]]) -> Agreement:
     plain = {"tiny-baseline": (0.0, 0.0, 0.0)}
     return agreement.compare(
-        records("desk", plain | ours), records("overnight", plain | theirs if theirs else {}), RUNS
+        records("desk", plain | ours),
+        records("overnight", plain | theirs if theirs else {}),
+        RUNS,
+        3,
     )
 
 
@@ -55,6 +58,7 @@ def compare(ours: dict[str, tuple[float, ...]], theirs: dict[str, tuple[float, .
         ),
         (UP, NONE, OPEN, "None of the 1 differences is decided by both"),
         (UP, (1.0,), OPEN, "1 open"),
+        (UP, (1.0, 1.1), OPEN, "None of the 1 differences is decided by both"),
     ],
 )
 def test_signs_agree_only_where_both_intervals_decide(

@@ -70,6 +70,12 @@ def test_a_sound_scale_passes_every_gate() -> None:
     assert {gate.word for gate in judged.values()} == {"pass"}
     assert "ins-s-baseline over ins-tiny-baseline" in judged["teachers"].figure
     assert judged["cwd-helps"].figure.endswith("+1.00 ± 0.25 over 3 seeds")
+    # That nothing is found says little where the interval is wide.
+    wide = judge(sound() | {"tiny-other-order": {s: record(40.0 + 2 * s) for s in range(3)}})
+    assert wide["other-order"].word == "pass"
+    assert wide["other-order"].figure.endswith(
+        "+1.00 ± 2.48 over 3 seeds, which does not rule out a difference of 3.5"
+    )
     assert gates.summary(list(judged.values())).startswith("10 of 10 gates pass, 0 fail, 0 not run")
 
 

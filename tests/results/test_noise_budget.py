@@ -184,6 +184,16 @@ def test_the_command_adds_the_seeds_it_is_priced_by() -> None:
         assert step.starts == 5 * max(0, step.seeds - 3)
 
 
+def test_a_reading_that_the_command_does_not_make_is_not_counted_as_decided_by_it() -> None:
+    shown = {"tiny-baseline": seeds(*BASE)}
+    for run, decided in (("tiny-mkd", True), ("tiny-mkd-hermitian", False)):
+        budget = build(shown | {run: near(0.9, 0.1, 0.5)})
+        (need, *_) = [need for need in budget.needs if run in need.runs and need.needed]
+        assert need.needed is not None
+        assert need.needed <= budget.steps[-1].seeds
+        assert bool(budget.steps[-1].decided) == decided
+
+
 def test_the_command_means_the_configuration_it_is_priced_for() -> None:
     asked = {"results": "/my results", "starts": "train", "runs": "config/smoke.tsv"}
     suite = config.load(asked)

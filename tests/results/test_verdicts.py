@@ -270,6 +270,10 @@ def test_a_correction_for_many_claims_keeps_the_clear_ones_alone() -> None:
     assert tallies.corrected(alone).sentence.endswith(
         f"1 as claimed, 0 the opposite, 0 not separable from noise. As claimed: “{statement}”"
     )
+    paper = tallies.Corrected(
+        1, tuple(replace(v, claim=replace(v.claim, delta=-0.1)) for v in alone)
+    )
+    assert paper.sentence.endswith(f"“{statement}” (the paper’s own table does not show it either)")
     assert tallies.corrected([]).tests == 0
 
 

@@ -28,6 +28,16 @@ def test_jobs_get_devices_of_their_own() -> None:
         assert again == ["3", "5", "GPU-8f2c"]
 
 
+@pytest.mark.parametrize(
+    ("shown", "ids"), [("-1", []), ("0, 1", ["0", "1"]), ("2,-1,3", ["2"]), ("", [])]
+)
+def test_what_is_visible_is_read_as_cuda_reads_it(
+    monkeypatch: pytest.MonkeyPatch, shown: str, ids: list[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    assert gpus.visible() == ids
+
+
 def test_a_device_held_by_a_process_that_was_killed_is_free() -> None:
     code = (
         "from mkd.workflow.gpus import take\nwith take(3) as held: print(held, flush=True); input()"

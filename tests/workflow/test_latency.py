@@ -39,7 +39,7 @@ def snakemake(
 def test_a_cluster_is_told_once_what_its_nodes_time_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MKD_PROVIDERS", "cpu,cuda")
     assert edge.providers() == ["cpu", "cuda"]
-    assert edge.precisions(load({"scale": "desk"})) == ["fp32", "fp16", "int8"]
+    assert edge.precisions() == ["fp32", "fp16", "int8"]
     monkeypatch.setenv("MKD_PROVIDERS", "cpu,gpu")
     with pytest.raises(UserError, match="unknown provider 'gpu'; there are cpu, cuda, tensorrt"):
         edge.providers()

@@ -1,5 +1,6 @@
 """Stale locks go, a living Snakemake's stay."""
 
+import os
 import platform
 import signal
 import subprocess
@@ -107,5 +108,19 @@ def test_a_lock_that_its_last_holder_took_away_holds_nothing(
         flock(*arguments)
 
     monkeypatch.setattr(locks.fcntl, "flock", late)
+    with pytest.raises(UserError, match="another process is training"):
+        locks.hold(tmp_path / "run").__enter__()
+
+
+def test_a_lock_that_goes_while_it_is_looked_at_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fstat = os.fstat
+
+    def late(number: int) -> os.stat_result:
+        (tmp_path / "run.lock").unlink(missing_ok=True)
+        return fstat(number)
+
+    monkeypatch.setattr(locks.os, "fstat", late)
     with pytest.raises(UserError, match="another process is training"):
         locks.hold(tmp_path / "run").__enter__()

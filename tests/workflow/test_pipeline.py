@@ -77,6 +77,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("a folder with spaces")
     chance = random.Random(0)
     without = {k: v for k, v in os.environ.items() if k != fork_server.VARIABLE}
+    killed = 0
     # Once with a fork server of its own, which takes ten seconds to start and is killed with it;
     # then with the tests', which ends its jobs when it is gone.
     for environment, (least, most) in ((without, (12, 30)), *[(os.environ, (4, 20))] * 2):
@@ -92,6 +93,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            killed += 1
+    assert killed == 3
     done = snakemake(folder, "reproduce")
     assert done.returncode == 0, done.stderr[-3000:]
     return folder

@@ -49,6 +49,22 @@ def test_what_is_there_missing_and_wrong(
     )
 
 
+def test_a_file_that_is_needed_is_not_told_as_one_that_could_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "runs.tsv"
+    table.write_text(
+        "run\tarch\tteacher\tmethod\toptions\ttables\n"
+        "s-baseline\trtmdet-s\t-\tbaseline\t-\t1\n"
+        "s-coco\trtmdet-s\t-\tbaseline\tweights=rtmdet_s_8xb32-300e_coco\t1\n"
+    )
+    cli.main(["weights", "--config", "scale=lab", f"runs={table}", f"weights={tmp_path}"])
+    needed, _, could = capsys.readouterr().out.partition("it could read")
+    release = "rtmdet_s_8xb32-300e_coco_20220905_161602-387a891e.pth: run s-coco"
+    assert release in needed
+    assert "387a891e.pth" not in could
+
+
 def test_a_narrow_scale_could_read_no_release(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["weights", "--config", "scale=smoke"])
     assert capsys.readouterr().out == (

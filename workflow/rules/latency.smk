@@ -5,14 +5,14 @@ rule export_model:
     output:
         complexity=f"{RESULTS}/complexity/{{model}}.json",
         # Their weights are random: nobody wants them once they are timed.
-        files=temp(edge.onnx_files(suite, "{model}", edge.precisions(suite))),
+        files=temp(edge.onnx_files(suite, "{model}", edge.precisions())),
     log:
         f"{RESULTS}/logs/export/{{model}}.log",
     wildcard_constraints:
         model="|".join(edge.zoo(suite)) or "none",
     threads: 1
     params:
-        precisions=" ".join(edge.precisions(suite)),
+        precisions=" ".join(edge.precisions()),
         settings=edge.settings(suite).input_px,
         engines=" ".join(filter(edge.installed, edge.engines())),
         code=code_digest("mkd.edge.jobs", *edge.ENGINE_MODULES),
@@ -33,12 +33,12 @@ rule export_student:
         ],
     output:
         exported=f"{RESULTS}/exported/{{run}}.json",
-        files=edge.onnx_files(suite, "{run}", edge.precisions(suite)),
+        files=edge.onnx_files(suite, "{run}", edge.precisions()),
     log:
         f"{RESULTS}/logs/export/{{run}}.log",
     threads: 1
     params:
-        precisions=" ".join(edge.precisions(suite)),
+        precisions=" ".join(edge.precisions()),
         settings=edge.settings(suite).calibration_images,
         engines=" ".join(filter(edge.installed, edge.engines())),
         code=code_digest("mkd.edge.jobs", *edge.ENGINE_MODULES),
