@@ -10,12 +10,16 @@ from mkd.cli.options import Verb, read_suite
 def add(verb: Verb) -> None:
     """Add the verbs."""
     pretrain = verb("pretrain", _pretrain, "pretrain a backbone on crops of the train set")
-    pretrain.add_argument("--size", required=True, help="tiny, s, m, l or x")
+    pretrain.add_argument(
+        "--size",
+        required=True,
+        help="a backbone: tiny, s, m, l, x, r50 or another of the table of runs",
+    )
     pretrain.add_argument("--data", type=Path, help="what `mkd data` wrote; default: the scale's")
     pretrain.add_argument("--out", type=Path, required=True)
 
     train = verb("train", _train, "train one run with one seed")
-    train.add_argument("--run", required=True, help="an id of config/runs.tsv")
+    train.add_argument("--run", required=True, help="an id of the scale's table of runs")
     train.add_argument("--seed", type=int, required=True)
     train.add_argument("--data", type=Path, required=True, help="what `mkd data` wrote")
     train.add_argument("--backbone", type=Path, help="weights the backbone starts from")

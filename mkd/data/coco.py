@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mkd.data import annotations as coco_annotations
 from mkd.data import image_files
 from mkd.data.annotations import Item, encode, flaw, is_number
+from mkd.data.summary import DatasetSummary
 from mkd.errors import UserError
 
 _FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
@@ -32,32 +32,6 @@ MOST = 100
 _LARGEST_ID = 2**63
 MISREAD = 0.1
 """Share of boxes beyond their image from which on all are taken for misread."""
-
-
-@dataclass(frozen=True)
-class DatasetSummary:
-    """What one split holds: classes by id; crowd regions apart from the instances.
-
-    Attributes:
-        images: All that the file lists.
-        usable: Images with an instance that training keeps, or all where the split is scored.
-        instances: Objects that are taught, or asked for where the split is scored.
-        masks: Whether every instance has a segmentation.
-        dropped: Number of images and objects that are left out, by the reason.
-        doubtful: Number of instances that are kept and look like a mistake, by the reason.
-    """
-
-    classes: tuple[str, ...]
-    images: int
-    usable: int
-    instances: int
-    crowds: int
-    small: int
-    medium: int
-    large: int
-    masks: bool
-    dropped: dict[str, int]
-    doubtful: dict[str, int]
 
 
 def check(
@@ -90,9 +64,12 @@ def check(
             sentence names the first culprits.
     """
     path, folder = Path(root, annotations), Path(root, images)
-    content = _load(path)
+    content = load(path)
     _unique(content["categories"], "id", "category", path)
     _unique(content["categories"], "name", "category", path)
+    for category in content["categories"]:
+        if not category["name"].strip():
+            raise UserError(f"{path} gives category {category['id']} no name: give it one")
     _unique(content["images"], "id", "image", path)
     _unique(content["images"], "file_name", "image", path)
     _unique(content["annotations"], "id", "annotation", path)
@@ -131,7 +108,8 @@ def check(
         else:
             instances.append(item)
     if not instances:
-        reasons = ", ".join(f"{count} {why}" for why, count in dropped.items())
+        dropped["objects marked as crowds"] = crowds
+        reasons = ", ".join(f"{count} {why}" for why, count in dropped.items() if count)
         raise UserError(
             f"{path} annotates no object that can be taught or asked for"
             f"{f' ({reasons})' if reasons else ''}: convert the annotations again"
@@ -150,10 +128,11 @@ def check(
     if scored:
         _check_crowding(instances, path)
     sizes = Counter((item["area"] >= _MEDIUM) + (item["area"] >= _LARGE) for item in instances)
+    names = {item["id"]: item["name"] for item in content["categories"]}
+    counted = Counter(names[item["category_id"]] for item in instances)
     return DatasetSummary(
-        classes=tuple(
-            item["name"] for item in sorted(content["categories"], key=lambda item: item["id"])
-        ),
+        classes=tuple(names[number] for number in sorted(names)),
+        objects={names[number]: counted[names[number]] for number in sorted(names)},
         images=len(known),
         usable=len(chosen) if scored else len({item["image_id"] for item in instances}),
         instances=len(instances),
@@ -173,64 +152,7 @@ def _leaves(box: list[float], image: Item) -> bool:
     return min(x, y) < -slack or x + w > width + slack or y + h > height + slack
 
 
-def check_classes(train: DatasetSummary, val: DatasetSummary, root: Path) -> None:
-    """Check that two splits list the same categories, in whatever order and with whatever ids.
-
-    Raises:
-        UserError: The first name that one of them lacks.
-    """
-    for has, lacks, ours, others in (
-        ("train", "val", train.classes, val.classes),
-        ("val", "train", val.classes, train.classes),
-    ):
-        for name in ours:
-            if name not in others:
-                raise UserError(
-                    f"the {has} annotations in {root} list the category {name!r} and the {lacks} "
-                    "annotations do not: categories are matched by name, give both splits the same"
-                )
-
-
-def check_apart(root: Path, train: tuple[str, str], val: tuple[str, str]) -> None:
-    """Check that no image file is in both splits.
-
-    Args:
-        root: Folder of the data set.
-        train: Annotation file and folder of the images, relative to ``root``.
-        val: The same.
-
-    Raises:
-        UserError: One is: what is scored must not be trained on.
-    """
-    one, other = (Path(root, images).resolve() for _, images in (train, val))
-    if not (one.is_relative_to(other) or other.is_relative_to(one)):
-        return
-    files = [
-        {(folder / image["file_name"]).resolve() for image in _load(Path(root, path))["images"]}
-        for folder, (path, _) in ((one, train), (other, val))
-    ]
-    common = sorted(files[0] & files[1])
-    if common:
-        raise UserError(
-            f"{common[0]} and {len(common) - 1} more images are in train and in val of {root}: "
-            "what is scored must not be trained on, take them out of one"
-        )
-
-
-def table(splits: Mapping[str, DatasetSummary]) -> str:
-    """The splits side by side, one a line, with what is left out below."""
-    columns = ("images", "usable", "instances", "small", "medium", "large", "crowds")
-    lines = ["split  classes " + " ".join(f"{name:>9}" for name in columns)]
-    for name, split in splits.items():
-        values = " ".join(f"{getattr(split, column):>9}" for column in columns)
-        lines.append(f"{name:<6} {len(split.classes):>7} {values}")
-    for name, split in splits.items():
-        lines += [f"{name}: left out {count} {why}" for why, count in split.dropped.items()]
-        lines += [f"{name}: kept, but {count} {why}" for why, count in split.doubtful.items()]
-    return "\n".join(lines)
-
-
-def _load(path: Path) -> dict[str, list[Item]]:
+def load(path: Path) -> dict[str, list[Item]]:
     """The annotation file, its three lists present, filled and with all their fields."""
     content = coco_annotations.read(path)
     for kind, fields in _FIELDS.items():

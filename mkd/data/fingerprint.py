@@ -39,17 +39,25 @@ def digest(root: Path, *splits: tuple[str | Path, str | Path]) -> str:
     Raises:
         UserError: An annotation file or an image folder is missing.
     """
-    total = hashlib.sha256()
+    return read_all(root, *splits)[0]
+
+
+def read_all(
+    root: Path, *splits: tuple[str | Path, str | Path]
+) -> tuple[str, list[dict[str, str]]]:
+    """:func:`digest`, and of each split the SHA-256 of each file in its image folder, by name."""
+    total, found = hashlib.sha256(), []
     with ThreadPoolExecutor(2) as pool:
         for annotations, images in splits:
             content = coco_annotations.read_bytes(Path(root, annotations))
             total.update(hashlib.sha256(content).digest())
             files = sorted(list_files(Path(root, images)).items())
             contents = pool.map(lambda item: sha256_file(Path(item[1])), files)
-            for (name, _), content_digest in zip(files, contents, strict=True):
+            found.append(dict(zip((name for name, _ in files), contents, strict=True)))
+            for name, content_digest in found[-1].items():
                 total.update(os.fsencode(name) + f"\0{content_digest}\n".encode())
             total.update(b"\0")
-    return total.hexdigest()
+    return total.hexdigest(), found
 
 
 def stamp(root: Path, *splits: tuple[str | Path, str | Path]) -> str:
@@ -99,6 +107,8 @@ def recorded_digest(record: Path) -> str:
     Raises:
         UserError: The file is missing or something else.
     """
+    if not record.exists():
+        raise UserError(f"{record} does not exist: run `mkd data --out {record}` first")
     try:
         return str(read_json(record)["digest"])
     except (UserError, KeyError, TypeError) as error:

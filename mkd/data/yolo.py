@@ -12,7 +12,17 @@ from typing import Any
 
 import yaml
 
-from mkd.data.foreign import Box, Broken, Split, each, images, numbers_of, read_list, size_of
+from mkd.data.foreign import (
+    SUFFIXES,
+    Box,
+    Broken,
+    Split,
+    each,
+    images,
+    numbers_of,
+    read_list,
+    size_of,
+)
 from mkd.errors import UserError
 from mkd.schemas import read_text
 
@@ -20,10 +30,26 @@ SLACK = 0.01
 """Share of a side by which a box of YOLO's may leave its image, as rounding does."""
 
 
+KEYS = {"train", "val", "names"}
+"""What a sheet must name."""
+
+
 def sheet_of(root: Path) -> Path | None:
-    """The YAML file of YOLO's layout; ``data.yaml`` goes before others."""
-    found = sorted(root.glob("*.y*ml"), key=lambda path: (path.stem != "data", path.name))
+    """The YAML file of YOLO's layout: one with all :data:`KEYS`, ``data.yaml`` before others."""
+    found = sorted(
+        (path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml")),
+        key=lambda path: (not _has_keys(path), path.stem != "data", path.name),
+    )
     return found[0] if found else None
+
+
+def _has_keys(sheet: Path) -> bool:
+    try:
+        said = yaml.safe_load(sheet.read_bytes())
+    # What is wrong with it is told when it is read.
+    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.keys() >= KEYS
 
 
 def read(root: Path, sheet: Path) -> tuple[list[str], list[str], dict[str, Split]]:
@@ -48,7 +74,7 @@ def read(root: Path, sheet: Path) -> tuple[list[str], list[str], dict[str, Split
         raise UserError(f"{sheet} is not YAML: {' '.join(str(error).split())}") from error
     if twice:
         raise UserError(f"{sheet}: '{twice}' stands there twice: take one away")
-    if not isinstance(said, dict) or not {"train", "val", "names"} <= said.keys():
+    if not isinstance(said, dict) or not said.keys() >= KEYS:
         raise UserError(f"{sheet} does not name train, val and names: add what is missing")
     if "kpt_shape" in said:
         raise UserError(
@@ -61,6 +87,8 @@ def read(root: Path, sheet: Path) -> tuple[list[str], list[str], dict[str, Split
     root = Path(os.path.abspath(root))
     above = root / (said.get("path") or "")
     notes, splits, files = [f"read {sheet}"], {}, {}
+    if said.get("nc") not in (None, len(names)):
+        notes.append(f"nc is {said['nc']} there and names has {len(names)}: names counts")
     for split in ("train", "val"):
         files[split] = _yolo_images(
             said[split], above if above.is_dir() else root, root, sheet, split
@@ -72,7 +100,7 @@ def read(root: Path, sheet: Path) -> tuple[list[str], list[str], dict[str, Split
         splits[split] = Split(folder.relative_to(root).as_posix())
         read = partial(_label, labels=labels, folder=folder, names=names, split=splits[split])
         each(files[split], read, labels.__getitem__)
-        notes += _unlabelled(split, labels)
+        notes += [*_unlabelled(split, labels), *_without_image(split, labels)]
     _check_apart(files["train"], files["val"], root, sheet)
     return notes, names, splits
 
@@ -85,6 +113,30 @@ def _unlabelled(split: str, labels: Mapping[Path, Path]) -> list[str]:
         f"{split}: {len(without)} of {len(labels)} images have no file of labels and count as "
         f"showing nothing, the first is {without[0]} (its labels are looked for in "
         f"{labels[without[0]]})"
+    ]
+
+
+def _without_image(split: str, labels: Mapping[Path, Path]) -> list[str]:
+    """Files of labels of which no image that could be read lies where it would be looked for."""
+    places: dict[Path, set[Path]] = {}
+    for image, label in labels.items():
+        places.setdefault(label.parent, set()).add(image.parent)
+    stems = {
+        folder: {path.stem for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
+        for folder in set().union(*places.values())
+    }
+    lost = [
+        file
+        for place, folders in sorted(places.items())
+        for file in sorted(place.glob("*.txt"))
+        # A list of the classes, as some tools write it among the labels.
+        if file.name != "classes.txt" and not any(file.stem in stems[one] for one in folders)
+    ]
+    if not lost:
+        return []
+    return [
+        f"{split}: {len(lost)} files of labels are left out, as no image of theirs is there (of "
+        f"the kinds {', '.join(kind[1:] for kind in SUFFIXES)}), the first is {lost[0]}"
     ]
 
 

@@ -31,6 +31,7 @@ def check(suite: "Suite", own_table: bool) -> None:
     _check_teachers(suite)
     _check_frozen(suite)
     _check_lengths(suite)
+    _check_orders(suite)
     _check_resized(suite)
     _check_widths(suite)
 
@@ -56,6 +57,12 @@ def _check_resized(suite: "Suite") -> None:
             f"{suite.file}: train.resize_ratio: {least:g} of {suite.settings.input_px} px is under "
             f"{LEAST_PX} px: begin higher"
         )
+
+
+def _check_orders(suite: "Suite") -> None:
+    for run in suite.runs:
+        for seed in suite.seeds(run):
+            suite.check_seed(run, seed)
 
 
 def _check_lengths(suite: "Suite") -> None:

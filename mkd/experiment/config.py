@@ -140,7 +140,10 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     if default and settings.checks is not None:
         taken = starts.runs if starts else {}
         others = {name: run for name, run in taken.items() if name not in runs}
-        runs |= read_runs(root / settings.checks, runs | others)
+        beside = file.parent / settings.checks
+        runs |= read_runs(
+            beside if own and beside.is_file() else root / settings.checks, runs | others
+        )
         runs |= {name: run for name, run in others.items() if name in teachers(runs)}
     suite = Suite(scale, settings, runs, config, starts, file, own, str(table))
     # A reading of longer scales would here be the run without it.

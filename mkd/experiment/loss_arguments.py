@@ -41,7 +41,8 @@ def check_kind(run: str, module: str, name: str, option: str, value: Any) -> Non
             f"{', '.join(known) or 'none'}{meant(argument, known)}"
         )
     default = UNKNOWN if known is None else known[argument]
-    if argument.endswith("weight"):
+    number = default is UNKNOWN or is_number(default)
+    if argument.endswith("weight") and number:
         fits, kind = is_number(value) and value >= 0, "a number of at least 0"
     elif isinstance(default, bool):
         fits, kind = isinstance(value, bool), "true or false"
@@ -108,14 +109,18 @@ def defaults(module: str, name: str) -> dict[str, Any] | None:
     values = [None] * (len(plain) - len(given.defaults)) + list(given.defaults) + given.kw_defaults
     named = zip([*plain, *given.kwonlyargs], values, strict=True)
     return {
-        argument.arg: _literal(value)
+        argument.arg: _literal(value, argument.annotation)
         for argument, value in list(named)[1:]
         if argument.arg not in CHANNELS
     }
 
 
-def _literal(value: ast.expr | None) -> Any:
+def _literal(value: ast.expr | None, annotation: ast.expr | None) -> Any:
     try:
-        return UNKNOWN if value is None else ast.literal_eval(value)
+        found = UNKNOWN if value is None else ast.literal_eval(value)
     except ValueError:
         return UNKNOWN
+    # ``temperature: float = 1`` takes any number.
+    if isinstance(found, int) and getattr(annotation, "id", "") == "float":
+        return float(found)
+    return found

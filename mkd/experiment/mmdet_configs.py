@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mkd.detectors.architectures import GENERIC, Architecture
 from mkd.errors import UserError, meant
+from mkd.experiment import own_code
 from mkd.experiment.code import syntax
 from mkd.provenance import digest
 
@@ -48,7 +49,13 @@ def architecture(name: str, known: Iterable[str] = ()) -> Architecture:
     said = [tree for _, tree in files]
     keys = {key for tree in said for key in _keys(tree)}
     imagenet = next((value for tree in said if (value := _imagenet(tree))), None)
-    mine = digest([syntax(ast.unparse(tree).encode()) for file, tree in files if _is_own(file)])
+    own_files = [(file, tree) for file, tree in files if _is_own(file)]
+    mine = digest(
+        [
+            *(syntax(ast.unparse(tree).encode()) for _, tree in own_files),
+            *own_code.texts({name for each in own_files for name in _custom_imports(*each)}),
+        ]
+    )
     # Two files of one's own may have one name. At its end a file's own digest would be expected.
     backbone = f"{PREFIX}{mine[:8]} {path}" if own else name
     return Architecture(
@@ -114,6 +121,34 @@ def _bases(path: Path, node: ast.Assign) -> list[str]:
 def _tree(path: Path, changed: int) -> ast.Module:
     """A file's syntax tree, read once as long as it does not change."""
     return ast.parse(path.read_bytes())
+
+
+def _custom_imports(path: Path, tree: ast.Module) -> list[str]:
+    """The modules that a file has mmengine import, as ``custom_imports`` names them."""
+    found: list[str] = []
+    for node in tree.body:
+        if not isinstance(node, ast.Assign) or ast.unparse(node.targets[0]) != "custom_imports":
+            continue
+        given = node.value
+        pairs = (
+            {word.arg: word.value for word in given.keywords}
+            if isinstance(given, ast.Call)
+            else {
+                getattr(key, "value", None): value
+                for key, value in zip(given.keys, given.values, strict=True)
+            }
+            if isinstance(given, ast.Dict)
+            else {}
+        )
+        try:
+            names = ast.literal_eval(pairs["imports"])
+        except (KeyError, ValueError) as error:
+            raise UserError(
+                f"{path}, line {node.lineno}: custom_imports is not written as "
+                "dict(imports=['a.module']): write it so"
+            ) from error
+        found += [names] if isinstance(names, str) else list(names)
+    return found
 
 
 def _keys(tree: ast.Module) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """Where a run's files lie, and the weights it starts from and learns from."""
 
 import glob
+import os
 from pathlib import Path
 
 from mkd.errors import UserError
@@ -66,7 +67,7 @@ def _look_for(suite: Suite, run: str, seed: int) -> Path:
     named = suite.pretrained[run].file.replace(SEED, str(seed))
     weights = Path(suite.config["weights"])
     for folder in ([suite.file.parent] if suite.own else []) + [Path(), weights]:
-        wanted = Path(named).expanduser()
+        wanted = Path(os.path.expanduser(named))
         if (folder / wanted).is_file():
             return folder / wanted
         pattern = str(wanted) if wanted.suffix == ".pth" else f"{wanted}*.pth"

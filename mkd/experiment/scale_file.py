@@ -1,5 +1,6 @@
 """A scale's file: found by its name or path, and read, over the scale it names as its base."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def find(named: str, scales: Path) -> tuple[Path, bool]:
     known = sorted(file.stem for file in scales.glob("*.yaml"))
     if named in known:
         return scales / f"{named}.yaml", False
-    path = Path(named).expanduser()
+    path = Path(os.path.expanduser(named))
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(
             f"unknown scale '{named}' (one of your own is named by the path of its .yaml file): "

@@ -65,7 +65,11 @@ class Suite:
     def data_root(self) -> Path:
         """The folder of the scale's data set, in COCO's layout."""
         data = self.settings.data
-        return data.folder(Path(self.config["data"][data.kind]), self.file.parent)
+        try:
+            return data.folder(Path(self.config["data"][data.kind]), self.file.parent)
+        except RuntimeError as error:
+            # Of "~name" where there is no such user.
+            raise UserError(f"{self.file}: data.root: {error} Write the folder in full") from error
 
     @property
     def planned(self) -> list[str]:
@@ -184,17 +188,25 @@ class Suite:
             return 1.0
         return float(Fraction(_per_run(self.settings.width, self.run(run))))
 
-    def resolve(self, run: str, seed: int) -> ResolvedRun:
-        """A run in full: its row, its seed, the scale, its teacher's same.
+    def check_seed(self, run: str, seed: int) -> None:
+        """Refuse a seed that NumPy does not take.
 
         Raises:
-            UserError: The seed is none that NumPy takes.
+            UserError: It is one.
         """
         if seed < 0 or seed + self.run(run).order >= SEEDS:
             raise UserError(
                 f"run '{run}': seed {seed} is none: a seed, with the run's order added, is a whole "
                 f"number from 0 to {SEEDS - 1}"
             )
+
+    def resolve(self, run: str, seed: int) -> ResolvedRun:
+        """A run in full: its row, its seed, the scale, its teacher's same.
+
+        Raises:
+            UserError: The seed is none that NumPy takes.
+        """
+        self.check_seed(run, seed)
         if self.starts is not None and self.started(run):
             return self.starts.resolve(run, seed)
         row, start, data = self.run(run), self.start(run, seed), self.settings.data

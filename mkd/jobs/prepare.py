@@ -3,7 +3,8 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mkd.data import coco, fingerprint, making
+from mkd.data import coco, fingerprint, making, overlap
+from mkd.data.summary import DatasetSummary, check_classes, table
 from mkd.errors import UserError
 from mkd.experiment import config, paths, run_digests
 from mkd.experiment.suite import Suite
@@ -42,15 +43,19 @@ def prepare_data(suite: Suite, out: Path) -> None:
         "train": coco.check(root, *splits["train"], masks=masks, first=data.first_images),
         "val": coco.check(root, *splits["val"], masks=masks, scored=True),
     }
-    coco.check_classes(summaries["train"], summaries["val"], root)
-    coco.check_apart(root, splits["train"], splits["val"])
+    check_classes(summaries["train"], summaries["val"], root)
+    overlap.check_apart(root, splits["train"], splits["val"])
     _check_size(suite, summaries["train"])
     _check_batches(suite, summaries["train"])
-    print(coco.table(summaries))
+    print(table(summaries))
+    digest, files = fingerprint.read_all(root, *splits.values())
+    copies = overlap.copied(root, splits["train"], splits["val"], *files)
+    if copies:
+        print(copies)
     write_json(
         out,
         {
-            "digest": fingerprint.digest(root, *splits.values()),
+            "digest": digest,
             "stamp": stamp,
             "splits": {name: vars(summary) for name, summary in summaries.items()},
             **({config.OWNER: str(suite.file)} if suite.own else {}),
@@ -58,7 +63,7 @@ def prepare_data(suite: Suite, out: Path) -> None:
     )
 
 
-def _check_size(suite: Suite, train: coco.DatasetSummary) -> None:
+def _check_size(suite: Suite, train: DatasetSummary) -> None:
     wanted = suite.settings.data.first_images
     if wanted is not None and train.images < wanted:
         raise UserError(
@@ -68,7 +73,7 @@ def _check_size(suite: Suite, train: coco.DatasetSummary) -> None:
         )
 
 
-def _check_batches(suite: Suite, train: coco.DatasetSummary) -> None:
+def _check_batches(suite: Suite, train: DatasetSummary) -> None:
     trained = [suite.train(run) for run in suite.runs if not suite.taken(run)]
     batch = max((recipe.batch_size * recipe.devices for recipe in trained), default=1)
     if train.usable < batch:
@@ -79,6 +84,11 @@ def _check_batches(suite: Suite, train: coco.DatasetSummary) -> None:
         )
     starts, pretraining = suite.settings.train.pretrained, suite.settings.pretrain
     crops = pretraining.batch_size if pretraining is not None and starts == "crops" else 1
+    if starts == "crops" and sum(map(bool, train.objects.values())) < 2:
+        raise UserError(
+            f"the train set in {suite.data_root} has objects of one class alone, and crops of one "
+            "class teach a backbone nothing: write train.pretrained: none in the scale's file"
+        )
     if train.instances < crops:
         raise UserError(
             f"the train set in {suite.data_root} has {train.instances} objects, fewer than the "

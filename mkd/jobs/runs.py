@@ -50,7 +50,7 @@ def train(
     """
     hide_gpus(suite)
     from mkd.detectors import models
-    from mkd.training import loss_check, trainer, weights
+    from mkd.training import config_check, loss_check, trainer, weights
 
     if run in suite.pretrained:
         raise UserError(
@@ -68,6 +68,7 @@ def train(
     launcher = "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
     started = datetime.now(UTC)
     resolved = suite.resolve(run, seed)
+    config_check.check(resolved.architecture)
     loss_check.rehearse(rehearsed(suite, resolved))
     backbone_weights = backbone_weights or paths.imagenet_weights(suite, run)
     digests = run_digests.training_digests(resolved)

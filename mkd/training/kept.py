@@ -95,15 +95,16 @@ def _read(suite: Suite, run: str, seed: int, folder: Path) -> None:
         "config": resolved.decisive_digest(),
         "code": code_digest("mkd.training.released"),
     }
+    inputs = {
+        "data": fingerprint.recorded_digest(suite.results / "data.json"),
+        "published": sha256_file(path),
+    }
     (folder / "train.json").unlink(missing_ok=True)
     weights.save(model, folder / "weights.pth", {"run": run, "seed": seed, **digests, **more})
     outputs.Trained(
         config=resolved,
         digests=digests,
-        inputs={
-            "data": fingerprint.recorded_digest(suite.results / "data.json"),
-            "published": sha256_file(path),
-        },
+        inputs=inputs,
         weights=sha256_file(folder / "weights.pth"),
         teacher=resolved.teacher.run if resolved.teacher else None,
         started=datetime.now(UTC).isoformat(timespec="seconds"),

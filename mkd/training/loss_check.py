@@ -4,7 +4,8 @@ A run distils only after its teacher is trained, which may take days: what its l
 options, channels and levels is found out before the first training begins.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
 from importlib import import_module
@@ -45,8 +46,10 @@ def rehearse(runs: Iterable[ResolvedRun]) -> None:
         plan, above = run.distillation, run.teacher
         if not plan.losses or above is None:
             continue
+        names = f"{run.architecture.name} and {above.architecture.name}"
         try:
-            pair, outputs = _pair(plan, run), _outputs(plan, run)
+            with told(f"the levels of {names} cannot be measured by a forward pass"):
+                pair, outputs = _pair(plan, run), _outputs(plan, run)
         except UserError as error:
             raise UserError(f"run '{run.run}': {error}") from error
         key = digest([asdict(plan), pair, outputs])
@@ -116,6 +119,17 @@ def check(
                 f"run '{run}': the options of term '{name}' do not fit: "
                 f"{_line(error) or type(error).__name__}"
             ) from error
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Whatever a detector raises that is made for other images or labels, as a sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{what}: {type(error).__name__}: {_line(error)}") from error
 
 
 def by_level(

@@ -19,7 +19,7 @@ from mkd.errors import UserError
 from mkd.experiment import methods
 from mkd.experiment.architectures import architecture
 from mkd.experiment.plan import Plan
-from mkd.training import loss_check
+from mkd.training import config_check, loss_check
 
 CLASSES = 3
 WIDTH = 0.25
@@ -52,6 +52,7 @@ def check(method: str, student: str, teacher: str) -> list[str]:
     """
     began = time.monotonic()
     archs = [architecture(name) for name in (student, teacher)]
+    config_check.check(archs[0])
     sides = [
         (arch, models.model_config(arch, CLASSES, 1.0 if arch.generic else WIDTH)) for arch in archs
     ]
@@ -60,11 +61,15 @@ def check(method: str, student: str, teacher: str) -> list[str]:
         raise UserError(f"method '{method}' distils nothing: there is nothing to check")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        pair = levels.pair(plan, sides[0], sides[1])
-        heads = [levels.output_channels(*side) for side in sides] if plan.outputs else [{}, {}]
+        with loss_check.told(
+            f"the levels of {student} and {teacher} cannot be measured by a forward pass"
+        ):
+            pair = levels.pair(plan, sides[0], sides[1])
+            heads = [levels.output_channels(*side) for side in sides] if plan.outputs else [{}, {}]
         outputs = loss_check.by_level(heads, pair)
         loss_check.check(method, plan, pair["student_channels"], pair["teacher_channels"], outputs)
-        found = _step(plan, sides, pair)
+        with loss_check.told(f"a step of {student} on boxes and masks alone does not work"):
+            found = _step(plan, sides, pair)
     for each in found:
         if not each.gradient > 0:
             raise UserError(

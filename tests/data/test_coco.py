@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mkd.data import badges, coco, fingerprint
+from mkd.data import badges, coco, fingerprint, overlap
+from mkd.data.summary import table
 from mkd.errors import UserError
 
 TINY_COCO = Path(
@@ -148,7 +149,7 @@ def test_what_is_kept_and_looks_like_a_mistake_is_counted(root):
     path.write_text(json.dumps(content))
     found = coco.check(root, *TRAIN)
     assert found.doubtful == {"have the image, category and box of another": 1}
-    assert "train: kept, but 1 have the image, category and box of another" in coco.table(
+    assert "train: kept, but 1 have the image, category and box of another" in table(
         {"train": found}
     )
 
@@ -164,14 +165,58 @@ def test_corners_in_the_place_of_sides_are_told(refuse):
 
 
 def test_an_image_of_both_splits_is_refused(root):
-    coco.check_apart(root, TRAIN, VAL)
+    overlap.check_apart(root, TRAIN, VAL)
     shutil.copytree(root / "val", root / "train", dirs_exist_ok=True)
-    coco.check_apart(root, TRAIN, VAL)
+    overlap.check_apart(root, TRAIN, VAL)
     with pytest.raises(UserError, match=r"000000\.bmp and 1 more images are in train and in val"):
-        coco.check_apart(root, TRAIN, (VAL[0], TRAIN[1]))
+        overlap.check_apart(root, TRAIN, (VAL[0], TRAIN[1]))
     (root / "linked").symlink_to(root / "train")
     with pytest.raises(UserError, match="must not be trained on"):
-        coco.check_apart(root, TRAIN, (VAL[0], "linked"))
+        overlap.check_apart(root, TRAIN, (VAL[0], "linked"))
+
+
+def test_a_val_image_that_is_a_copy_of_a_train_image_is_told(root):
+    def said() -> str:
+        return overlap.copied(root, TRAIN, VAL, *fingerprint.read_all(root, TRAIN, VAL)[1])
+
+    assert said() == ""
+    shutil.copy(root / "train/000004.bmp", root / "val/000001.bmp")
+    assert "1 images are, byte for byte, images of train" in said()
+    assert said().endswith("the first is 000001.bmp, in train 000004.bmp")
+    # What no annotation file lists is in no split.
+    (root / "train/more.bmp").write_bytes((root / "val/000000.bmp").read_bytes())
+    assert "val: kept, but 1 images" in said()
+
+
+def test_a_class_without_an_object_is_told_of_each_split(root):
+    def change(split: str, *names: str) -> None:
+        path = root / split
+        content = json.loads(path.read_text())
+        ids = {item["id"] for item in content["categories"] if item["name"] in names}
+        content["annotations"] = [
+            item for item in content["annotations"] if item["category_id"] not in ids
+        ]
+        path.write_text(json.dumps(content))
+
+    first, second, *_ = coco.check(root, *TRAIN).classes
+    change(TRAIN[0], first, second)
+    asked = coco.check(root, *VAL, scored=True).objects
+    gone, *_ = (name for name in sorted(asked, key=asked.__getitem__) if asked[name])
+    change(VAL[0], gone)
+    found = coco.check(root, *VAL, scored=True)
+    shown = table({"train": coco.check(root, *TRAIN), "val": coco.check(root, *VAL, scored=True)})
+    assert f"train: has no object of the class {first!r}, {second!r}, which is not learned" in shown
+    (line,) = [line for line in shown.splitlines() if line.startswith("val: has no object of the")]
+    assert repr(gone) in line
+    assert sum(found.objects.values()) == found.instances
+    assert list(found.objects) == list(found.classes)
+
+
+def test_a_category_has_a_name(refuse):
+    def change(content):
+        content["categories"][0]["name"] = " "
+
+    assert "no name: give it one" in refuse(change)
 
 
 def test_only_crowds_are_nothing_to_learn(refuse):

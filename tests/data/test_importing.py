@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -301,6 +302,43 @@ def test_a_list_may_be_longer_than_a_small_file(smoke_data: Path, tmp_path: Path
     (root / "data.yaml").write_text(yaml.safe_dump(sheet | {"train": "train.txt"}))
     importing.convert(root)
     assert len(json.loads((root / "coco/train.json").read_text())["images"]) == FEW["train"]
+
+
+def test_labels_without_an_image_and_a_wrong_count_of_classes_are_told(
+    smoke_data: Path, tmp_path: Path
+) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    (root / "labels/train/classes.txt").write_text("cat")
+    assert not [line for line in importing.convert(root) if "left out" in line]
+    image = min((root / "images/train").iterdir())
+    image.rename(image.with_suffix(".jfif"))
+    (root / "labels/val/lost.txt").write_text("0 0.5 0.5 0.2 0.2")
+    sheet = root / "data.yaml"
+    sheet.write_text(sheet.read_text() + "nc: 99\n")
+    said = importing.convert(root)
+    assert "nc is 99 there and names has 6: names counts" in said
+    lost = [line for line in said if "1 files of labels are left out" in line]
+    assert [line.partition(":")[0] for line in lost] == ["train", "val"]
+    assert lost[0].endswith(f"labels/train/{image.stem}.txt")
+
+
+def test_of_several_sheets_the_one_that_names_splits_and_classes_is_taken(
+    smoke_data: Path, tmp_path: Path
+) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    (root / "data.yaml").rename(root / "set.YAML")
+    (root / "args.yaml").write_text("epochs: 3\n")
+    assert importing.convert(root)[0] == f"read {root / 'set.YAML'}"
+
+
+def test_the_first_box_that_begins_before_1_is_named(
+    smoke_data: Path, voc: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = voc(smoke_data, tmp_path / "voc", from_one=False)
+    path = min((root / "Annotations").glob("train_*.xml"))
+    path.write_text(re.sub(r"<xmin>\d+", "<xmin>0", path.read_text(), count=1))
+    assert f", the first is JPEGImages/{path.stem}" in importing.convert(root)[0]
+    assert "because boxes begin before 1 in " in importing.convert(root)[0]
 
 
 def test_what_is_scored_is_not_trained_on(

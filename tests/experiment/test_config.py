@@ -490,6 +490,17 @@ def test_a_seed_that_numpy_does_not_take_is_refused(folder: Path, seed: int, ord
         load(folder, scale="lab").resolve("b", seed)
 
 
+def test_an_order_beyond_every_seed_is_refused_when_the_table_is_read(folder: Path) -> None:
+    (folder / "runs.tsv").write_text(HEAD + f"b\trtmdet-s\t-\tbaseline\torder={2**32}\t1\n")
+    with pytest.raises(UserError, match="run 'b': seed 0 is none"):
+        load(folder, scale="lab")
+
+
+def test_the_home_of_nobody_is_a_sentence(folder: Path) -> None:
+    with pytest.raises(UserError, match="scale's file ~nobody-of-that-name/x.yaml does not exist"):
+        load(folder, scale="~nobody-of-that-name/x.yaml")
+
+
 def test_a_seed_begins_with_the_stem_of_its_own(taking: Path) -> None:
     suite = load(taking, scale="taking")
     found = [suite.start("c", seed) for seed in range(5)]

@@ -105,3 +105,43 @@ def test_a_config_that_does_not_do_is_one_sentence(
     Path("runs.tsv").write_text(rows)
     with pytest.raises(UserError, match=f"runs.tsv: run 'a': .*{sentence}"):
         config.load({"scale": "smoke", "runs": str(own / "runs.tsv")})
+
+
+def test_code_that_a_file_has_imported_is_in_its_digest(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(own))
+    Path("my_head.py").write_text("import numpy\nfrom my_parts import width\n")
+    Path("my_parts").mkdir()
+    Path("my_parts/__init__.py").write_text("from .size import width\n")
+    Path("my_parts/size.py").write_text("width = 1\n")
+    without = architecture("config:own.py").digest
+    Path("own.py").write_text(OWN + "custom_imports = dict(imports=['my_head', 'torchvision'])\n")
+    found = [architecture("config:own.py").digest]
+    for file, text in (
+        ("my_parts/size.py", "width = 2\n"),
+        ("my_head.py", "from my_parts import width\nwidth += 1\n"),
+    ):
+        Path(file).write_text(text)
+        found.append(architecture("config:own.py").digest)
+    assert len({without, *found}) == 4
+    Path("my_parts/size.py").write_text("# a comment\nwidth = 2\n")
+    assert architecture("config:own.py").digest == found[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("custom_imports = dict(imports=NAMES)", r"own\.py, line 4: custom_imports is not written"),
+        ("custom_imports = 3", "custom_imports is not written"),
+        ("custom_imports = dict(imports='broken')", r"broken\.py is not Python"),
+    ],
+)
+def test_what_is_imported_and_cannot_be_read_is_a_sentence(
+    own: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str
+) -> None:
+    monkeypatch.syspath_prepend(str(own))
+    Path("broken.py").write_text("def")
+    Path("own.py").write_text(f"{OWN}{text}\n")
+    with pytest.raises(UserError, match=words):
+        architecture("config:own.py")

@@ -97,6 +97,10 @@ def new_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         (made("self, strength"), {"new.strength": 3.0}),
         (made("self, strength=STRENGTH"), {"new.strength": 3.0}),
         (made("self, strength=-1.0"), {"new.strength": 3.0}),
+        # A whole default of what is said to be any number, and flags whose names end in weight.
+        (made("self, strength: float = 1"), {"new.strength": 2.5}),
+        (made("self, strength=1.0, use_weight=True"), {"new.use_weight": False}),
+        (made("self, strength=1.0, class_weight=(1.0, 2.0)"), {"new.class_weight": [1, 2]}),
         (made("self, strength=1.0, /"), {}),
         (made("self, **options").replace("= strength", '= options["strength"]'),
          {"new.strength": 3.0}),

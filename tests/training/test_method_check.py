@@ -86,3 +86,15 @@ def test_a_pair_that_does_not_do_is_one_sentence(
 ) -> None:
     with pytest.raises(UserError, match=sentence):
         method_check.check(method, student, teacher)
+
+
+@pytest.mark.parametrize(
+    ("student", "words"),
+    [
+        ("ssd300_coco", "the levels of ssd300_coco and ssd300_coco cannot be measured"),
+        ("panoptic-fpn_r50_fpn_1x_coco", "a step of panoptic-fpn_r50_fpn_1x_coco on boxes and"),
+    ],
+)
+def test_a_detector_that_cannot_be_tried_is_one_sentence(student: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        method_check.check("mkd", student, student)

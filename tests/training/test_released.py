@@ -129,6 +129,17 @@ def test_a_file_that_is_not_the_release_its_name_says(
     assert not Path(paths.run_path(suite, "s-baseline", 0, "weights.pth")).exists()
 
 
+def test_without_checked_data_nothing_is_left_half_taken(
+    load: Callable[..., Suite], release: Callable[..., Path], tmp_path: Path
+) -> None:
+    suite = load(s_baseline=NAME)
+    release(tmp_path / "weights", detector("rtmdet-s", 6).state_dict())
+    (suite.results / "data.json").unlink()
+    with pytest.raises(UserError, match=r"data\.json does not exist: run `mkd data"):
+        kept.take(suite, "s-baseline", 0)
+    assert not list(suite.results.rglob("weights.pth"))
+
+
 class Touch:
     """Unpickled without care, it touches a file."""
 
