@@ -94,6 +94,14 @@ def _teachers_of(found: list[Run], runs: Mapping[str, Run]) -> set[str]:
     return {runs[run.teacher].arch for run in found if run.teacher and run.teacher in runs}
 
 
+OPTION_WORDS = {
+    ("fdmd.mask", "hermitian"): "Hermitian mask",
+    ("adapter", "conv"): "adapter without norms",
+    ("adapter", "identity"): "no adapter",
+}
+"""Options that have a name of their own."""
+
+
 def _terms(value: Any) -> str:
     named = [part.strip() for part in str(value).split(",")]
     own = list(TERM_NAMES)[:3]
@@ -105,7 +113,7 @@ def _terms(value: Any) -> str:
 
 
 def _option(key: str, value: Any) -> str:
-    if (key, value) == ("fdmd.mask", "hermitian"):
-        return "Hermitian mask"
+    if (key, value) in OPTION_WORDS:
+        return OPTION_WORDS[key, value]
     shown = f"{value:g}" if isinstance(value, float) else str(value)
     return f"{OPTION_NAMES.get(key, key.replace('.', ' ').replace('_', ' '))} = {shown}"

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -231,6 +232,10 @@ def _options(path: Path, run: str, text: str) -> dict[str, Any]:
             raise UserError(f"{path}: run '{run}': option '{pair}' is not written key=value")
         if key in options:
             raise UserError(f"{path}: run '{run}': option '{key}' is given twice: remove one")
+        if re.search(r"[,;]\s*[a-z_.]+=", value):
+            raise UserError(
+                f"{path}: run '{run}': '{pair}' looks like several options: put spaces between them"
+            )
         try:
             options[key] = _value(value)
         except ValueError as error:

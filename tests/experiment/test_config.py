@@ -113,6 +113,7 @@ def test_unknown_run(folder: Path) -> None:
         ("d\trtmdet-tiny\tb\tmkd\tterms=fad,\t1", "has no term ''"),
         ("d\trtmdet-tiny\tb\tmkd\tterms=fad,fad\t1", "terms=fad,fad names 'fad' twice"),
         ("d\trtmdet-tiny\tb\tmkd\tterms=[fad]\t1", r"has no term '\['fad'\]'"),
+        ("d\trtmdet-tiny\tb\tmkd\tadapter=conv,alpha=2\t1", "looks like several options"),
         ("d\trtmdet-tiny\tb\tmkd\talpha=1 alpha=2\t1", "option 'alpha' is given twice"),
         ("d\trtmdet-tiny\tb\tmkd\tstop_epoch=true\t1", "stop_epoch=True is not a positive"),
         ("d\trtmdet-tiny\tb\tmkd\tstop_epoch=4\t1", "stop_epoch=4 stops nothing at scale"),
