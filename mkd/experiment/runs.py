@@ -202,6 +202,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
         lines = [(reader.line_num, line) for line in reader if line]
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: {error}") from error
+    if lines and lines[0][1][0].startswith("#"):
+        raise UserError(f"{path}, line 1: a table of runs has no comments: take the line out")
     if not lines or sorted(lines[0][1]) != sorted(COLUMNS):
         raise UserError(
             f"{path}: the first line of a table of runs has the names {', '.join(COLUMNS)}, with "

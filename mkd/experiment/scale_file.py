@@ -72,6 +72,11 @@ def read(path: Path, scales: Path) -> Scale:
         raise UserError(f"{path} is empty: write at least `base: desk` and a section `data`")
     if isinstance(settings, dict) and "base" in settings:
         settings = _on_base(settings, path, scales)
+    elif isinstance(settings, dict) and path.parent != scales and "summary" not in settings:
+        raise UserError(
+            f"{path} names no base: write `base: desk`, or another scale whose settings it "
+            "shall have where it says nothing"
+        )
     # The schema is made from the model, and its words are better than the model's own.
     validate(settings, "scale", str(path), text)
     try:

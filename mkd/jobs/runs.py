@@ -18,10 +18,10 @@ from mkd.experiment import paths, run_digests
 from mkd.experiment.resolved import ResolvedRun
 from mkd.experiment.suite import Suite
 from mkd.files import sha256_file, write_atomic
+from mkd.jobs import work_folder
 from mkd.jobs.around import hide_gpus, readable_images
 from mkd.schemas import validate, write_record
 from mkd.training import outputs
-from mkd.workflow import locks
 
 
 def train(
@@ -92,7 +92,7 @@ def train(
             raise UserError(f"run '{run}' has no teacher: leave --teacher out")
         teacher = outputs.teacher(teacher_weights, teacher)
     work_dir = suite.results / "work" / f"{run}-seed{seed}-{key}"
-    with locks.hold(work_dir) if first else nullcontext(), readable_images(suite.data_root):
+    with work_folder.hold(work_dir) if first else nullcontext(), readable_images(suite.data_root):
         student, summary = trainer.train(
             resolved,
             suite.data_root,

@@ -127,7 +127,7 @@ def test_unknown_run(folder: Path) -> None:
         ("d\trtmdet-tiny\t-\tmkd\t-\t1", "every other method has one"),
         ("d\trtmdet-tiny\tb\tbaseline\t-\t1", "a baseline has no teacher"),
         ("a\trtmdet-tiny\t-\tbaseline\t-\t1", "run 'a' stands there twice"),
-        ("d\trtmdet-tiny\t-\tbaseline\t-\t6", "tables: '6' is not text of the form"),
+        ("d\trtmdet-tiny\t-\tbaseline\t-\t6", "tables: '6' is not a list of table numbers"),
     ],
 )
 def test_a_wrong_row_is_named(folder: Path, row: str, sentence: str) -> None:
@@ -148,6 +148,7 @@ def test_a_table_that_cannot_be_read_is_one_sentence(folder: Path) -> None:
     [
         (b"", "first line of a table of runs has the names run, arch,"),
         (HEAD.encode(), "has no run: add a row"),
+        (f"# mine\n{HEAD}".encode(), "line 1: a table of runs has no comments"),
         (HEAD.replace("\ttables", "").encode() + b"a\n", "first line of a table of runs"),
         ((HEAD + "a\trtmdet-tiny\t-\tbaseline\t-\n").encode(), "line 2: 5 fields and not 6"),
         ((HEAD + "a\trtmdet-tiny\t-\tbaseline\t-\t1\t\n").encode(), "line 2: 7 fields"),

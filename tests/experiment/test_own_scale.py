@@ -111,6 +111,7 @@ def test_a_bundled_scale_without_settings_for_latency_times_nothing() -> None:
 
 
 WRONG = {
+    "data: {kind: badges, train_images: 8, val_images: 4}\n": "names no base: write `base: desk`",
     "base: dsk\n": "base: there is no scale 'dsk' in .*; did you mean 'desk'",
     "base: [desk]\n": "base: there is no scale",
     "base: desk\ntrain:\n  epochs: 3\n  epoch: 4\n": r"line 4: train: .*'epoch'.*mean 'epochs'",
