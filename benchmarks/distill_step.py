@@ -31,7 +31,7 @@ from mmrazor.models.algorithms import FpnTeacherDistill
 
 import mkd.data.dataset  # noqa: F401  (registers)
 from mkd import provenance
-from mkd.data import badges, splits
+from mkd.data import badges, scenes, splits
 from mkd.experiment import methods
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.datasets import Badges
@@ -44,6 +44,8 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 BATCH = 8
 VARIANTS = ("floor", "mkd", "cwd_mmrazor", "mgd_mmrazor", "fgd")
 GOALS = {"floor": 1.05, "cwd_mmrazor": 1.0, "mgd_mmrazor": 0.8}
+"""MKD's time over that of a variant, at most: what docs/speed.md compares with."""
+CLASSES = len(scenes.CLASSES)
 
 
 def stock(loss: dict[str, Any], connector: Callable[[int, int], dict[str, Any]]) -> Any:
@@ -121,7 +123,9 @@ def make_step(
     variant: str, pair: tuple[str, str], width: float, layout: str, batch: dict[str, Any]
 ) -> Callable[[], None]:
     """One training step of a variant on a fixed batch: forward, backward, AdamW."""
-    configs = [models.model_config(ARCHITECTURES[f"rtmdet-{size}"], 6, width) for size in pair]
+    configs = [
+        models.model_config(ARCHITECTURES[f"rtmdet-{size}"], CLASSES, width) for size in pair
+    ]
     torch.manual_seed(0)
     student, teacher = (models.build(config) for config in configs)
     for model in (student, teacher):

@@ -27,7 +27,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from mkd import provenance
-from mkd.data import badges, splits
+from mkd.data import badges, scenes, splits
 from mkd.experiment import config
 from mkd.experiment.resolved import ResolvedRun
 from mkd.files import write_json
@@ -38,7 +38,9 @@ from mkd.workflow import environment
 def detector(resolved: ResolvedRun) -> BaseModel:
     """The narrow detector, from one seed."""
     torch.manual_seed(0)
-    model = models.build(models.model_config(resolved.architecture, 6, resolved.width))
+    model = models.build(
+        models.model_config(resolved.architecture, len(scenes.CLASSES), resolved.width)
+    )
     models.init_weights(model)
     return model
 

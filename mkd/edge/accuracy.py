@@ -71,14 +71,13 @@ class EngineDetector(BaseModel):
     Args:
         model: The raw file, opened.
         original: The detector it was exported from.
-        roles: Kinds of head outputs; each has one a level.
     """
 
-    def __init__(self, model: engines.Model, original: BaseModel, roles: int = 2) -> None:
+    def __init__(self, model: engines.Model, original: BaseModel) -> None:
         super().__init__()
         self.data_preprocessor = original.data_preprocessor
         self.bbox_head = original.bbox_head
-        self._model, self._roles = model, roles
+        self._model = model
 
     def forward(
         self, inputs: Tensor, data_samples: list[DetDataSample], mode: str = "predict"
@@ -86,7 +85,8 @@ class EngineDetector(BaseModel):
         """Detections of N×3×S×S images, boxes in pixels of each original image."""
         for image, sample in zip(inputs, data_samples, strict=True):
             found = self._model.call({INPUT: image[None].numpy()})()
-            levels = len(found) // self._roles
+            # RTMDet's head says classes, then boxes, of each level.
+            levels = len(found) // 2
             tensors = [torch.from_numpy(value) for value in found]
             (sample.pred_instances,) = self.bbox_head.predict_by_feat(
                 *(tensors[at : at + levels] for at in range(0, len(tensors), levels)),

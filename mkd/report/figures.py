@@ -152,7 +152,7 @@ def forest(frame: pd.DataFrame, scale: str) -> Figure:
         for at, (_, row) in enumerate(rows[arch]):
             _row(ours, theirs, at, row, scale)
     for column in range(1 + apart):
-        _share([cell[column] for cell in cells], "x")
+        _share_x([cell[column] for cell in cells])
     return figure
 
 
@@ -288,8 +288,8 @@ def _keys(frame: pd.DataFrame) -> list[Line2D]:
     return style.method_keys(frame.dropna(subset="value")["method"])
 
 
-def _share(axes: list[Axes], name: str) -> None:
+def _share_x(axes: list[Axes]) -> None:
     """Give all the range of all."""
-    limits = [getattr(ax, f"get_{name}lim")() for ax in axes]
+    lows, highs = zip(*(ax.get_xlim() for ax in axes), strict=True)
     for ax in axes:
-        ax.set(**{f"{name}lim": (min(low for low, _ in limits), max(high for _, high in limits))})
+        ax.set_xlim(min(lows), max(highs))

@@ -247,19 +247,16 @@ def teachers(suite: Suite) -> list[str]:
     return sorted(runs.teachers(suite.runs))
 
 
-def gpus(suite: Suite) -> int:
-    """GPUs of one training job."""
+def gpus(suite: Suite, at_most: int | None = None) -> int:
+    """GPUs of one training job, or of a job that takes ``at_most`` so many."""
     train = suite.settings.train
-    return train.devices if train.device == "cuda" else 0
+    count = train.devices if train.device == "cuda" else 0
+    return count if at_most is None else min(at_most, count)
 
 
 def threads(suite: Suite, at_most: int | None = None) -> int:
-    """CPU threads of a training, or of a job of ``at_most`` so many GPUs.
-
-    One on the CPU, else one for each GPU and for each of its data loading processes.
-    """
-    count = gpus(suite) if at_most is None else min(at_most, gpus(suite))
-    return max(1, count * (1 + suite.settings.train.workers))
+    """CPU threads of the same job: one without a GPU, else one for each and each of its loaders."""
+    return max(1, gpus(suite, at_most) * (1 + suite.settings.train.workers))
 
 
 def launcher(suite: Suite, at_most: int | None = None) -> str:
@@ -269,7 +266,7 @@ def launcher(suite: Suite, at_most: int | None = None) -> str:
         suite: The scale.
         at_most: So many GPUs, where fewer than a training's are enough.
     """
-    count = gpus(suite) if at_most is None else min(at_most, gpus(suite))
+    count = gpus(suite, at_most)
     if count == 0:
         return "python"
     picked = f"python -m mkd on-gpus {count} python"

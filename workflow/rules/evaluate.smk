@@ -13,7 +13,7 @@ rule evaluate:
     priority: 3
     threads: pipeline.threads(suite, at_most=1)
     resources:
-        gpu=min(1, pipeline.gpus(suite)),
+        gpu=pipeline.gpus(suite, at_most=1),
     params:
         python=pipeline.launcher(suite, at_most=1),
         config=lambda wildcards: run_digests.evaluation_config(suite, wildcards.run),

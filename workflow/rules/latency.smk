@@ -98,7 +98,7 @@ rule published:
         model="|".join(edge.zoo(suite)) or "none",
     threads: pipeline.threads(suite, at_most=1)
     resources:
-        gpu=min(1, pipeline.gpus(suite)),
+        gpu=pipeline.gpus(suite, at_most=1),
     params:
         python=pipeline.launcher(suite, at_most=1),
         code=code_digest("mkd.edge.published"),

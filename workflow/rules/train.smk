@@ -10,7 +10,7 @@ rule pretrain:
     priority: 4
     threads: pipeline.threads(suite, at_most=1)
     resources:
-        gpu=min(1, pipeline.gpus(suite)),
+        gpu=pipeline.gpus(suite, at_most=1),
     params:
         python=pipeline.launcher(suite, at_most=1),
         settings=lambda wildcards: run_digests.pretraining(suite, wildcards.size),
