@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from mkd.experiment.runs import Run
 from mkd.experiment.suite import Suite
 from mkd.paper.facts import Note
-from mkd.report.verdict_view import case_name, general
+from mkd.report.verdict_view import general
 from mkd.results import gates, verdicts
 from mkd.results.gates import Gate
 from mkd.results.records import Records, coverage, machine
+from mkd.results.statements import case_name
 from mkd.results.verdicts import Verdict
 
 MOST = 6

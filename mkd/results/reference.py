@@ -173,7 +173,7 @@ def section(suite: Suite, records: Records) -> str:
         "640 px): the figures do not compare, at most their directions do."
     )
     judged = verdicts.judge(claims.load(), records.points, suite.scale)
-    tally = "\n".join(f"- {line}" for line in tallies.lines(judged, suite.scale))
+    tally = "\n".join(f"- {line}" for line in tallies.lines(judged, suite.scale, suite.runs))
     wanted = {number for run in suite.runs.values() for number in run.tables}
     shown = [_table(table, suite) for table in built(suite, records) if table.number in wanted]
     return "\n\n".join([head, tally, *shown])

@@ -1,11 +1,13 @@
 """How often each verdict was given, what was tested apart from what was not."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mkd.experiment.runs import Run
 from mkd.paper.claims import Claim
 from mkd.results import statistics, verdicts
+from mkd.results.statements import stated
 from mkd.results.verdicts import Verdict
 
 GROUPS = {
@@ -51,13 +53,16 @@ class Corrected:
     tests: int
     left: tuple[Verdict, ...]
 
-    @property
-    def sentence(self) -> str:
-        """The tally in one sentence."""
+    def said(self, runs: Mapping[str, Run]) -> str:
+        """The tally in one sentence, and what is left in words.
+
+        Args:
+            runs: The table of runs, by id.
+        """
         if not self.tests:
             return "No direction was tested, so there is nothing to correct."
         sides = [
-            [_named(v.claim) for v in self.left if v.delta and v.delta.sign == sign]
+            [_named(v.claim, runs) for v in self.left if v.delta and v.delta.sign == sign]
             for sign in (1, -1)
         ]
         said = (
@@ -71,9 +76,9 @@ class Corrected:
         return said
 
 
-def _named(claim: Claim) -> str:
+def _named(claim: Claim, runs: Mapping[str, Run]) -> str:
     note = " (the paper’s own table does not show it either)" if verdicts.denied(claim) else ""
-    return f"“{claim.statement}”{note}"
+    return f"“{stated(claim, runs)}”{note}"
 
 
 def tallies(judged: Sequence[Verdict], scale: str) -> list[Tally]:
@@ -107,14 +112,19 @@ def corrected(judged: Sequence[Verdict]) -> Corrected:
     return Corrected(len(tested), tuple(left))
 
 
-def lines(judged: Sequence[Verdict], scale: str) -> list[str]:
+def lines(judged: Sequence[Verdict], scale: str, runs: Mapping[str, Run]) -> list[str]:
     """The tallies and what Holm's correction leaves, a line each.
 
     What was not run at all is left out.
+
+    Args:
+        judged: The verdicts of one scale.
+        scale: That scale.
+        runs: Its table of runs, by id.
     """
     run = [t for t in tallies(judged, scale) if {*t.tested, *t.untested} != {verdicts.NOT_RUN}]
     left = corrected(judged)
-    return [*map(_line, run), *([left.sentence] if left.tests else [])]
+    return [*map(_line, run), *([left.said(runs)] if left.tests else [])]
 
 
 def said(word: str, claim: Claim) -> str:

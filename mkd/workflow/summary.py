@@ -43,7 +43,7 @@ def summary(suite: Suite, logs: Iterable[str]) -> str:
     lines.append(f"scale {suite.scale}: {coverage(records, suite)}")
     if records.by_run and not suite.own:
         judged = verdicts.judge(claims.load(), records.points, suite.scale)
-        lines += tallies.lines(judged, suite.scale)
+        lines += tallies.lines(judged, suite.scale, suite.runs)
     tables = [] if suite.own else sorted(suite.results.glob("tables/table?.md"))
     if tables:
         numbers = ", ".join(path.stem.removeprefix("table") for path in tables)

@@ -11,7 +11,7 @@ from mkd.experiment import config
 from mkd.experiment.suite import Suite
 from mkd.paper import audit, claims, facts
 from mkd.report import audit_view, provenance_view, summary_view, title_view, verdict_view
-from mkd.results import tallies, verdicts
+from mkd.results import statements, tallies, verdicts
 from mkd.results.records import Records, coverage, load_folder
 from mkd.results.verdicts import Verdict
 
@@ -102,7 +102,7 @@ def test_every_word_of_verdicts_has_a_style() -> None:
 
 def test_a_case_is_called_by_what_it_compares() -> None:
     runs = config.load({"scale": "desk"}).runs
-    names = {claim.id: verdict_view.case_name(claim, runs) for claim in claims.load()}
+    names = {claim.id: statements.case_name(claim, runs) for claim in claims.load()}
     assert names["mkd-over-baseline-tiny"] == "tiny"
     spoken = set(names.values())
     assert {"RTMDet-s against RTMDet-l", "RTMDet-tiny against RTMDet-s", "FGD"} <= spoken

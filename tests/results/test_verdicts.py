@@ -11,6 +11,7 @@ from mkd.experiment import config
 from mkd.paper import claims, facts
 from mkd.results import tallies, verdicts
 
+RUNS = config.load({"scale": "desk"}).runs
 CLAIMS = {claim.id: claim for claim in claims.load()}
 PAPER = facts.load()
 SEEDS = (0, 1, 2)
@@ -248,7 +249,7 @@ def test_what_was_tested_is_tallied_apart_from_what_was_not() -> None:
     assert sum(map(sum, (paper.tested.values(), paper.untested.values()))) == sum(
         v.claim.stated == "paper" and v.claim.kind != "size" for v in judged
     )
-    shown = tallies.lines(judged, "desk")
+    shown = tallies.lines(judged, "desk", RUNS)
     assert "tested 1 (1 answered: no)" in shown[1]
     assert "without a test" in shown[2]
     assert "2 not tested" in shown[2]
@@ -267,13 +268,14 @@ def test_a_correction_for_many_claims_keeps_the_clear_ones_alone() -> None:
     alone = [v for v in judged if v.claim.id == "mkd-over-baseline-tiny"]
     assert tallies.corrected(alone) == tallies.Corrected(1, tuple(alone))
     (statement,) = (v.claim.statement for v in alone)
-    assert tallies.corrected(alone).sentence.endswith(
+    said = tallies.corrected(alone).said(RUNS)
+    assert said.endswith(
         f"1 as claimed, 0 the opposite, 0 not separable from noise. As claimed: “{statement}”"
     )
-    paper = tallies.Corrected(
-        1, tuple(replace(v, claim=replace(v.claim, delta=-0.1)) for v in alone)
-    )
-    assert paper.sentence.endswith(f"“{statement}” (the paper’s own table does not show it either)")
+    (verdict,) = alone
+    denied = replace(verdict, claim=replace(verdict.claim, delta=-0.1))
+    note = "(the paper’s own table does not show it either)"
+    assert tallies.Corrected(1, (denied,)).said(RUNS).endswith(f"“{statement}” {note}")
     assert tallies.corrected([]).tests == 0
 
 
