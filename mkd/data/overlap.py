@@ -42,7 +42,7 @@ def copied(
 ) -> str:
     """What is to be said of val images that are train images under another name; "" for none.
 
-    COCO itself is not free of them, so they are told and not refused.
+    They are told and not refused: a few in a large set change little.
 
     Args:
         root: Folder of the data set.

@@ -36,20 +36,14 @@ def _files(name: str) -> list[Path]:
     """The file of a module, or all of the package it is in; nothing for what is installed."""
     top = name.partition(".")[0]
     for entry in map(Path, dict.fromkeys(sys.path)):
-        package = entry / top
-        if (package / "__init__.py").is_file():
-            found = sorted(package.rglob("*.py"))
-        elif package.with_suffix(".py").is_file():
-            found = [package.with_suffix(".py")]
-        else:
-            # A folder without an __init__.py is a package as well.
-            found = [
-                file
-                for file in [Path(entry, *name.split(".")).with_suffix(".py")]
-                if file.is_file()
-            ]
-        if found:
-            return [] if _installed(found[0]) else found
+        package, module = entry / top / "__init__.py", entry / f"{top}.py"
+        # A folder without an __init__.py is a package as well.
+        inside = Path(entry, *name.split(".")).with_suffix(".py")
+        first = next((file for file in (package, module, inside) if file.is_file()), None)
+        if first is not None and _installed(first):
+            return []
+        if first is not None:
+            return sorted(package.parent.rglob("*.py")) if first == package else [first]
     return []
 
 
