@@ -334,11 +334,13 @@ def test_of_several_sheets_the_one_that_names_splits_and_classes_is_taken(
 def test_the_first_box_that_begins_before_1_is_named(
     smoke_data: Path, voc: Callable[..., Path], tmp_path: Path
 ) -> None:
-    root = voc(smoke_data, tmp_path / "voc", from_one=False)
-    path = min((root / "Annotations").glob("train_*.xml"))
+    root = voc(smoke_data, tmp_path / "voc")
+    assert importing.convert(root)[0].startswith("boxes are read as VOC defines them")
+    path = sorted((root / "Annotations").glob("train_*.xml"))[2]
     path.write_text(re.sub(r"<xmin>\d+", "<xmin>0", path.read_text(), count=1))
-    assert f", the first is JPEGImages/{path.stem}" in importing.convert(root)[0]
-    assert "because boxes begin before 1 in " in importing.convert(root)[0]
+    said = importing.convert(root)[0]
+    assert "because boxes begin before 1 in 1 of 12 images" in said
+    assert f", the first is JPEGImages/{path.stem}." in said
 
 
 def test_what_is_scored_is_not_trained_on(

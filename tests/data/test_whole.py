@@ -499,6 +499,32 @@ def test_a_split_that_is_trained_on_and_scored_is_refused(
     assert "must not be trained on" in refused(suite_of(suite, suite.data_root, False, **both))
 
 
+def test_val_images_that_are_copies_of_train_images_are_told(
+    sound: tuple[Suite, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite, content = sound
+    prepare(suite)
+    count = len(content["images"])
+    assert f"val: kept, but {count} images are, byte for byte, images of" in capsys.readouterr().out
+    for path in (suite.data_root / FOLDERS["val"]).iterdir():
+        image = Image.open(path).convert("RGB")
+        image.putpixel((0, 0), (1, 2, 3))
+        image.save(path)
+    prepare(suite)
+    assert "byte for byte" not in capsys.readouterr().out
+
+
+def test_crops_of_one_class_are_no_pretraining(sound: tuple[Suite, dict[str, Any]]) -> None:
+    suite = suite_of(config.load({"scale": "smoke"}), sound[0].data_root, False)
+    prepare(suite)
+    path = suite.data_root / FILES["train"]
+    content = json.loads(path.read_text())
+    for item in content["annotations"]:
+        item["category_id"] = content["annotations"][0]["category_id"]
+    path.write_text(json.dumps(content))
+    assert "objects of one class alone" in refused(suite)
+
+
 def test_images_beyond_those_a_scale_takes_are_not_counted(
     sound: tuple[Suite, dict[str, Any]],
 ) -> None:

@@ -195,3 +195,12 @@ def test_a_mistake_on_the_command_line_is_one_sentence(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("mkd: ")
     assert words in line
+
+
+def test_a_refused_file_has_the_digest_it_would_be_timed_with(conv: Callable[..., Path]) -> None:
+    path = conv("a.onnx", external="a.data")
+    refused = measure.refused(path, Settings(), "smoke", "no")
+    _, task, _ = opening.read(path, Settings())
+    assert refused["digests"]["model"] == measure.digest(path, task.contents)
+    (path.parent / "a.data").write_bytes((path.parent / "a.data").read_bytes()[::-1])
+    assert measure.refused(path, Settings(), "smoke", "no")["digests"] != refused["digests"]

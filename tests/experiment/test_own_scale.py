@@ -93,6 +93,15 @@ def test_students_of_a_bundled_scale_stand_in_one_place(tmp_path: Path) -> None:
         edge.settings(replace(suite, settings=named))
 
 
+def test_a_table_of_checks_lies_beside_the_file_too(
+    load: Callable[..., Suite], tmp_path: Path
+) -> None:
+    head = "run\tarch\tteacher\tmethod\toptions\ttables\n"
+    (tmp_path / "known.tsv").write_text(f"{head}again\trtmdet-tiny\t-\tbaseline\torder=1\t-\n")
+    suite = load(f"base: desk\n{DATA}checks: known.tsv\n")
+    assert suite.runs["again"].order == 1
+
+
 @pytest.mark.parametrize("arch", ["retinanet_r18_fpn_1x_coco", "rtmdet-ins-tiny"])
 def test_what_is_not_exported_is_not_timed(
     load: Callable[..., Suite], tmp_path: Path, arch: str
