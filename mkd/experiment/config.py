@@ -4,6 +4,7 @@ Torch is not imported here: the Snakefile loads this module at every start.
 """
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -87,6 +88,7 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
             for s in config["seeds"]
         ]
     validate(config, "config", f"{path}, with --config" if replace else str(path))
+    config = _at_home(config)
     results = Path(config["results"]).absolute()
     above = next(folder for folder in (results, *results.parents) if folder.exists())
     if not above.is_dir():
@@ -153,6 +155,18 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     if own:
         _check_owner(suite)
     return suite
+
+
+def _at_home(value: Any) -> Any:
+    """A configuration whose paths that begin with ``~`` are those of the user's home.
+
+    A shell does not see to it behind a ``=``, and the folder would be one of that name.
+    """
+    if isinstance(value, dict):
+        return {key: _at_home(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_at_home(item) for item in value]
+    return os.path.expanduser(value) if isinstance(value, str) else value
 
 
 def _check_owner(suite: Suite) -> None:

@@ -498,6 +498,15 @@ def test_an_order_beyond_every_seed_is_refused_when_the_table_is_read(folder: Pa
         load(folder, scale="lab")
 
 
+def test_paths_may_begin_with_the_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    data = {"badges": "~/badges", "coco": "coco"}
+    suite = load(folder, results="~/out", weights="~/weights", data=data)
+    assert suite.results.is_relative_to(folder / "home/out")
+    assert suite.config["weights"] == str(folder / "home/weights")
+    assert suite.config["data"] == {"badges": str(folder / "home/badges"), "coco": "coco"}
+
+
 def test_the_home_of_nobody_is_a_sentence(folder: Path) -> None:
     with pytest.raises(UserError, match="scale's file ~nobody-of-that-name/x.yaml does not exist"):
         load(folder, scale="~nobody-of-that-name/x.yaml")
