@@ -71,13 +71,10 @@ def table(splits: Mapping[str, DatasetSummary]) -> str:
 
 def _lacking(splits: Mapping[str, DatasetSummary]) -> Iterator[str]:
     """Classes that a split has no object of, and what comes of it."""
-    for name, what in (
-        ("train", "which is not learned and scores nothing"),
-        ("val", "which is in no score"),
-    ):
+    for name, what in (("train", "which training cannot learn"), ("val", "which no score has")):
         split = splits.get(name)
         lacks = [word for word, count in split.objects.items() if not count] if split else []
         if lacks:
             more = f" and {len(lacks) - SHOWN} more" if len(lacks) > SHOWN else ""
             words = ", ".join(map(repr, lacks[:SHOWN]))
-            yield f"{name}: has no object of the class {words}{more}, {what}"
+            yield f"{name}: has no object of {words}{more}, {what}"

@@ -28,8 +28,6 @@ from mkd.schemas import read_text
 
 SLACK = 0.01
 """Share of a side by which a box of YOLO's may leave its image, as rounding does."""
-
-
 KEYS = {"train", "val", "names"}
 """What a sheet must name."""
 

@@ -24,6 +24,12 @@ TERM_NAMES = {
 }
 """Term of MKD → its name; the first three are the method's own."""
 OPTION_NAMES = {"alpha": "α", "fdmd.mask_ratio": "ζ"}
+OPTION_WORDS = {
+    ("fdmd.mask", "hermitian"): "Hermitian mask",
+    ("adapter", "conv"): "adapter without norms",
+    ("adapter", "identity"): "no adapter",
+}
+"""Options that have a name of their own."""
 
 
 def slug(text: str) -> str:
@@ -92,14 +98,6 @@ def _alike(run: Run, other: Run) -> bool:
 
 def _teachers_of(found: list[Run], runs: Mapping[str, Run]) -> set[str]:
     return {runs[run.teacher].arch for run in found if run.teacher and run.teacher in runs}
-
-
-OPTION_WORDS = {
-    ("fdmd.mask", "hermitian"): "Hermitian mask",
-    ("adapter", "conv"): "adapter without norms",
-    ("adapter", "identity"): "no adapter",
-}
-"""Options that have a name of their own."""
 
 
 def _terms(value: Any) -> str:

@@ -130,24 +130,22 @@ def _custom_imports(path: Path, tree: ast.Module) -> list[str]:
         if not isinstance(node, ast.Assign) or ast.unparse(node.targets[0]) != "custom_imports":
             continue
         given = node.value
-        pairs = (
-            {word.arg: word.value for word in given.keywords}
-            if isinstance(given, ast.Call)
-            else {
-                getattr(key, "value", None): value
-                for key, value in zip(given.keys, given.values, strict=True)
-            }
-            if isinstance(given, ast.Dict)
-            else {}
-        )
+        if isinstance(given, ast.Call):
+            given = ast.Dict(
+                [ast.Constant(k.arg) for k in given.keywords], [k.value for k in given.keywords]
+            )
         try:
-            names = ast.literal_eval(pairs["imports"])
-        except (KeyError, ValueError) as error:
+            said = ast.literal_eval(given)["imports"]
+            names = [said] if isinstance(said, str) else list(said)
+            good = all(isinstance(name, str) for name in names)
+        except (KeyError, TypeError, ValueError):
+            good = False
+        if not good:
             raise UserError(
                 f"{path}, line {node.lineno}: custom_imports is not written as "
                 "dict(imports=['a.module']): write it so"
-            ) from error
-        found += [names] if isinstance(names, str) else list(names)
+            )
+        found += names
     return found
 
 

@@ -33,17 +33,18 @@ def texts(names: Iterable[str]) -> list[str]:
 
 
 def _files(name: str) -> list[Path]:
-    """The file of a module, or all of the package it is in; nothing for what is installed."""
+    """The file of a module, or all below the package it is in; nothing for what is installed."""
     top = name.partition(".")[0]
     for entry in map(Path, dict.fromkeys(sys.path)):
         package, module = entry / top / "__init__.py", entry / f"{top}.py"
         # A folder without an __init__.py is a package as well.
         inside = Path(entry, *name.split(".")).with_suffix(".py")
         first = next((file for file in (package, module, inside) if file.is_file()), None)
-        if first is not None and _installed(first):
+        if first is None:
+            continue
+        if _installed(first):
             return []
-        if first is not None:
-            return sorted(package.parent.rglob("*.py")) if first == package else [first]
+        return [first] if first == module else sorted((entry / top).rglob("*.py"))
     return []
 
 
@@ -56,14 +57,14 @@ def _read(file: Path) -> tuple[str, list[str]]:
     """What a file does, and the names of what it imports."""
     try:
         source = file.read_bytes()
-        return syntax(source), sorted(set(_imports(ast.parse(source), file)))
+        return syntax(source), sorted(set(_imports(ast.parse(source))))
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}") from error
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise UserError(f"{file} is not Python: {error}") from error
 
 
-def _imports(tree: ast.Module, file: Path) -> Iterator[str]:
+def _imports(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

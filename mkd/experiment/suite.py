@@ -192,7 +192,7 @@ class Suite:
         """Refuse a seed that NumPy does not take.
 
         Raises:
-            UserError: It is one.
+            UserError: With the run's order added it is below 0, or too large.
         """
         if seed < 0 or seed + self.run(run).order >= SEEDS:
             raise UserError(

@@ -38,7 +38,7 @@ class Tally:
 
     def said(self, word: str) -> str:
         """A verdict's word as it is shown of this group."""
-        return word if self.group == "paper" else ANSWERS.get(word, word)
+        return _shown(word, self.group)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,11 @@ def lines(judged: Sequence[Verdict], scale: str, runs: Mapping[str, Run]) -> lis
 
 def said(word: str, claim: Claim) -> str:
     """A verdict's word as it is shown of that claim."""
-    return ANSWERS.get(word, word) if claim.stated == "open" else word
+    return _shown(word, group_of(claim))
+
+
+def _shown(word: str, group: str) -> str:
+    return word if group == "paper" else ANSWERS.get(word, word)
 
 
 def _line(tally: Tally) -> str:

@@ -129,11 +129,27 @@ def test_code_that_a_file_has_imported_is_in_its_digest(
     assert architecture("config:own.py").digest == found[-1]
 
 
+def test_code_beside_a_module_in_a_folder_without_an_init_counts_too(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(own))
+    Path("mine").mkdir()
+    Path("mine/head.py").write_text("from .size import width\n")
+    Path("own.py").write_text(OWN + "custom_imports = dict(imports='mine.head')\n")
+    found = []
+    for width in (1, 2):
+        Path("mine/size.py").write_text(f"width = {width}\n")
+        found.append(architecture("config:own.py").digest)
+    assert found[0] != found[1]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("custom_imports = dict(imports=NAMES)", r"own\.py, line 4: custom_imports is not written"),
         ("custom_imports = 3", "custom_imports is not written"),
+        ("custom_imports = dict(imports=[3])", "custom_imports is not written"),
+        ("custom_imports = {'imports': ['broken']}", r"broken\.py is not Python"),
         ("custom_imports = dict(imports='broken')", r"broken\.py is not Python"),
     ],
 )

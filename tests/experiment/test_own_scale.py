@@ -93,6 +93,12 @@ def test_students_of_a_bundled_scale_stand_in_one_place(tmp_path: Path) -> None:
         edge.settings(replace(suite, settings=named))
 
 
+def test_data_in_the_home_of_nobody_are_one_sentence(load: Callable[..., Suite]) -> None:
+    suite = load("base: desk\ndata: {kind: coco, root: ~nobody-of-that-name/set}\n")
+    with pytest.raises(UserError, match=r"data\.root: .* Write the folder in full"):
+        suite.data_root  # noqa: B018
+
+
 def test_a_table_of_checks_lies_beside_the_file_too(
     load: Callable[..., Suite], tmp_path: Path
 ) -> None:
