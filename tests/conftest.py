@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import forked_snakemake
 import pytest
 
 from mkd import ROOT
@@ -85,8 +86,16 @@ def _own_history() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def forked() -> None:
-    """From here on, whatever this process starts hands its jobs to one fork server."""
+def snakemake_server(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """From here on, the command ``snakemake`` is forked from a process that has imported it."""
+    folder = tmp_path_factory.mktemp("bin")
+    forked_snakemake.start(folder)
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="session")
+def forked(snakemake_server: None) -> None:
+    """From here on, what this process starts hands its jobs to a fork server, too."""
     fork_server.start()
 
 

@@ -238,6 +238,7 @@ def test_letters_that_the_locale_cannot_read_are_said_to_be_so() -> None:
     assert "--config has letters that this locale cannot read" in done.stderr
 
 
+@pytest.mark.usefixtures("snakemake_server")
 def test_the_workflow_says_a_mistake_in_one_sentence(tmp_path: Path) -> None:
     for name in ("rtmdet_s_1.pth", "rtmdet_s_2.pth"):
         (tmp_path / name).touch()
@@ -251,7 +252,7 @@ def test_the_workflow_says_a_mistake_in_one_sentence(tmp_path: Path) -> None:
     ):
         asked = ["-n", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(ROOT)]
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *asked, "--config", setting],
+            ["snakemake", *asked, "--config", setting],
             capture_output=True,
             text=True,
         )

@@ -37,8 +37,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(command: str, checkout: Path) -> str:
-    """A command as a user types it, with the environment's own Python first."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    """A command as a user types it."""
+    first = [Path(command).parent for command in (str(shutil.which("snakemake")), sys.executable)]
+    path = os.pathsep.join([*map(str, first), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-e", "-c", command],
         cwd=checkout,

@@ -6,7 +6,6 @@ others read and write files.
 """
 
 import ast
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -134,17 +133,24 @@ def syntax(source: bytes) -> str:
     return _text(ast.parse(source))
 
 
-def _text(found: ast.Module) -> str:
-    """A tree as text; its docstrings are taken out of it."""
-    for node in ast.walk(found):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            # A docstring is a first statement that is a bare string; so are attribute docs.
-            node.body = [  # type: ignore[attr-defined]
-                item
-                for item in body
-                if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))
-            ]
-    # As Python 3.11 writes it: 3.12 adds a field, 3.13 leaves out empty ones.
-    complete = {"show_empty": True} if sys.version_info >= (3, 13) else {}
-    return ast.dump(found, **complete).replace(", type_params=[]", "")
+def _text(node: ast.AST) -> str:
+    """A tree as :func:`ast.dump` of Python 3.11 writes it, whatever Python reads it.
+
+    Docstrings are left out, and of newer Pythons what 3.11 does not have, where it is empty.
+    """
+    written = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            items = [_text(item) if isinstance(item, ast.AST) else repr(item) for item in value]
+            if name == "body":
+                # A docstring is a first statement that is a bare string; so are attribute docs.
+                items = [item for item in items if not item.startswith("Expr(value=Constant(")]
+            if items or name != "type_params":
+                written.append(f"{name}=[{', '.join(items)}]")
+        elif isinstance(value, ast.AST):
+            written.append(f"{name}={_text(value)}")
+        # A field that may be missing is None in its class.
+        elif value is not None or getattr(type(node), name, ...) is not None:
+            written.append(f"{name}={value!r}")
+    return f"{type(node).__name__}({', '.join(written)})"

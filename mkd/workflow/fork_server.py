@@ -28,6 +28,8 @@ VARIABLE = "MKD_FORK_SERVER"
 """Environment variable that holds the path of the server's socket."""
 ALONE = "latency"
 """A verb that is never forked: a detector is timed in a process that holds nothing else."""
+MODULE = "mkd"
+"""What a job runs, as ``python -m`` would."""
 LIBRARIES = (
     "torch",
     "torchvision",
@@ -167,8 +169,14 @@ def _become(job: dict[str, Any], streams: list[int]) -> None:
     more = job["environment"].get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [job["folder"], *filter(None, more)]
     sys.argv[1:] = job["arguments"]
-    runpy.run_module("mkd", run_name="__main__", alter_sys=True)
+    runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
+
+
+def serve(arguments: list[str]) -> None:
+    """Be the server that :func:`start` starts, with its folder and the number of its socket."""
+    folder, listener = arguments
+    _become(*_serve(Path(folder), socket.socket(fileno=int(listener))))
 
 
 if __name__ == "__main__":
-    _become(*_serve(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))))
+    serve(sys.argv[1:])

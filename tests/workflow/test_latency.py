@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,8 @@ from mkd.edge import suite as edge
 from mkd.errors import UserError
 from mkd.experiment.config import load
 
+pytestmark = pytest.mark.usefixtures("snakemake_server")
+
 
 def snakemake(
     folder: Path, *arguments: str, scale: str = "smoke", on: str = "cpu", **config: str
@@ -23,7 +24,7 @@ def snakemake(
     data = json.dumps({"badges": str(folder / "data"), "coco": str(folder / "coco")})
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "snakemake", *arguments, "--nolock"),
+            *("snakemake", *arguments, "--nolock"),
             *("--config", f"scale={scale}", f"results={folder}/results", f"data={data}"),
             *(f"{key}={value}" for key, value in config.items()),
         ],

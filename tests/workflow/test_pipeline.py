@@ -53,9 +53,9 @@ def command(folder: Path, *arguments: str, seeds: str = "[0]") -> list[str]:
 def snakemake(
     folder: Path, *arguments: str, seeds: str = "[0]"
 ) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
-    asked = command(folder, *arguments, seeds=seeds)
-    return subprocess.run(asked, capture_output=True, text=True)
+    """Run it to its end, forked."""
+    asked = command(folder, *arguments, seeds=seeds)[3:]
+    return subprocess.run(["snakemake", *asked], capture_output=True, text=True)
 
 
 def metrics(folder: Path) -> dict[str, Any]:
@@ -245,7 +245,7 @@ def test_paper_scale_builds_the_whole_graph_and_says_its_hours(tmp_path: Path) -
     asked = {"scale": "paper", "seeds": [0, 1, 2], "results": f"{tmp_path}/results"}
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "snakemake", "-n", "reproduce", "--nolock"),
+            *("snakemake", "-n", "reproduce", "--nolock"),
             *("--config", "scale=paper", "seeds=[0,1,2]", f"results={asked['results']}"),
         ],
         cwd=ROOT,
@@ -273,7 +273,7 @@ def test_paper_scale_builds_the_whole_graph_and_says_its_hours(tmp_path: Path) -
 
 def test_an_unknown_scale_is_one_sentence() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", "--config", "scale=dekc"],
+        ["snakemake", "-n", "--config", "scale=dekc"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -350,7 +350,7 @@ def test_stems_that_did_not_come_with_the_suite_are_trained_one_job_each(tmp_pat
     wanted = [f"{tmp_path}/desk/runs/{name}-baseline/seed{n}/weights.pth" for name, n in students]
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "snakemake", "-n", "-p", "--cores", "2", *wanted),
+            *("snakemake", "-n", "-p", "--cores", "2", *wanted),
             *("--config", "seeds=[2,3,4]", f"results={tmp_path}"),
         ],
         cwd=ROOT,

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from itertools import chain
 from math import ceil
 from pathlib import Path
@@ -55,6 +54,7 @@ def test_its_trainings_pass_every_change_that_the_papers_pass() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("snakemake_server")
 def test_every_rule_of_the_papers_is_a_rule_of_it(tmp_path: Path) -> None:
     # Where a published checkpoint is there, both score it.
     released = Path(str(edge_models.MODELS["yolov5-n"])).name
@@ -63,7 +63,7 @@ def test_every_rule_of_the_papers_is_a_rule_of_it(tmp_path: Path) -> None:
     for scale in ("paper", "rehearsal"):
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "snakemake", "reproduce", "-n", "--quiet", "rules"),
+                *("snakemake", "reproduce", "-n", "--quiet", "rules"),
                 *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(ROOT)),
                 *("--config", f"scale={scale}", f"results={tmp_path}", f"weights={tmp_path}"),
             ],

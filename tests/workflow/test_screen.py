@@ -3,7 +3,6 @@
 import logging
 import os
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,10 +89,11 @@ def test_it_speaks_when_something_has_changed(
     assert second == f"1 of 3 jobs done; {first}"
 
 
+@pytest.mark.usefixtures("snakemake_server")
 def test_the_screen_does_without_what_snakemakes_log_keeps(tmp_path: Path) -> None:
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "snakemake", "data", "--snakefile", str(ROOT / "Snakefile")),
+            *("snakemake", "data", "--snakefile", str(ROOT / "Snakefile")),
             *("--directory", str(tmp_path), "--cores", "1"),
             *("--runtime-source-cache-path", str(tmp_path / "cache")),
             *("--configfile", str(ROOT / "config/config.yaml"), "--config", "scale=smoke"),

@@ -1,7 +1,6 @@
 """The end screen, from a log as Snakemake writes it."""
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,12 +87,13 @@ def test_a_job_without_a_log_or_a_word(tmp_path: Path) -> None:
     assert reason(tmp_path / "empty.log") == "its log is empty"
 
 
+@pytest.mark.usefixtures("snakemake_server")
 def test_snakemakes_own_log_is_understood(tmp_path: Path) -> None:
     """A scale whose data set is not there: the first job fails at once."""
     data = f'data={{"badges": "b", "coco": "{tmp_path}/coco"}}'
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "snakemake", "data", "--snakefile", str(ROOT / "Snakefile")),
+            *("snakemake", "data", "--snakefile", str(ROOT / "Snakefile")),
             *("--directory", str(ROOT), "--runtime-source-cache-path", str(tmp_path / "cache")),
             *("--nolock", "--config", "scale=lab", f"results={tmp_path}/results", data),
         ],
