@@ -25,7 +25,7 @@ def _forks() -> ModuleType:
     vars(forks).update(
         VARIABLE="MKD_TESTS_SNAKEMAKE",
         ALONE="",
-        LIBRARIES=("snakemake.cli", "pandas", "pydantic", "jsonschema"),
+        LIBRARIES=("snakemake.cli", "smart_open", "pydantic", "jsonschema", "scipy.stats"),
         MODULE="snakemake",
         __file__=__file__,
     )
