@@ -137,6 +137,13 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
             )
         starts = load({**(replace or {}), "scale": settings.starts.scale, "seeds": None,
                        "runs": DEFAULT_RUNS, "pretrained": {}}, path)  # fmt: skip
+    if settings.longer is not None:
+        other = scale_file.read(scale_file.find(settings.longer, scales)[0], scales)
+        if (other.starts and other.starts.stems) or other.train.pretrained != "none":
+            raise UserError(
+                f"{file}: longer: scale '{settings.longer}' does not start from random weights, "
+                "which is what the page compares with: name one that does"
+            )
     if settings.starts is not None or settings.train.teacher_epochs is not None:
         runs = with_own_teachers(runs)
     if default and settings.checks is not None:

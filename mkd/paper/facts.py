@@ -160,13 +160,6 @@ class Paper:
             raise UserError(f"Table {table} has {len(found)} rows '{label}': name one by its run")
         return found[0] if found else None
 
-    def value(self, run: str, metric: str) -> Decimal | None:
-        """What the paper prints for a run (e.g. ``AP``, percent), in its first table that does."""
-        for row in self.rows:
-            if row.run == run and metric in row.cells:
-                return row.cells[metric]
-        return None
-
     def baseline(self, row: Row) -> Row | None:
         """The undistilled row of the same architecture: of the same table, else of any."""
         candidates = [r for r in self.rows if r.arch == row.arch and r.method == "baseline"]
