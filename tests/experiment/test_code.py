@@ -1,5 +1,6 @@
 """What a stage's code digest covers."""
 
+import ast
 import json
 import re
 import subprocess
@@ -102,6 +103,36 @@ def test_settings_and_files_are_no_part_of_what_is_run() -> None:
     assert {"experiment", "errors", "files"} <= parts
     whole = code.code_digest("mkd.training.trainer", whole=True)
     assert code.code_digest("mkd.training.trainer") != whole
+
+
+CODE = """
+import a.b as c
+from . import d
+type_, (e, *f) = 1, (None, "x", b"y", 1j, ...)
+@c(g=d)
+async def h(i, /, j: int = 2, *k, l=None, **m) -> None:
+    global n
+    async with c as o, d:
+        return [p async for p in o if p < 3 <= j if not p]
+    raise ValueError from None
+class Q(e, metaclass=f):
+    r: int
+    s = lambda: (yield)
+match t:
+    case {"u": [1, *_], **v} | Q(w=None) if x: del y[1:, ::2]
+try: z = f"{a!r:>{b}}" "more"
+except* OSError as error: pass
+"""
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="newer Pythons dump otherwise")
+def test_code_is_written_as_python_3_11_dumps_it() -> None:
+    assert code.syntax(CODE.encode()) == ast.dump(ast.parse(CODE))
+
+
+def test_docstrings_are_no_code() -> None:
+    with_words = 'def f():\n    "It does."\n    x = 1\n    "An x."\n    return "x"\n'
+    assert code.syntax(with_words.encode()) == code.syntax(b"def f():\n x = 1\n return 'x'\n")
 
 
 @pytest.mark.parametrize(
