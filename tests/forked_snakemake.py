@@ -43,6 +43,7 @@ def start(folder: Path) -> None:
 
 if __name__ == "__main__":
     forks = _forks()
+    # Only a server is started with -P.
     if sys.flags.safe_path:
         forks.serve(sys.argv[1:])
     else:
