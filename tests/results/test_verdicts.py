@@ -163,7 +163,9 @@ def test_graphs_are_compared_by_digest():
 
 def test_every_delta_is_the_papers_own():
     def in_paper(run, metric):
-        return next(row.cells[metric] for row in PAPER.rows if row.run == run and metric in row.cells)
+        return next(
+            row.cells[metric] for row in PAPER.rows if row.run == run and metric in row.cells
+        )
 
     printed = 0
     for claim in CLAIMS.values():
