@@ -125,11 +125,15 @@ def read_log(log: Path) -> Logged | None:
     )
 
 
-def seconds_left(trainings: Sequence[Training]) -> float | None:
+def seconds_left(trainings: Sequence[Training], at_once: int = 0) -> float | None:
     """Wall time until all are done, if as many run at once as now; None where nothing tells.
 
     Each training's iterations left times the seconds of one: its own, else those of trainings of
     its architecture and method, else of its architecture, else of any.
+
+    Args:
+        trainings: As they stand now.
+        at_once: How many ran at once a moment ago, where that was more.
     """
     left = []
     for training in trainings:
@@ -140,22 +144,33 @@ def seconds_left(trainings: Sequence[Training]) -> float | None:
             return None
         seconds = sum(logged.seconds for logged in alike) / len(alike)
         left.append((training.epochs * alike[0].per_epoch - _iteration(training)) * seconds)
-    at_once = sum(training.state == "running" for training in trainings)
+    at_once = max(at_once, len(running(trainings)), 1)
     # The last one alone takes its own time, however many ran beside it.
-    return max(sum(left) / max(at_once, 1), *left, 0.0)
+    return max(sum(left) / at_once, *left, 0.0)
 
 
-def describe(suite: Suite, trainings: Sequence[Training]) -> list[str]:
-    """A line for all trainings together, and one for each that runs."""
+def running(trainings: Iterable[Training]) -> list[Training]:
+    """Those that run."""
+    return [training for training in trainings if training.state == "running"]
+
+
+def describe(suite: Suite, trainings: Sequence[Training], at_once: int = 0) -> list[str]:
+    """A line for all trainings together, and one for each that runs.
+
+    Args:
+        suite: The scale and its table of runs.
+        trainings: As they stand now.
+        at_once: As for :func:`seconds_left`.
+    """
     done = sum(training.state == "done" for training in trainings)
-    running = [training for training in trainings if training.state == "running"]
+    now = running(trainings)
     head = f"{done} of {len(trainings)} trainings done"
-    left = seconds_left(trainings)
+    left = seconds_left(trainings, at_once)
     if left:
-        head += f", {len(running)} running, ~{_span(left)} of training left"
-    lines = [head, *(f"  {_line(training)}" for training in running[:SHOWN])]
-    if len(running) > SHOWN:
-        lines.append(f"  and {len(running) - SHOWN} more")
+        head += f", {len(now)} running, ~{_span(left)} of training left"
+    lines = [head, *(f"  {_line(training)}" for training in now[:SHOWN])]
+    if len(now) > SHOWN:
+        lines.append(f"  and {len(now) - SHOWN} more")
     return lines
 
 

@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +16,8 @@ from mkd.experiment.suite import Suite
 from mkd.workflow import progress
 
 PERIOD_S = 30.0
+LOOKS = 4
+"""Looks at what runs that an estimate goes by: in between, an evaluation may have a core."""
 CHATTER = ("job_info", "job_started", "job_finished")
 """Snakemake's events whose text the screen does without."""
 
@@ -65,6 +67,7 @@ class Watch:
         self._wanted: list[tuple[str, int]] = []
         self._jobs: dict[int, str] = {}
         self._steps = ""
+        self._running: deque[int] = deque(maxlen=LOOKS)
         self._end = threading.Event()
 
     def start(self, logger: logging.Logger, jobs: Iterable[Any]) -> None:
@@ -99,7 +102,8 @@ class Watch:
         head, lines = [self._steps] if self._steps else [], []
         if self._wanted:
             found = progress.look(self._suite, since, self._wanted)
-            count, *lines = progress.describe(self._suite, found)
+            self._running.append(len(progress.running(found)))
+            count, *lines = progress.describe(self._suite, found, max(self._running))
             head.append(count)
         rules = Counter(rule for rule in self._jobs.copy().values() if rule not in TRAININGS)
         if rules:

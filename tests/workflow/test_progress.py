@@ -11,7 +11,7 @@ import pytest
 from mkd import cli
 from mkd.experiment import config, paths, run_digests
 from mkd.experiment.suite import Suite
-from mkd.workflow import progress
+from mkd.workflow import progress, screen
 
 LINE = (
     "11/24 12:47:52 - mmengine - INFO - Epoch(train) [{epoch}][{at:3d}/225]  base_lr: 1.0201e-03 "
@@ -83,6 +83,22 @@ def test_two_at_once_take_half_but_never_less_than_the_longest(few: Suite) -> No
     assert left == pytest.approx((880 * 0.1 + 900 * 0.1 + 225 * 0.1) / 2)
     finish(two, "tiny-baseline", 2)
     assert progress.seconds_left(progress.look(two)) == pytest.approx(880 * 0.1)
+
+
+def test_an_evaluation_that_has_a_core_for_a_moment_leaves_the_estimate_alone(few: Suite) -> None:
+    watch = screen.Watch(few)
+    jobs = [("tiny-baseline", seed) for seed in few.seeds("tiny-baseline")]
+    watch._wanted = [*jobs, *(("tiny-mkd", seed) for seed in few.seeds("tiny-mkd"))]
+    for seed in (0, 1):
+        write(few, f"tiny-baseline-seed{seed}", line(2, 25), running=True)
+    said = [watch.text(since=0)]
+    finish(few, "tiny-baseline", 0)
+    said += [watch.text(since=0) for _ in range(screen.LOOKS)]
+    heads = [text.partition("\n")[0] for text in said]
+    # Of six times 900 iterations, 250 of two are done; then 900 and 250.
+    assert heads[0] == "0 of 6 trainings done, 2 running, ~4 min of training left"
+    assert heads[1:-1] == ["1 of 6 trainings done, 1 running, ~4 min of training left"] * 3
+    assert heads[-1] == "1 of 6 trainings done, 1 running, ~7 min of training left"
 
 
 def test_only_a_log_that_is_being_written_is_running(few: Suite) -> None:
