@@ -1,5 +1,6 @@
 """Training in two processes, as torchrun starts them for two GPUs; here on the CPU, by gloo."""
 
+import gc
 import json
 import multiprocessing
 import os
@@ -59,8 +60,8 @@ APART = {
     "unmasked-halves": NORMS,
     "unmasked-halves_in_step": SAME,
 }
-WIDTH = 0.5
-"""Wider than smoke's own, so that a connector's norms show in the first loss."""
+WIDTH, TEACHERS_WIDTH = 1 / 3, 0.25
+"""The student's is wider than smoke's own, so that a connector's norms show in the first loss."""
 COMPARED = [work.partition("-")[0] for work in APART if work.endswith("-halves")]
 WARNED = ("strides", "unused parameters", "did not receive grad")
 
@@ -74,7 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "\n".join(["run\tarch\tteacher\tmethod\toptions\ttables", *rows, ""])
     )
     torch.manual_seed(0)
-    model = models.build(models.model_config(ARCHITECTURES["rtmdet-s"], 6, WIDTH))
+    model = models.build(models.model_config(ARCHITECTURES["rtmdet-s"], 6, TEACHERS_WIDTH))
     models.init_weights(model)
     weights.save(model, made / "teacher.pth", {})
     return made
@@ -132,6 +133,7 @@ def said(folder: Path, smoke_data: Path) -> str:
         patch.setattr(trainer, "runner_config", partial(still, trainer.runner_config))
         for run in COMPARED:
             compared(folder, smoke_data, f"{run}-whole", 8)
+    gc.freeze()
     goes_on: list[str] = []
     for run in RUNS:
         work = f"{run}-2"
@@ -308,7 +310,7 @@ def train(
     """Train ``<run>-<any>`` with so many images a process; the weights in a file of the process."""
     resolved = suite(folder).resolve(work.partition("-")[0], 0)
     settings = resolved.train.model_copy(update={"batch_size": batch, **changes})
-    teacher = resolved.teacher and resolved.teacher.model_copy(update={"width": WIDTH})
+    teacher = resolved.teacher and resolved.teacher.model_copy(update={"width": TEACHERS_WIDTH})
     model, _ = trainer.train(
         resolved.model_copy(update={"train": settings, "width": WIDTH, "teacher": teacher}),
         *(data, folder / work, None, folder / "teacher.pth" if resolved.teacher else None),
