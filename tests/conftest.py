@@ -1,16 +1,18 @@
 """Shared by all tests: small data sets, made-up records, one thread."""
 
+import atexit
 import gc
 import json
 import math
 import os
 import shutil
 import sys
+import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -85,18 +87,43 @@ def _own_history() -> Iterator[None]:
         sys.modules["mmengine.logging"].MessageHub._instance_dict.clear()
 
 
-@pytest.fixture(scope="session")
-def snakemake_server(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """From here on, the command ``snakemake`` is forked from a process that has imported it."""
-    folder = tmp_path_factory.mktemp("bin")
+VARIABLES = (forked_snakemake.VARIABLE, fork_server.VARIABLE)
+
+
+@cache
+def servers() -> dict[str, str]:
+    """Start both servers; the variables by which a process asks them."""
+    folder = Path(tempfile.mkdtemp(prefix="mkd-tests-"))
+    atexit.register(shutil.rmtree, folder)
     forked_snakemake.start(folder)
-    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    fork_server.start()
+    # Without pidfds neither is started.
+    found = {name: os.environ.pop(name) for name in VARIABLES if name in os.environ}
+    return {**found, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Workers share servers: what one imports takes ten seconds."""
+    node.workerinput["servers"] = servers()
+
+
+def ask(request: pytest.FixtureRequest, *names: str) -> None:
+    """From here on, let this process ask servers, its own where it is no worker."""
+    found = getattr(request.config, "workerinput", {}).get("servers") or servers()
+    os.environ.update({name: found[name] for name in names if name in found})
 
 
 @pytest.fixture(scope="session")
-def forked(snakemake_server: None) -> None:
+def snakemake_server(request: pytest.FixtureRequest) -> None:
+    """From here on, the command ``snakemake`` is forked from a process that has imported it."""
+    ask(request, forked_snakemake.VARIABLE, "PATH")
+
+
+@pytest.fixture(scope="session")
+def forked(request: pytest.FixtureRequest, snakemake_server: None) -> None:
     """From here on, what this process starts hands its jobs to a fork server, too."""
-    fork_server.start()
+    ask(request, fork_server.VARIABLE)
 
 
 def made_up(run: Run, seed: int, scale: str = "desk") -> dict[str, Any]:

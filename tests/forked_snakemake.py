@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+VARIABLE = "MKD_TESTS_SNAKEMAKE"
+"""Environment variable that holds the path of the server's socket."""
 _started: list[ModuleType] = []
 """A server ends when nobody holds it any more."""
 
@@ -23,7 +25,7 @@ def _forks() -> ModuleType:
     forks = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(forks)
     vars(forks).update(
-        VARIABLE="MKD_TESTS_SNAKEMAKE",
+        VARIABLE=VARIABLE,
         ALONE="",
         LIBRARIES=("snakemake.cli", "smart_open", "pydantic", "jsonschema", "scipy.stats"),
         MODULE="snakemake",
