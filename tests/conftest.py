@@ -87,29 +87,27 @@ def _own_history() -> Iterator[None]:
         sys.modules["mmengine.logging"].MessageHub._instance_dict.clear()
 
 
-VARIABLES = (forked_snakemake.VARIABLE, fork_server.VARIABLE)
-
-
 @cache
 def servers() -> dict[str, str]:
-    """Start both servers; the variables by which a process asks them."""
+    """Start both fork servers; what a process needs in its environment to use them."""
     folder = Path(tempfile.mkdtemp(prefix="mkd-tests-"))
     atexit.register(shutil.rmtree, folder)
     forked_snakemake.start(folder)
     fork_server.start()
     # Without pidfds neither is started.
-    found = {name: os.environ.pop(name) for name in VARIABLES if name in os.environ}
+    names = (forked_snakemake.VARIABLE, fork_server.VARIABLE)
+    found = {name: os.environ.pop(name) for name in names if name in os.environ}
     return {**found, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Workers share servers: what one imports takes ten seconds."""
+    """Parallel workers share them: the imports of one take ten seconds."""
     node.workerinput["servers"] = servers()
 
 
-def ask(request: pytest.FixtureRequest, *names: str) -> None:
-    """From here on, let this process ask servers, its own where it is no worker."""
+def use_servers(request: pytest.FixtureRequest, *names: str) -> None:
+    """Set these variables: to the shared servers, or to its own where this is no worker."""
     found = getattr(request.config, "workerinput", {}).get("servers") or servers()
     os.environ.update({name: found[name] for name in names if name in found})
 
@@ -117,13 +115,13 @@ def ask(request: pytest.FixtureRequest, *names: str) -> None:
 @pytest.fixture(scope="session")
 def snakemake_server(request: pytest.FixtureRequest) -> None:
     """From here on, the command ``snakemake`` is forked from a process that has imported it."""
-    ask(request, forked_snakemake.VARIABLE, "PATH")
+    use_servers(request, forked_snakemake.VARIABLE, "PATH")
 
 
 @pytest.fixture(scope="session")
 def forked(request: pytest.FixtureRequest, snakemake_server: None) -> None:
     """From here on, what this process starts hands its jobs to a fork server, too."""
-    ask(request, fork_server.VARIABLE)
+    use_servers(request, fork_server.VARIABLE)
 
 
 def made_up(run: Run, seed: int, scale: str = "desk") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A scale outside the suite: what it has of its base, what it says itself, what is wrong in it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from mkd import ROOT
+from mkd.detectors import models
 from mkd.edge import suite as edge
 from mkd.errors import UserError
-from mkd.experiment import config
+from mkd.experiment import architectures, config
 from mkd.experiment.datasets import Split
 from mkd.experiment.suite import Suite
 from mkd.files import write_json
@@ -28,6 +31,19 @@ def load(tmp_path: Path) -> Callable[..., Suite]:
         return config.load({"scale": str(file), "results": str(tmp_path / "results"), **replace})
 
     return loaded
+
+
+def test_the_guides_settings_for_detectors_from_nothing_are_overnights(
+    load: Callable[..., Suite],
+) -> None:
+    guide = (ROOT / "docs/own-work.md").read_text()
+    advice = re.search(r"as scale `overnight` does: `(train: {.*})`", guide)
+    assert advice
+    suite, overnight = load(f"base: desk\n{DATA}{advice[1]}\n"), config.load({"scale": "overnight"})
+    assert suite.settings.train == overnight.settings.train
+    for run in suite.runs.values():
+        arch = architectures.architecture(run.arch)
+        models.model_config(arch, 3, suite.resolve(run.id, 0).width)
 
 
 def test_it_stands_on_its_base_and_inherits_nothing_that_costs(
