@@ -165,6 +165,8 @@ def _become(job: dict[str, Any], streams: list[int]) -> None:
         setattr(sys, name, anew)
     os.environ.clear()
     os.environ.update(job["environment"])
+    # A library that was imported may have asked for the folder that TMPDIR named then.
+    tempfile.tempdir = None
     os.chdir(job["folder"])
     more = job["environment"].get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [job["folder"], *filter(None, more)]

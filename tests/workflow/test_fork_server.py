@@ -80,6 +80,20 @@ def test_a_job_is_forked_with_the_libraries_and_without_the_suite(
     assert "anew" in done.stdout, done.stderr
 
 
+def test_a_jobs_temporary_files_go_where_its_own_environment_says(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = package(tmp_path, "import tempfile\nprint(tempfile.gettempdir())")
+    done = subprocess.run(
+        command(),
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment | {"TMPDIR": str(folder)},
+    )
+    assert done.stdout == f"{folder}\n", done.stderr
+
+
 @pytest.mark.parametrize(
     "alone",
     [
