@@ -28,22 +28,21 @@ def precision_recall(frame: pd.DataFrame) -> Figure:
     figure, cells = style.facets(
         [f"{arch_name(arch)}, {IOUS[iou]}" for arch, iou in panels],
         [2.0] * len(panels),
-        legend=style.method_keys(frame["method"]),
+        legend=style.run_keys(frame, lines=True),
     )
+    names, turns = style.run_names(frame), style.turns(frame)
     for (arch, iou), (ax,) in zip(panels, cells, strict=True):
         here = frame[(frame["arch"] == arch) & (frame["iou"] == iou)]
-        for (_, method), seeds in here.groupby(["run", "method"], sort=False):
+        for (run, method), seeds in here.groupby(["run", "method"], sort=False):
             curve = seeds.groupby("recall")["value"].mean()
-            words = f"{style.name(method)}, {IOUS[iou]}: AP {100 * curve.mean():.1f}"
             ax.plot(
                 curve.index,
                 curve,
                 color=style.color(method),
-                marker=style.marker(method),
+                linestyle=style.STROKES[turns[run] % len(style.STROKES)],
                 markevery=(10, 20),
-                markeredgecolor=style.palette()["paper"],
-                markeredgewidth=0.6,
-                label=words,
+                **style.mark(method, turns[run]),
+                label=f"{names[run]}, {IOUS[iou]}: AP {100 * curve.mean():.1f}",
             )
         ax.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     return figure
@@ -60,8 +59,9 @@ def errors(frame: pd.DataFrame) -> Figure:
         [arch_name(arch) for arch in archs],
         [0.38 * len(KINDS)] * len(archs),
         left=1.45,
-        legend=style.method_keys(frame["method"]),
+        legend=style.run_keys(frame),
     )
+    names, turns = style.run_names(frame), style.turns(frame)
     for arch, (ax,) in zip(archs, cells, strict=True):
         here = frame[frame["arch"] == arch]
         runs = dict(zip(here["run"], here["method"], strict=True))
@@ -70,9 +70,9 @@ def errors(frame: pd.DataFrame) -> Figure:
                 seeds = here[(here["kind"] == kind) & (here["run"] == run)]["value"]
                 lost = interval(seeds).mean if len(seeds) else 0.0
                 spot = at + (i - (len(runs) - 1) / 2) * min(0.24, 0.72 / len(runs))
-                said = f"{style.name(method)}, {words}: {lost:.2f} AP50"
+                said = f"{names[run]}, {words}: {lost:.2f} AP50"
                 ax.plot([0, lost], [spot, spot], color=style.color(method), label=said)
-                style.point(ax, lost, spot, method, said)
+                style.point(ax, lost, spot, method, said, turn=turns[run])
         ax.set_yticks(range(len(KINDS)), KINDS.values(), color=style.palette()["ink"])
         ax.set(ylim=(len(KINDS) - 0.5, -0.5), xlabel="AP50 lost")
         # Mending one kind alone may cost a little elsewhere.

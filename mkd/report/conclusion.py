@@ -117,8 +117,8 @@ def balanced(
     if not tested:
         return ""
     return (
-        f"At {records.scale} scale MKD with balanced terms, each given as strong a gradient as the "
-        f"third in the first steps, {_grouped(tested, WORDS, '; it ')}."
+        f"At {records.scale} scale MKD with balanced terms, weighted so that in the first steps "
+        f"each has a gradient as strong as the third’s, {_grouped(tested, WORDS, '; it ')}."
     )
 
 

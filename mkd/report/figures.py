@@ -192,8 +192,9 @@ def by_size(frame: pd.DataFrame) -> Figure:
     """
     archs = list(frame["arch"].unique())
     figure, cells = style.facets(
-        [arch_name(arch) for arch in archs], [1.9] * len(archs), legend=_keys(frame)
+        [arch_name(arch) for arch in archs], [1.9] * len(archs), legend=style.run_keys(frame)
     )
+    names, turns = style.run_names(frame), style.turns(frame)
     sizes = list(SIZES.values())
     for arch, (ax,) in zip(archs, cells, strict=True):
         here = frame[frame["arch"] == arch]
@@ -214,10 +215,11 @@ def by_size(frame: pd.DataFrame) -> Figure:
                 for seed, value in zip(cell["seed"], cell["value"], strict=True)
             )
             words = (
-                f"{cell['name'].iloc[0]}, {key}: {spoken(interval(deltas))}; "
+                f"{names[run]}, {key}: {spoken(interval(deltas))}; "
                 f"AP {number(interval(cell['value']).mean)} ({seeds})"
             )
-            style.measured(ax, at, interval(deltas), cell["method"].iloc[0], words, upright=True)
+            method = cell["method"].iloc[0]
+            style.measured(ax, at, interval(deltas), method, words, upright=True, turn=turns[run])
     return figure
 
 

@@ -99,7 +99,9 @@ def by_size(frame: pd.DataFrame) -> str:
     cwd = controls.drop_duplicates("arch", keep=False).set_index("arch")["small"]
     beside = students[students["arch"].isin(cwd.index)]
     both, more = len(beside), int((beside["small"] > beside["arch"].map(cwd)).sum())
-    said = f"MKD gains most on small objects for {most} of {_count(len(students), 'student')}"
+    # Of one student several runs may be MKD's, on a page of one's own.
+    what = "run" if students["arch"].duplicated().any() else "student"
+    said = f"MKD gains most on small objects for {most} of {_count(len(students), what)}"
     if none:
         said += f", and at no size for {none}"
     if both:
@@ -134,7 +136,7 @@ def precision_recall(frame: pd.DataFrame) -> str:
     if frame.empty:
         return ""
     means = frame[frame["iou"] == "50"].groupby(["arch", "run"], sort=False)["value"].mean()
-    names = _names(frame)
+    names = style.run_names(frame)
     return _joined(
         f"{arch_name(str(arch))}, AP50 of boxes: "
         + ", ".join(
@@ -150,7 +152,7 @@ def errors(frame: pd.DataFrame) -> str:
     if frame.empty:
         return ""
     said = []
-    names = _names(frame)
+    names = style.run_names(frame)
     for arch, rows in frame.groupby("arch", sort=False):
         means = rows.groupby(["method", "run", "kind"], sort=False)["value"].mean().unstack("kind")
         if "baseline" not in means.index:
@@ -214,16 +216,6 @@ def attention(data: Mapping[str, Any]) -> str:
 
 def _ratio(value: float) -> str:
     return number(float(value), 0 if value >= 10 else 1 if value >= 1 else 2)
-
-
-def _names(frame: pd.DataFrame) -> dict[str, str]:
-    """Run → its method, and the run itself where a detector has several with that method."""
-    runs = frame[["arch", "method", "run"]].drop_duplicates()
-    several = runs.duplicated(["arch", "method"], keep=False)
-    return {
-        run: f"{style.name(method)} ({run})" if one_of_several else style.name(method)
-        for run, method, one_of_several in zip(runs["run"], runs["method"], several, strict=True)
-    }
 
 
 def _by_arch(frame: pd.DataFrame) -> dict[str, dict[str, Interval]]:

@@ -4,7 +4,7 @@ All have the columns ``run``, ``method``, ``seed`` and ``value``, and a few of t
 what was not run is empty, and a figure is drawn only from one that is not.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -19,18 +19,15 @@ from mkd.results.records import Records
 from mkd.results.tables import Table
 
 SIZES = {"AP_S": "small", "AP_M": "medium", "AP_L": "large"}
-COMPARED = ("baseline", "cwd", "mkd")
-"""Methods of which the suite's own precision–recall curves and errors are shown."""
 
 
 def metrics(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
     """Every metric of every seed, and its difference to the undistilled baseline.
 
     Returns:
-        Columns ``run``, ``arch``, ``method``, ``name`` (of the method with its options), ``seed``,
-        ``metric`` (``box.AP``, …), ``value`` (percent; no row where the val set has no such
-        object) and ``delta``: to the same seed of the architecture's baseline, NaN where that has
-        none and for what is not distilled.
+        Columns ``run``, ``arch``, ``method``, ``seed``, ``metric`` (``box.AP``, …), ``value``
+        (percent; no row where the val set has no such object) and ``delta``: to the same seed of
+        the architecture's baseline, NaN where that has none and for what is not distilled.
     """
     found = _frame(
         (
@@ -38,7 +35,6 @@ def metrics(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
                 "run": run,
                 "arch": runs[run].arch,
                 "method": runs[run].method,
-                "name": method_name(runs[run]),
                 "seed": seed,
                 "metric": f"{kind}.{name}",
                 "value": value,
@@ -50,7 +46,7 @@ def metrics(records: Records, runs: Mapping[str, Run]) -> pd.DataFrame:
             for name, value in named.items()
             if value is not None
         ),
-        ("run", "arch", "method", "name", "seed", "metric", "value", "baseline"),
+        ("run", "arch", "method", "seed", "metric", "value", "baseline"),
     )
     known = found[["run", "seed", "metric", "value"]]
     known = known.rename(columns={"run": "baseline", "value": "plain"})
@@ -152,16 +148,20 @@ def weights(table: Table, found: pd.DataFrame, runs: Mapping[str, Run]) -> pd.Da
     return kept[kept["arch"].map(runs_of).fillna(0) >= 2]
 
 
-def by_size(found: pd.DataFrame, runs: Mapping[str, Run], archs: Sequence[str]) -> pd.DataFrame:
-    """AP and ΔAP of small, medium and large objects of the runs that compare methods.
+def by_size(found: pd.DataFrame, chosen: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
+    """AP and ΔAP of small, medium and large objects of the runs that are compared.
+
+    Args:
+        found: From :func:`metrics`.
+        chosen: The runs, by architecture.
 
     Returns:
         Columns of :func:`metrics`, with ``kind`` (``box`` or ``mask``) and ``size``.
     """
     parts = []
-    for arch in archs:
+    for arch, runs in chosen.items():
         kind = "mask" if has_masks(arch) else "box"
-        for run in plain(runs, arch):
+        for run in runs:
             for key, size in SIZES.items():
                 ours = found[(found["run"] == run.id) & (found["metric"] == f"{kind}.{key}")]
                 parts.append(ours.assign(kind=kind, size=size))
@@ -209,13 +209,8 @@ def _is_term(logged: str, method: str) -> bool:
     return method in METHODS and logged.removeprefix("loss_") in METHODS[method].terms
 
 
-def precision_recall(
-    records: Records,
-    runs: Mapping[str, Run],
-    archs: Sequence[str],
-    methods: Collection[str] = COMPARED,
-) -> pd.DataFrame:
-    """Precision at each of COCO's recall levels, of a few methods.
+def precision_recall(records: Records, chosen: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
+    """Precision at each of COCO's recall levels, of the runs that are compared.
 
     A record's ``pr`` maps ``"50"`` and ``"75"`` to the precision at 101 recall levels, mean over
     categories, at most 100 detections an image.
@@ -226,19 +221,14 @@ def precision_recall(
     """
     return _compared(
         {**shared, "iou": iou, "recall": level / (len(curve) - 1), "value": value}
-        for shared, record in _each(records, runs, archs, methods)
+        for shared, record in _each(records, chosen)
         for iou, curve in (record.get("pr") or {}).items()
         for level, value in enumerate(curve)
     )
 
 
-def errors(
-    records: Records,
-    runs: Mapping[str, Run],
-    archs: Sequence[str],
-    methods: Collection[str] = COMPARED,
-) -> pd.DataFrame:
-    """AP50 lost to each kind of error, of a few methods.
+def errors(records: Records, chosen: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
+    """AP50 lost to each kind of error, of the runs that are compared.
 
     A record's ``errors`` maps each kind to the AP50, in percent, that would be gained if errors of
     that kind alone were mended (TIDE, Bolya et al. 2020, §3).
@@ -249,7 +239,7 @@ def errors(
     """
     return _compared(
         {**shared, "kind": kind, "value": value}
-        for shared, record in _each(records, runs, archs, methods)
+        for shared, record in _each(records, chosen)
         for kind, value in (record.get("errors") or {}).items()
     )
 
@@ -271,14 +261,13 @@ def plain(runs: Mapping[str, Run], arch: str) -> list[Run]:
 
 
 def _each(
-    records: Records, runs: Mapping[str, Run], archs: Sequence[str], methods: Collection[str]
+    records: Records, chosen: Mapping[str, Sequence[Run]]
 ) -> Iterable[tuple[dict[str, Any], dict[str, Any]]]:
     """What a row says of its run, and the record, of every seed of the runs compared."""
-    for arch in archs:
-        for run in plain(runs, arch):
-            if run.method in methods:
-                for seed, record in sorted(records.by_run.get(run.id, {}).items()):
-                    yield {"arch": arch, "run": run.id, "method": run.method, "seed": seed}, record
+    for arch, runs in chosen.items():
+        for run in runs:
+            for seed, record in sorted(records.by_run.get(run.id, {}).items()):
+                yield {"arch": arch, "run": run.id, "method": run.method, "seed": seed}, record
 
 
 def _compared(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """The list of figures on the page, in order, each drawn, saved and with its caption."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from mkd import ROOT
 from mkd.errors import UserError
+from mkd.experiment.runs import Run
 from mkd.experiment.suite import Suite
 from mkd.files import read_json
 from mkd.report import (
@@ -32,6 +33,8 @@ from mkd.results.records import Problem, Records
 from mkd.results.tables import Table
 
 CAPTIONS = ROOT / "report" / "captions"
+COMPARED = ("baseline", "cwd", "mkd")
+"""Methods of which the suite's own precision–recall curves and errors are shown."""
 
 
 def caption(name: str, **values: str) -> str:
@@ -78,7 +81,11 @@ def gallery(
     by_table = {number: frames.differences(made[number], found) for number in (1, 2, 3, 4)}
     alphas = frames.weights(made[5], found, runs)
     others = frames.readings(found, runs)
-    common = of_both_pages(plot, records, suite, archs, frames.COMPARED)
+    chosen = {arch: frames.plain(runs, arch) for arch in archs}
+    few = {
+        arch: [run for run in of_arch if run.method in COMPARED] for arch, of_arch in chosen.items()
+    }
+    common = of_both_pages(plot, records, suite, chosen, few)
     latency = latency_view.points(records, made[1])
     shown = [
         plot(
@@ -158,8 +165,8 @@ def of_both_pages(
     plot: Callable[..., dict[str, Any]],
     records: Records,
     suite: Suite,
-    archs: list[str],
-    methods: Collection[str],
+    chosen: Mapping[str, Sequence[Run]],
+    few: Mapping[str, Sequence[Run]],
 ) -> dict[str, dict[str, Any]]:
     """Figures that this page and that of a user's own runs have, by id.
 
@@ -167,13 +174,13 @@ def of_both_pages(
         plot: :func:`plotted` with its folder.
         records: From :func:`mkd.results.records.load_folder`.
         suite: The scale and its table of runs.
-        archs: Architectures in the order of the page.
-        methods: Those of which precision and recall, and errors, are shown.
+        chosen: The runs that are compared, by architecture in the order of the page.
+        few: Those of which precision and recall, and errors, are shown.
     """
-    runs, losses = suite.runs, frames.losses(records, suite.runs)
-    sizes = frames.by_size(frames.metrics(records, runs), runs, archs)
-    lost = frames.errors(records, runs, archs, methods)
-    curved = frames.precision_recall(records, runs, archs, methods)
+    losses = frames.losses(records, suite.runs)
+    sizes = frames.by_size(frames.metrics(records, suite.runs), chosen)
+    lost = frames.errors(records, few)
+    curved = frames.precision_recall(records, few)
     rows = (
         ("sizes", "Difference by object size", sizes, figures.by_size, findings.by_size),
         ("errors", "Errors by kind", lost, breakdown.errors, findings.errors),
@@ -202,7 +209,6 @@ def plotted(
     finding: str,
     fold: bool = False,
     narrow: Callable[[pd.DataFrame], Figure] | None = None,
-    captions: str = ".",
 ) -> dict[str, Any]:
     """A figure drawn from a frame and saved, or nothing in its place where the frame is empty.
 
@@ -215,15 +221,14 @@ def plotted(
         finding: What it shows, in a sentence.
         fold: Whether it is shown when asked for.
         narrow: Makes the same figure for a phone.
-        captions: Folder of its caption.
     """
     if frame.empty:
         export.remove(folder, name)
-        return figure(name, title, finding=finding, fold=fold, captions=captions)
+        return figure(name, title, finding=finding, fold=fold)
     with style.styled():
         body = export.save(draw(frame), folder, name, title)
         small = export.inline(narrow(frame), f"{name}-narrow", title) if narrow else None
-    return figure(name, title, body, finding=finding, fold=fold, captions=captions) | {
+    return figure(name, title, body, finding=finding, fold=fold) | {
         "files": True,
         "narrow": small,
     }
@@ -236,7 +241,6 @@ def figure(
     *,
     finding: str,
     fold: bool = False,
-    captions: str = ".",
     **values: str,
 ) -> dict[str, Any]:
     """A figure as the page takes it, with its caption filled from ``values``."""
@@ -248,7 +252,7 @@ def figure(
         "files": False,
         "finding": finding,
         "fold": fold,
-        "caption": caption(f"{captions}/{name}", **values),
+        "caption": caption(name, **values),
     }
 
 

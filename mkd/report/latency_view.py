@@ -7,7 +7,9 @@ from typing import Any
 import pandas as pd
 from scipy.stats import spearmanr
 
+from mkd.edge.contents import shape_text
 from mkd.edge.engines import ENGINES, place, place_name
+from mkd.edge.feeds import image_shape
 from mkd.edge.records import EdgeRecords, chip, engine_version, steady
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.labels import arch_name
@@ -89,6 +91,7 @@ def _hosts(edge: EdgeRecords, order: Sequence[str]) -> list[dict[str, Any]]:
                         "name": _name(record["model"]),
                         "precision_name": PRECISION_NAMES[record["precision"]],
                         "steady": steady(record["graph"]),
+                        "size": record["input_px"] or shape_text(image_shape(record["shapes"])),
                         # Older records do not say.
                         "end_to_end_refused": record.get("end_to_end_refused", ""),
                         "steady_end": record["end_to_end"] and steady(record["end_to_end"]),
@@ -111,9 +114,9 @@ def _exported(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             **row,
             "provider": place_name(row["place"]) or "ONNX Runtime",
             "precision": PRECISION_NAMES[row["precision"]],
-            "latency": row["reason"]
-            or (number(row["latency_ms"], 2) if row["latency_ms"] else "")
-            or (UNSTEADY if row["timed"] else NOT_RUN),
+            # What was timed on another host stands before why this one's engine has no figure.
+            "latency": (number(row["latency_ms"], 2) if row["latency_ms"] else "")
+            or (UNSTEADY if row["timed"] else row["reason"] or NOT_RUN),
         }
         for row in rows
     ]

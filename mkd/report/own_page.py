@@ -8,6 +8,7 @@ from typing import Any
 
 from mkd import __version__
 from mkd.experiment.labels import arch_name, method_name
+from mkd.experiment.runs import baseline_of
 from mkd.experiment.suite import Suite
 from mkd.files import write_atomic, write_json
 from mkd.report import (
@@ -15,10 +16,11 @@ from mkd.report import (
     findings,
     frames,
     latency_view,
+    style,
     title_view,
 )
 from mkd.report.gallery import detected, figure, of_both_pages, plotted
-from mkd.report.provenance_view import circumstances, entries
+from mkd.report.provenance_view import DIGESTS, circumstances, entries
 from mkd.report.render import assets, environment
 from mkd.results import formats, own_tables
 from mkd.results.check import comparable
@@ -73,6 +75,7 @@ def render(suite: Suite, out: Path, *, arguments: str = "") -> None:
             latency=latency_view.view(records, table),
             settings=suite.settings.model_dump(exclude_unset=True),
             title=title_view.title(records),
+            digest_names=DIGESTS,
             circumstances=circumstances(records),
             entries=entries(records, suite, suite.results, out, arguments),
             plots=Path(os.path.relpath(suite.results / "figures", out)).as_posix(),
@@ -105,10 +108,21 @@ def _gallery(
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     """The figures, with or without anything to show, and what was wrong with their data."""
     problems: list[Problem] = []
-    runs, plot = suite.runs, partial(plotted, suite.results / "figures", captions="own")
+    runs, plot = suite.runs, partial(plotted, suite.results / "figures")
     picture, seen, rule = detected(suite.results, problems)
     around = frames.differences(table, frames.metrics(records, runs))
-    common = of_both_pages(plot, records, suite, archs, {run.method for run in runs.values()})
+    chosen = {
+        arch: sorted(
+            (run for run in runs.values() if run.arch == arch),
+            # First the one that the others are compared with.
+            key=lambda run: (
+                style.method_order(run.method),
+                run.id != baseline_of(run.id, runs),
+            ),
+        )
+        for arch in archs
+    }
+    common = of_both_pages(plot, records, suite, chosen, chosen)
     made = [
         plot(
             "forest",
@@ -118,7 +132,7 @@ def _gallery(
             finding=findings.forest(around),
         ),
         common["sizes"],
-        figure("detections", "Detections", picture, finding=seen, captions="own", rule=rule),
+        figure("detections", "Detections", picture, finding=seen, rule=rule),
         common["curves"],
         common["pr"],
         common["errors"],

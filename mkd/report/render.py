@@ -14,7 +14,8 @@ import jinja2
 from markupsafe import Markup
 
 from mkd import ROOT, __version__
-from mkd.experiment.labels import run_name, slug
+from mkd.experiment.architectures import ARCHITECTURES
+from mkd.experiment.labels import arch_name, run_name, slug
 from mkd.experiment.suite import Suite
 from mkd.files import write_atomic, write_json
 from mkd.paper import audit, claims, deviations, facts
@@ -30,7 +31,7 @@ from mkd.report import (
     verdict_view,
 )
 from mkd.report.gallery import caption, gallery
-from mkd.report.provenance_view import circumstances, entries
+from mkd.report.provenance_view import DIGESTS, circumstances, entries
 from mkd.results import (
     agreement,
     formats,
@@ -151,6 +152,7 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
             linked={note.id for note in choices},
             published=printed.published,
             settings=suite.settings.model_dump(exclude_unset=True),
+            digest_names=DIGESTS,
             circumstances=circumstances(records),
             entries=entries(records, suite, source, out, arguments),
         )
@@ -165,6 +167,13 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
 
 def environment(suite: Suite, stated: Iterable[Claim] = ()) -> jinja2.Environment:
     """Where templates come from, and what they may call."""
+
+    def named(name: str) -> str:
+        """A run, or an architecture, in the field's words."""
+        if name in suite.runs:
+            return run_name(suite.runs[name], suite.runs)
+        return arch_name(name) if name in ARCHITECTURES else name
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
@@ -184,13 +193,13 @@ def environment(suite: Suite, stated: Iterable[Claim] = ()) -> jinja2.Environmen
         chips=partial(verdict_view.chips, runs=suite.runs),
         counted=verdict_view.counted,
         statement={c.id: statements.stated(c, suite.runs) for c in stated}.__getitem__,
-        named=lambda run: run_name(suite.runs[run], suite.runs) if run in suite.runs else run,
+        named=named,
         case=partial(statements.case_name, runs=suite.runs),
         delta_words=tables_view.delta_words,
         cell_title=tables_view.title,
         said=tallies.said,
-        starts=noise_view.starts,
-        val_set=noise_view.val_set,
+        starts=partial(noise_view.starts, named=named),
+        val_set=partial(noise_view.val_set, named=named),
     )
     environment.globals.update(caption=caption, absent=formats.absent)
     return environment

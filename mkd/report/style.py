@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -46,6 +47,9 @@ METHODS = {
 """Method → its color's name, its mark and its name, in the one order of every legend."""
 OTHER = ("s-other", "<")
 """Color and mark of what is none of those methods."""
+FILLS = ("full", "none", "left", "bottom")
+STROKES = ("-", (0, (4, 2)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
+"""Marks and lines that tell runs of one detector and method apart, which share a color."""
 LARGER = {"^": 1.25, "v": 1.25, "<": 1.25, "p": 1.25, "P": 1.3, "X": 1.25}
 """Marks that look small beside the others of their size."""
 
@@ -134,7 +138,9 @@ def facets(
     """
     across = min(columns, len(titles))
     width, pitch = full * across / columns, full / columns
-    lines = -(-len(legend) // max(1, int(width / 1.2)))
+    # An entry has a little over an inch, or what its words take on average.
+    words = sum(0.4 + LETTER * len(str(entry.get_label())) for entry in legend)
+    lines = -(-len(legend) // max(1, int(width / max(1.2, words / max(1, len(legend))))))
     rows = [max(heights[at : at + across]) for at in range(0, len(titles), across)]
     top = sum(rows) + len(rows) * (ABOVE + BELOW)
     height = top + 0.2 * lines + 0.08 * bool(lines)
@@ -184,18 +190,14 @@ def point(
     *,
     hollow: bool = False,
     faint: bool = False,
+    turn: int = 0,
 ) -> None:
-    """A method's mark that says ``words``, filled or hollow, or faint."""
-    own, ground = color(method), palette()["paper"]
+    """A method's mark that says ``words``, filled by its turn, or hollow, or faint."""
     ax.plot(
         [x],
         [y],
         linestyle="none",
-        marker=marker(method),
-        markerfacecolor=ground if hollow else own,
-        markeredgecolor=own if hollow else ground,
-        markeredgewidth=1.1 if hollow else 0.6,
-        markersize=5 * LARGER.get(marker(method), 1.0),
+        **mark(method, turn, hollow=hollow),
         alpha=0.35 if faint else 1.0,
         label=words,
         zorder=3,
@@ -203,15 +205,44 @@ def point(
     )
 
 
+def mark(method: str, turn: int = 0, *, hollow: bool = False) -> dict[str, Any]:
+    """How a method's mark looks, and that of a further run of the method: it is filled otherwise.
+
+    Args:
+        method: As in :data:`METHODS`.
+        turn: How many runs of the method stand before it.
+        hollow: Not filled, whatever its turn.
+    """
+    own, ground, fill = color(method), palette()["paper"], FILLS[turn % len(FILLS)]
+    hollow = hollow or fill == "none"
+    return {
+        "marker": marker(method),
+        # Hollow hides the line beneath it.
+        "fillstyle": "full" if hollow else fill,
+        "markerfacecolor": ground if hollow else own,
+        "markerfacecoloralt": ground,
+        "markeredgecolor": own if turn or hollow else ground,
+        "markeredgewidth": 1.1 if turn or hollow else 0.6,
+        "markersize": 5 * LARGER.get(marker(method), 1.0),
+    }
+
+
 def measured(
-    ax: Axes, at: float, found: Interval, method: str, words: str, *, upright: bool = False
+    ax: Axes,
+    at: float,
+    found: Interval,
+    method: str,
+    words: str,
+    *,
+    upright: bool = False,
+    turn: int = 0,
 ) -> None:
     """A mean over seeds with its interval, along x or ``upright`` along y; faint without one."""
     if found.low is not None and found.high is not None:
         ends, level = [found.low, found.high], [at, at]
         ax.plot(*((level, ends) if upright else (ends, level)), color=color(method), label=words)
     place = (at, found.mean) if upright else (found.mean, at)
-    point(ax, *place, method, words, faint=found.half_width is None)
+    point(ax, *place, method, words, faint=found.half_width is None, turn=turn)
 
 
 def zero(ax: Axes, *, upright: bool = False) -> None:
@@ -244,6 +275,22 @@ def logarithmic(ax: Axes, *axes: str) -> None:
         axis.set_minor_locator(NullLocator())
 
 
+def turns(frame: pd.DataFrame) -> dict[str, int]:
+    """Run → how many runs of its detector and method stand before it."""
+    runs = frame[["arch", "method", "run"]].drop_duplicates()
+    return dict(zip(runs["run"], runs.groupby(["arch", "method"]).cumcount(), strict=True))
+
+
+def run_names(frame: pd.DataFrame) -> dict[str, str]:
+    """Run → its method, and the run itself where a detector has several with that method."""
+    runs = frame[["arch", "method", "run"]].drop_duplicates()
+    several = runs.duplicated(["arch", "method"], keep=False)
+    return {
+        run: f"{name(method)} ({run})" if one_of_several else name(method)
+        for run, method, one_of_several in zip(runs["run"], runs["method"], several, strict=True)
+    }
+
+
 def key(marker: str, color: str, words: str, linestyle: Any = "none") -> Line2D:
     """One entry of a legend."""
     return Line2D(
@@ -255,6 +302,30 @@ def key(marker: str, color: str, words: str, linestyle: Any = "none") -> Line2D:
         linestyle=linestyle,
         label=words,
     )
+
+
+def run_keys(frame: pd.DataFrame, *, lines: bool = False) -> list[Line2D]:
+    """The legend's entries of a frame's runs: one a method, and one for each further run of it.
+
+    Args:
+        frame: With the columns ``arch``, ``method`` and ``run``.
+        lines: Whether further runs are told apart by their lines, too.
+    """
+    methods = frame[["run", "method"]].drop_duplicates().set_index("run")["method"]
+    names = run_names(frame)
+    further = [
+        Line2D(
+            [],
+            [],
+            color=color(methods[run]),
+            linestyle=STROKES[at % len(STROKES)] if lines else "none",
+            label=names[run],
+            **mark(methods[run], at),
+        )
+        for run, at in turns(frame).items()
+        if at
+    ]
+    return method_keys(methods) + further
 
 
 def method_keys(methods: Iterable[str]) -> list[Line2D]:

@@ -82,7 +82,7 @@ def _done(suite: Suite, records: Records) -> list[str]:
     if found:
         hosts = dict.fromkeys(map(machine, found))
         said.append(
-            f"Their trainings took {records.training_hours():.1f} hours, one after the other, on "
+            f"Their trainings took {records.training_hours():.1f} hours, summed over them, on "
             f"{'; '.join(hosts)}; of one that was resumed the last part counts."
         )
     timed = {r["model"] for r in records.edge.latency}

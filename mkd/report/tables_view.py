@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import ceil, floor
 
 from markupsafe import Markup
 
@@ -83,8 +84,11 @@ def shown(table: Table, records: Records, runs: Mapping[str, Run]) -> Shown:
     )
 
 
-def _range(deltas: Iterable[Interval]) -> tuple[float, float]:
-    """From below zero to above it, so that every interval fits and zero has room on both sides."""
+def _range(deltas: Iterable[Interval]) -> tuple[int, int]:
+    """From below zero to above it, so that every interval fits and zero has room on both sides.
+
+    In whole AP, as the heading gives them.
+    """
     ends = [
         end
         for delta in deltas
@@ -92,7 +96,7 @@ def _range(deltas: Iterable[Interval]) -> tuple[float, float]:
         if end is not None
     ]
     reach = max([1.0, *map(abs, ends)])
-    return max(-reach, min([-0.25 * reach, *ends])), min(reach, max([0.25 * reach, *ends]))
+    return floor(min([-0.25 * reach, *ends])), ceil(max([0.25 * reach, *ends]))
 
 
 def _plot(delta: Interval, method: str, low: float, high: float) -> Markup:

@@ -8,7 +8,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     const cell = [...row.cells].find((c) => c.dataset.col === col);
     return cell && cell.dataset.v !== undefined ? cell.dataset.v : null;
   };
-  table.closest(".part").querySelector(".files").prepend("Click a heading to sort. ");
+  table.closest(".part, section").querySelector(".files").prepend("Click a heading to sort. ");
   for (const head of heads) {
     const button = document.createElement("button");
     button.type = "button";
@@ -47,8 +47,8 @@ const reveal = () => {
 };
 addEventListener("hashchange", reveal);
 reveal();
-// What is shortened can be copied whole.
-for (const code of document.querySelectorAll(".copy")) {
+// What is shortened can be copied whole, where the browser lets a page do so.
+for (const code of navigator.clipboard ? document.querySelectorAll(".copy") : []) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "take";
@@ -57,6 +57,7 @@ for (const code of document.querySelectorAll(".copy")) {
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(code.dataset.copy);
     button.textContent = "copied";
+    button.setAttribute("aria-label", `Copied ${code.dataset.copy.slice(0, 10)}`);
   });
   (code.closest("a") || code).after(button);
 }

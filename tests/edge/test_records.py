@@ -370,9 +370,13 @@ def test_an_engines_ap_that_drifts_is_named(planned: Suite) -> None:
     far = {"metrics": {**FIGURES, "AP": 39.4}, "difference": 0.01}
     near = {"metrics": {**FIGURES, "AP": 39.6}, "difference": 0.01}
     engines = {"openvino": {"fp32": near, "int8": far}, "ncnn": {"fp32": {"refused": "absent"}}}
-    put(planned.results, "exported/tiny-mkd.json", record, digests=weights, engines=engines)
+    own = record["files"]["fp32"]
+    files = {"fp32": own, "int8": {**own, "metrics": {**FIGURES, "AP": 39.3}}}
+    more = {"digests": weights, "engines": engines, "files": files}
+    put(planned.results, "exported/tiny-mkd.json", record, **more)
     assert said(planned) == [
-        ("exported/tiny-mkd.json", "openvino int8 has an AP of 39.4 and torch 40.0")
+        ("exported/tiny-mkd.json", "onnxruntime int8 has an AP of 39.3 and torch 40.0"),
+        ("exported/tiny-mkd.json", "openvino int8 has an AP of 39.4 and torch 40.0"),
     ]
 
 
@@ -381,10 +385,14 @@ def test_a_detector_that_is_not_taken_says_so_beside_its_graphs_figure(
 ) -> None:
     why = "it has no <NMS>"
     record = told(timed, "yolov7", latency_ms=9.0) | {"end_to_end": None, "end_to_end_refused": why}
+    # A rectangle has no one side.
+    record |= {"input_px": None, "shapes": {"images": [1, 3, 288, 512]}}
     put(suite.results, "latency/yolov7-fp32-cpu.json", record)
     render(suite, suite.results / "report")
     page = (suite.results / "report/index.html").read_text()
-    assert '<td class="n" title="it has no &lt;NMS&gt;">not taken</td>' in page
+    assert '<td class="n">not taken</td>' in page
+    assert "<p>Where no end-to-end time was taken: it has no &lt;NMS&gt;.</p>" in page
+    assert '<td class="n">1×3×288×512</td>' in page
 
 
 def test_nothing_timed_has_no_figure(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 import base64
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from mkd.experiment.suite import Suite
+from mkd.report import own_page
 from mkd.report.render import render
 
 pytestmark = pytest.mark.slow(5)
@@ -114,6 +116,27 @@ def test_no_request_leaves_the_page_and_nothing_is_complained_of(
     assert [link for link in asked if not link.startswith("data:")] == [url]
     assert said == []
     assert page.locator("image").first.bounding_box() is not None
+    context.close()
+
+
+def test_the_page_of_own_runs_sorts_and_complains_of_nothing(
+    browser: Browser, own: Suite, fill_own: Callable[..., Path]
+) -> None:
+    fill_own()
+    own_page.render(own, own.results / "report")
+    context = browser.new_context(viewport=DESKTOP)
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((own.results / "report/index.html").as_uri())
+    assert said == []
+    page.locator('#summary th[data-col="m-AP"] button').click()
+    first = page.locator("#summary table.sortable tbody tr").first
+    assert first.locator("th").inner_text().startswith("RTMDet-s")
+    mean, delta = first.locator("td").first, page.locator("#summary .d").first
+    assert delta.evaluate("d => getComputedStyle(d).display") == "block"
+    assert mean.is_visible()
     context.close()
 
 

@@ -135,7 +135,7 @@ def test_balanced_terms_have_a_sentence_where_they_were_tested() -> None:
     asked = (SUITE.runs, (TINY, SMALL), 3)
     found = conclusion.balanced(Records("desk", by_run, []), *asked)
     assert found.endswith(
-        "as the third in the first steps, lowers the AP of RTMDet-tiny (−3.0 ± 0.2)."
+        "each has a gradient as strong as the third’s, lowers the AP of RTMDet-tiny (−3.0 ± 0.2)."
     )
     assert conclusion.balanced(Records("desk", {}, []), *asked) == ""
 

@@ -1,6 +1,6 @@
 """Figures show the records' numbers where the axes say they are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -205,14 +205,14 @@ def test_forest_has_no_facet_where_nothing_was_measured(suite: Suite, records: R
         assert frames.differences(table, found).empty
     assert frames.weights(tables.build(nothing, suite.runs, 5), found, suite.runs).empty
     assert frames.readings(found, suite.runs).empty
-    assert frames.by_size(found, suite.runs, ["rtmdet-tiny"]).empty
+    assert frames.by_size(found, plain(suite.runs, "rtmdet-tiny")).empty
     assert frames.losses(nothing, suite.runs).empty
 
 
 def test_sizes_show_every_distilled_method_in_three_columns(
     suite: Suite, records: Records, found: pd.DataFrame
 ) -> None:
-    frame = frames.by_size(found, suite.runs, ["rtmdet-tiny", "rtmdet-m"])
+    frame = frames.by_size(found, plain(suite.runs, "rtmdet-tiny", "rtmdet-m"))
     figure = figures.by_size(frame)
     (ax,) = figure.axes
     assert ax.get_title("left") == "RTMDet-tiny"
@@ -314,14 +314,19 @@ def test_a_curve_of_any_range_is_drawn(values: list[float], tmp_path: Path) -> N
     assert figure.legends[0].get_texts()[-1].get_text() == "another term"
 
 
+def plain(runs: Mapping[str, Run], *archs: str) -> dict[str, list[Run]]:
+    return {arch: frames.plain(runs, arch) for arch in archs}
+
+
 def carrying(**more: Any) -> Records:
     return Records("desk", {run: {0: dict(more)} for run in ("tiny-baseline", "tiny-mkd")}, [])
 
 
 def test_precision_recall_needs_two_methods_that_carry_it(suite: Suite) -> None:
     curve = [1.0] * 50 + [0.0] * 51
+    chosen = plain(suite.runs, "rtmdet-tiny")
     given = carrying(pr={"50": curve, "75": curve})
-    figure = breakdown.precision_recall(frames.precision_recall(given, suite.runs, ["rtmdet-tiny"]))
+    figure = breakdown.precision_recall(frames.precision_recall(given, chosen))
     titles = [ax.get_title("left") for ax in figure.axes]
     assert titles == ["RTMDet-tiny, IoU 0.50", "RTMDet-tiny, IoU 0.75"]
     (line,) = (
@@ -331,23 +336,31 @@ def test_precision_recall_needs_two_methods_that_carry_it(suite: Suite) -> None:
     assert list(line.get_ydata()) == curve
     other = Run("tiny-mkd-other", "rtmdet-tiny", "m-baseline", "mkd", {}, (1,))
     given.by_run[other.id] = {0: {"pr": {"50": [0.5] * 101, "75": curve}}}
-    frame = frames.precision_recall(given, {**suite.runs, other.id: other}, ["rtmdet-tiny"])
-    said = [line.get_label() for line in breakdown.precision_recall(frame).axes[0].lines]
-    assert sorted(said)[:2] == ["MKD, IoU 0.50: AP 49.5", "MKD, IoU 0.50: AP 50.0"]
-    assert frames.precision_recall(carrying(), suite.runs, ["rtmdet-tiny"]).empty
+    frame = frames.precision_recall(given, plain({**suite.runs, other.id: other}, "rtmdet-tiny"))
+    figure = breakdown.precision_recall(frame)
+    looks = {line.get_label(): line.get_linestyle() for line in figure.axes[0].lines}
+    assert looks == {
+        "no distillation, IoU 0.50: AP 49.5": "-",
+        "MKD (tiny-mkd), IoU 0.50: AP 49.5": "-",
+        "MKD (tiny-mkd-other), IoU 0.50: AP 50.0": "--",
+    }
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["no distillation", "MKD", "MKD (tiny-mkd-other)"]
+    assert frames.precision_recall(carrying(), chosen).empty
     del given.by_run["tiny-mkd"]
-    assert frames.precision_recall(given, suite.runs, ["rtmdet-tiny"]).empty
+    assert frames.precision_recall(given, chosen).empty
 
 
 def test_errors_show_every_kind_for_both(suite: Suite) -> None:
+    chosen = plain(suite.runs, "rtmdet-tiny")
     given = carrying(errors=dict.fromkeys(breakdown.KINDS, 1.5))
-    figure = breakdown.errors(frames.errors(given, suite.runs, ["rtmdet-tiny"]))
+    figure = breakdown.errors(frames.errors(given, chosen))
     (ax,) = figure.axes
     for at, words in enumerate(breakdown.KINDS.values()):
         assert ax.get_yticklabels()[at].get_text() == words
         ((x, y),) = marks(ax, f"MKD, {words}: 1.50 AP50")
         assert (x, round(y)) == (1.5, at)
-    assert frames.errors(carrying(), suite.runs, ["rtmdet-tiny"]).empty
+    assert frames.errors(carrying(), chosen).empty
 
 
 def test_the_masks_marks_lie_on_their_closed_forms() -> None:
@@ -375,7 +388,7 @@ def test_a_method_has_one_color_and_one_mark_in_every_figure(
     drawn = [
         figures.forest(frames.differences(table, found), "desk"),
         figures.overview(frames.differences(table, found), "desk", columns=4),
-        figures.by_size(frames.by_size(found, suite.runs, ["rtmdet-tiny"])),
+        figures.by_size(frames.by_size(found, plain(suite.runs, "rtmdet-tiny"))),
         curves.curves(losses),
     ]
     for method in ("cwd", "fgd"):

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from mkd.edge.records import EdgeRecords
+from mkd.report import latency_view
 from mkd.results import devices
 
 
@@ -55,3 +56,16 @@ def test_restarts_that_differ_by_more_than_a_tenth_are_not_steady(
     edge = EdgeRecords(latency=[record])
     assert bool(edge.column()) is steady
     assert edge.unsteady() == (set() if steady else {"rtmdet-tiny"})
+
+
+def test_what_a_board_timed_stands_before_why_this_hosts_engine_did_not() -> None:
+    reason = "ncnn is not installed"
+    row = {"run": "tiny-mkd", "place": "ncnn", "precision": "fp16", "reason": reason}
+    cases = (
+        ({"latency_ms": 45.0, "timed": True}, "45.00"),
+        ({"latency_ms": None, "timed": True}, "unsteady"),
+        ({"latency_ms": None, "timed": False}, reason),
+    )
+    for more, words in cases:
+        (shown,) = latency_view._exported([row | more])
+        assert shown["latency"] == words

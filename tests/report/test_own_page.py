@@ -91,6 +91,23 @@ def test_rows_that_differ_by_their_teacher_alone_are_named(
     ]
 
 
+def test_figures_show_every_run_of_the_table(own: Suite, fill_own: Callable[..., Path]) -> None:
+    """Runs with options, and a second run of a method, are what a user's own table is for."""
+    taught = own.runs["tiny-cwd"]
+    for run in (
+        replace(own.runs["s-baseline"], id="m-baseline", arch="rtmdet-m"),
+        replace(taught, id="weak", method="mkd", options={"alpha": 0.5}),
+        replace(taught, id="cwd-by-m", teacher="m-baseline", tables=()),
+    ):
+        own.runs[run.id] = run
+    fill_own()
+    own_page.render(own, own.results / "report")
+    for name in ("sizes", "pr", "errors"):
+        drawn = (own.results / f"figures/{name}.svg").read_text()
+        for run in ("CWD (tiny-cwd)", "CWD (cwd-by-m)", "MKD (tiny-mkd)", "MKD (weak)"):
+            assert f"{run}, " in drawn, (name, run)
+
+
 def test_ap_by_class_is_paired_by_seed(own: Suite, fill_own: Callable[..., Path]) -> None:
     fill_own()
     records = load_folder(own.results, own.scale)

@@ -10,8 +10,15 @@ import pytest
 from mkd.experiment import config
 from mkd.experiment.suite import Suite
 from mkd.paper import audit, claims, facts
-from mkd.report import audit_view, provenance_view, summary_view, title_view, verdict_view
-from mkd.results import statements, tallies, verdicts
+from mkd.report import (
+    audit_view,
+    provenance_view,
+    summary_view,
+    tables_view,
+    title_view,
+    verdict_view,
+)
+from mkd.results import statements, statistics, tallies, verdicts
 from mkd.results.records import Records, coverage, load_folder
 from mkd.results.verdicts import Verdict
 
@@ -228,3 +235,17 @@ def test_an_entry_says_how_many_seeds_are_still_missing(suite: Suite, records: R
     assert (len(by_run["tiny-fgd"]["seeds"]), by_run["tiny-fgd"]["expected"]) == (0, expected)
     assert by_run["tiny-mkd"]["figures"].startswith("box AP ")
     assert by_run["tiny-mkd"]["words"] == "RTMDet-tiny + MKD"
+
+
+@pytest.mark.parametrize(
+    ("points", "ends"), [((0.4, 0.5, 0.6), (-1, 1)), ((1.0, 1.2, 1.4), (-1, 2)), ((), (-1, 1))]
+)
+def test_the_ends_of_an_axis_are_what_its_heading_prints(
+    points: tuple[float, ...], ends: tuple[int, int]
+) -> None:
+    deltas = [statistics.interval(points)] if points else []
+    assert tables_view._range(deltas) == ends
+    for delta in deltas:
+        assert delta.low is not None
+        assert delta.high is not None
+        assert ends[0] <= delta.low <= delta.high <= ends[1]
