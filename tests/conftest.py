@@ -18,6 +18,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The many processes that tests start need not compile every module anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import forked_snakemake
 import pytest
@@ -25,7 +27,7 @@ import pytest
 from mkd import ROOT
 from mkd.data import badges, fingerprint
 from mkd.evaluation.error_kinds import KINDS
-from mkd.experiment import config
+from mkd.experiment import config, plugins
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.resolved import ResolvedRun
 from mkd.experiment.runs import Run
@@ -242,8 +244,20 @@ RUNS = (
 
 def over_runs(root: Path) -> Suite:
     """The desk scale over :data:`RUNS`, its results in a folder that is still empty."""
-    loaded = config.load({"scale": "desk", "results": str(root / "results")})
-    return replace(loaded, runs={run.id: run for run in RUNS})
+    asked, desk = {"results": str(root / "results")}, _desk()
+    assert desk.starts is not None
+    plugins.use(())
+    return replace(
+        desk,
+        runs={run.id: run for run in RUNS},
+        config=desk.config | asked,
+        starts=replace(desk.starts, config=desk.starts.config | asked),
+    )
+
+
+@cache
+def _desk() -> Suite:
+    return config.load({"scale": "desk"})
 
 
 def lay(suite: Suite, *names: str, seeds: tuple[int, ...] = (0, 1, 2)) -> Path:
@@ -252,6 +266,21 @@ def lay(suite: Suite, *names: str, seeds: tuple[int, ...] = (0, 1, 2)) -> Path:
         for seed in (0,) if name in ("s-baseline", "m-baseline") else seeds:
             put(suite.results.parent, made_up(suite.runs[name], seed, suite.scale))
     return suite.results.parent
+
+
+@pytest.fixture
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings of scale smoke take two steps an epoch."""
+    from mkd.training import trainer
+
+    made = trainer.runner_config
+
+    def shortened(*arguments: Any) -> Any:
+        found = made(*arguments)
+        found.train_dataloader.dataset.indices = 8
+        return found
+
+    monkeypatch.setattr(trainer, "runner_config", shortened)
 
 
 @pytest.fixture

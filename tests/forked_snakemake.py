@@ -27,7 +27,10 @@ def _forks() -> ModuleType:
     vars(forks).update(
         VARIABLE=VARIABLE,
         ALONE="",
-        LIBRARIES=("snakemake.cli", "smart_open", "pydantic", "jsonschema", "scipy.stats"),
+        LIBRARIES=(
+            *("snakemake.cli", "snakemake.report.html_reporter", "smart_open"),
+            *("pydantic.main", "pydantic.fields", "jsonschema", "scipy.stats"),
+        ),
         MODULE="snakemake",
         __file__=__file__,
     )

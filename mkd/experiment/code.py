@@ -17,15 +17,18 @@ from mkd.provenance import digest
 _PACKAGES = ("mkd", plugins.PACKAGE)
 
 
+@cache
 def code_digest(*modules: str, whole: bool = False) -> str:
     """SHA-256 over what modules do, and all of the package that they import.
 
     Args:
-        modules: Where a stage begins, e.g. ``mkd.training.trainer``.
+        modules: Where a stage begins, e.g. ``mkd.training.trainer``; they count in any room.
         whole: Whether ``experiment`` and the modules outside the rooms count too, as they do for
             what shows results.
     """
-    found = sorted(module for module in closure(*modules) if whole or _decides(module))
+    found = sorted(
+        module for module in closure(*modules) if whole or module in modules or _decides(module)
+    )
     return digest({module: _read(module)[1] for module in found})
 
 
@@ -66,7 +69,7 @@ def tree(module: str) -> ast.Module:
 
 def forget() -> None:
     """Read every module anew: plugins' files have changed."""
-    for reader in (closure, _read):
+    for reader in (code_digest, closure, _read):
         reader.cache_clear()
 
 

@@ -37,9 +37,13 @@ LIBRARIES = (
     "sklearn.gaussian_process",
     "sklearn.mixture",
     "matplotlib.pyplot",
+    "matplotlib.backends.backend_pdf",
+    "jinja2",
     "pandas",
     "jsonschema",
-    "pydantic",
+    # Its own name imports neither.
+    "pydantic.main",
+    "pydantic.fields",
     "pycocotools.mask",
     "mmengine.runner",
     "mmcv",
@@ -57,15 +61,20 @@ def start() -> subprocess.Popen[bytes] | None:
     It ends with this process, however that ends.
 
     Returns:
-        The server's process; None where the system cannot watch over a process (not Linux).
+        The server's process; None where the system cannot watch over a process (not Linux), or
+        takes no socket there (its path may have 107 letters).
     """
     if not hasattr(os, "pidfd_open"):
         return None
     # Only its owner may enter the folder.
     folder = tempfile.mkdtemp(prefix="mkd-")
-    os.environ[VARIABLE] = f"{folder}/socket"
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(os.environ[VARIABLE])
+        try:
+            listener.bind(f"{folder}/socket")
+        except OSError:
+            os.rmdir(folder)
+            return None
+        os.environ[VARIABLE] = f"{folder}/socket"
         # From here on a job that comes waits, until the server has made its imports.
         listener.listen(128)
         server = subprocess.Popen(
@@ -114,7 +123,7 @@ def _serve(folder: Path, listener: socket.socket) -> tuple[dict[str, Any], list[
     with listener:
         for library in LIBRARIES:
             # Whatever a library has against it, a job will say so itself.
-            with suppress(ImportError, OSError):
+            with suppress(Exception):
                 importlib.import_module(library)
         # mmengine calls the collector often: in a job it shall neither look at these nor copy them.
         gc.collect()

@@ -114,19 +114,6 @@ def test_a_backbone_takes_torchvisions_file(tmp_path: Path) -> None:
         weight_files.load(narrow, tmp_path / "resnet50.pth", "backbone.")
 
 
-@pytest.fixture
-def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two steps an epoch: on a CPU most of one is the gradient of RoIAlign."""
-    made = trainer.runner_config
-
-    def shortened(*arguments: Any) -> Any:
-        found = made(*arguments)
-        found.train_dataloader.dataset.indices = 8
-        return found
-
-    monkeypatch.setattr(trainer, "runner_config", shortened)
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_images")
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ APART = {
 WIDTH, TEACHERS_WIDTH = 1 / 3, 0.25
 """The student's is wider than smoke's own, so that a connector's norms show in the first loss."""
 COMPARED = [work.partition("-")[0] for work in APART if work.endswith("-halves")]
+RESUMED = "2"
+"""Ends the names of works that are begun twice."""
 WARNED = ("strides", "unused parameters", "did not receive grad")
 
 
@@ -138,7 +140,7 @@ def said(folder: Path, smoke_data: Path) -> str:
     gc.freeze()
     goes_on: list[str] = []
     for run in RUNS:
-        work = f"{run}-2"
+        work = f"{run}-{RESUMED}"
         code, lines = in_two_processes(folder, smoke_data, *goes_on, work, ends=3)
         assert code != 0
         assert (folder / work / "epoch_1.pth").exists(), lines[-3000:]
@@ -165,7 +167,7 @@ def test_two_processes_train_one_model(folder: Path, said: str) -> None:
 def test_a_training_that_loses_a_process_goes_on_to_the_same_weights(
     folder: Path, run: str
 ) -> None:
-    assert not differing(left(folder, f"{run}-1"), left(folder, f"{run}-2"))
+    assert not differing(left(folder, f"{run}-1"), left(folder, f"{run}-{RESUMED}"))
 
 
 def first_losses(folder: Path, work: str, rank: int = 0) -> dict[str, float]:
@@ -295,6 +297,7 @@ def still(made: Any, *arguments: Any) -> ConfigDict:
         if step["type"] == "RandomResize":
             step["ratio_range"] = (1, 1)
     found.custom_hooks.append({"type": "FirstLossesHook"})
+    found.default_hooks.checkpoint = None
     return found
 
 
@@ -331,6 +334,9 @@ def main(folder: Path, data: Path, ends: int, works: Sequence[str]) -> None:
     def on_cpu(work: str, *arguments: Any) -> ConfigDict:
         kind = work.partition("-")[2]
         found = still(made, *arguments) if kind in IN_STEP else made(*arguments)
+        if kind != RESUMED:
+            # Nobody reads it.
+            found.default_hooks.checkpoint = None
         found.cfg.model_wrapper_cfg = {
             "type": "OnCpu",
             "in_step": IN_STEP.get(kind),

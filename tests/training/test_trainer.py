@@ -66,6 +66,7 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_images")
 def test_alpha_zero_is_plain_training_weight_for_weight(
     suite: Suite, smoke_data: Path, tmp_path: Path, teacher: Path
 ) -> None:
@@ -112,6 +113,7 @@ class PowerCut(Hook):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_images")
 @pytest.mark.parametrize("name", ["mkd", "balanced"])
 def test_a_cut_run_resumes_to_the_same_weights_bit_for_bit(
     suite: Suite,
@@ -128,7 +130,7 @@ def test_a_cut_run_resumes_to_the_same_weights_bit_for_bit(
 
         def with_cut(*arguments: Any) -> Any:
             made = stock(*arguments)
-            made.custom_hooks.append({"type": "PowerCut", "at": 14})
+            made.custom_hooks.append({"type": "PowerCut", "at": 5})
             return made
 
         patch.setattr(trainer, "runner_config", with_cut)
@@ -176,6 +178,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_images")
 def test_a_term_that_stops_at_an_epoch_ends_its_curve_there(
     suite: Suite, smoke_data: Path, tmp_path: Path, teacher: Path
 ) -> None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,6 +155,17 @@ def test_a_job_whose_caller_dies_ends_politely(
         assert caller.wait(timeout=60) == code
         assert select.select([said], [], [], 60)[0]
         assert said.readline() == "unwound\n"
+
+
+def test_a_folder_whose_name_is_too_long_for_a_socket_has_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 100)))
+    (tmp_path / ("x" * 100)).mkdir()
+    monkeypatch.delenv(fork_server.VARIABLE, raising=False)
+    assert fork_server.start() is None
+    assert fork_server.VARIABLE not in os.environ
+    assert not list((tmp_path / ("x" * 100)).iterdir())
 
 
 def test_a_server_that_ends_before_it_takes_a_job_is_one_sentence(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ rule pictures:
         f"{RESULTS}/logs/pictures.log",
     localrule: True
     params:
-        code=code_digest("mkd.evaluation.examples", "mkd.experiment.labels"),
+        code=lambda wildcards: code_digest(
+            "mkd.evaluation.examples", "mkd.experiment.labels"
+        ),
     shell:
         "python -m mkd pictures --out {output:q} > {log:q} 2>&1"
 
@@ -25,7 +27,9 @@ rule attention:
         f"{RESULTS}/logs/attention.log",
     threads: 1
     params:
-        code=code_digest("mkd.evaluation.attention", "mkd.experiment.labels"),
+        code=lambda wildcards: code_digest(
+            "mkd.evaluation.attention", "mkd.experiment.labels"
+        ),
     shell:
         "python -m mkd attention --out {output:q} > {log:q} 2>&1"
 
@@ -38,6 +42,6 @@ rule spectrum:
         f"{RESULTS}/logs/spectrum.log",
     localrule: True
     params:
-        code=code_digest("mkd.losses.analysis"),
+        code=lambda wildcards: code_digest("mkd.losses.analysis"),
     shell:
         "python -m mkd spectrum --out {output:q} > {log:q} 2>&1"

@@ -20,7 +20,7 @@ rule report:
         f"{RESULTS}/logs/report.log",
     localrule: True
     params:
-        code=pipeline.report_code(),
+        code=lambda wildcards: pipeline.report_code(),
         shown=pipeline.shown(suite),
         beside=pipeline.beside(suite),
     shell:

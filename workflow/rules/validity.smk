@@ -9,7 +9,7 @@ rule levels:
         f"{RESULTS}/logs/levels.log",
     threads: 1
     params:
-        code=code_digest("mkd.evaluation.levels"),
+        code=lambda wildcards: code_digest("mkd.evaluation.levels"),
     shell:
         "python -m mkd levels --out {output:q} > {log:q} 2>&1"
 
@@ -25,6 +25,6 @@ rule noise:
         f"{RESULTS}/logs/noise.log",
     threads: 1
     params:
-        code=code_digest("mkd.evaluation.bootstrap"),
+        code=lambda wildcards: code_digest("mkd.evaluation.bootstrap"),
     shell:
         "python -m mkd noise --out {output:q} > {log:q} 2>&1"
