@@ -4,11 +4,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mkd.cli.options import Verb, read_suite
+from mkd.cli.options import Verb, papers_suite, read_suite
 from mkd.errors import UserError
 
 if TYPE_CHECKING:
     from mkd.experiment.suite import Suite
+
+OWN = "this is measured on the suite's own students"
 
 
 def add(verb: Verb) -> None:
@@ -55,7 +57,7 @@ def _pictures(options: argparse.Namespace) -> None:
 def _attention(options: argparse.Namespace) -> None:
     from mkd import jobs
 
-    jobs.attention(read_suite(options), options.out)
+    jobs.attention(papers_suite(options, OWN), options.out)
 
 
 def _spectrum(options: argparse.Namespace) -> None:
@@ -68,7 +70,7 @@ def _levels(options: argparse.Namespace) -> None:
     from mkd.evaluation import jobs
     from mkd.workflow import pipeline
 
-    suite = read_suite(options)
+    suite = papers_suite(options, OWN)
     jobs.levels(suite, _there(suite, pipeline.counted(suite)), options.out)
 
 
@@ -76,7 +78,7 @@ def _noise(options: argparse.Namespace) -> None:
     from mkd.evaluation import jobs
     from mkd.workflow import pipeline
 
-    suite = read_suite(options)
+    suite = papers_suite(options, OWN)
     jobs.noise(suite, _there(suite, pipeline.resampled(suite)), options.out)
 
 

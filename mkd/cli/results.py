@@ -57,7 +57,7 @@ def _check(options: argparse.Namespace) -> None:
 
     suite = read_suite(options)
     count, problems = check(suite, options.folder or suite.results, rescore=options.rescore)
-    lines = _by_sentence(problems)
+    lines = _lines(problems)
     print("\n".join(lines), end="\n" if lines else "")
     print(f"{count} sound records, {len(lines) or 'nothing'} to look at", file=sys.stderr)
     if problems:
@@ -79,7 +79,7 @@ def _reference(options: argparse.Namespace) -> None:
     _, problems = check(suite, source)
     jobs.reference(suite, source)
     # An older run's records may be wanted all the same, but not without a word.
-    for line in _by_sentence(problems):
+    for line in _lines(problems):
         print(f"kept as it is: {line}", file=sys.stderr)
 
 
@@ -89,8 +89,7 @@ def _report(options: argparse.Namespace) -> None:
     jobs.report(read_suite(options))
 
 
-def _by_sentence(problems: "list[Problem]") -> list[str]:
-    where: dict[str, list[str]] = {}
-    for problem in problems:
-        where.setdefault(problem.what, []).append(problem.where)
-    return [f"{', '.join(places)}: {what}" for what, places in where.items()]
+def _lines(problems: "list[Problem]") -> list[str]:
+    from mkd.results.records import by_sentence
+
+    return [f"{', '.join(where)}: {what}" for what, where in by_sentence(problems).items()]

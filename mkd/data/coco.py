@@ -65,20 +65,8 @@ def check(
     """
     path, folder = Path(root, annotations), Path(root, images)
     content = load(path)
-    _unique(content["categories"], "id", "category", path)
-    _unique(content["categories"], "name", "category", path)
-    for category in content["categories"]:
-        if not category["name"].strip():
-            raise UserError(f"{path} gives category {category['id']} no name: give it one")
-    _unique(content["images"], "id", "image", path)
-    _unique(content["images"], "file_name", "image", path)
-    _unique(content["annotations"], "id", "annotation", path)
-    known = {image["id"]: image for image in content["images"]}
-    classes = {category["id"] for category in content["categories"]}
-    for item in content["annotations"]:
-        _check_item(item, known, classes, path)
+    known = _check_content(content, path)
     image_files.check(content["images"], folder, path, decode)
-
     annotated = {item["image_id"] for item in content["annotations"]}
     kept = [i for i, image in known.items() if scored or _is_kept(image, annotated)]
     chosen = set(kept if scored else kept[:first])
@@ -94,12 +82,8 @@ def check(
         image = known[item["image_id"]]
         if item["image_id"] not in chosen:
             continue
-        if masks and flaw(item, image) is None and encode(item, image) is None:
-            raise UserError(
-                f"annotation {item['id']} in {path} has no segmentation that is a polygon of three "
-                "points or more or an RLE of its image's size, and the table of runs has a "
-                "detector with masks: add the masks, or name a table of runs without"
-            )
+        if masks:
+            _check_mask(item, image, path)
         why = flaw(item, image, masks)
         if why is not None:
             dropped[f"objects {why}"] += 1
@@ -144,6 +128,32 @@ def check(
         dropped=dict(dropped),
         doubtful={why: count for why, count in doubtful.items() if count},
     )
+
+
+def _check_content(content: dict[str, Any], path: Path) -> dict[int, Item]:
+    """Look at every record of an annotation file; its images by id."""
+    _unique(content["categories"], "id", "category", path)
+    _unique(content["categories"], "name", "category", path)
+    for category in content["categories"]:
+        if not category["name"].strip():
+            raise UserError(f"{path} gives category {category['id']} no name: give it one")
+    _unique(content["images"], "id", "image", path)
+    _unique(content["images"], "file_name", "image", path)
+    _unique(content["annotations"], "id", "annotation", path)
+    known = {image["id"]: image for image in content["images"]}
+    classes = {category["id"] for category in content["categories"]}
+    for item in content["annotations"]:
+        _check_item(item, known, classes, path)
+    return known
+
+
+def _check_mask(item: Item, image: Item, path: Path) -> None:
+    if flaw(item, image) is None and encode(item, image) is None:
+        raise UserError(
+            f"annotation {item['id']} in {path} has no segmentation that is a polygon of three "
+            "points or more or an RLE of its image's size, and the table of runs has a "
+            "detector with masks: add the masks, or name a table of runs without"
+        )
 
 
 def _leaves(box: list[float], image: Item) -> bool:

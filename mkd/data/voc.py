@@ -55,7 +55,7 @@ def read(root: Path) -> tuple[list[str], list[str], dict[str, Split]]:
         split, stem = item
         if stem not in files:
             hint = ": write names without their suffix" if Path(stem).stem in files else ""
-            raise Broken(f"there is no image {stem} in {root}/JPEGImages{hint}")
+            raise Broken(f"has no image {stem} in {root}/JPEGImages{hint}")
         size, boxes = _xml(root / f"Annotations/{stem}.xml", files[stem])
         name = files[stem].relative_to(root / "JPEGImages").as_posix()
         splits[split].boxes[name], splits[split].sizes[name] = boxes, size

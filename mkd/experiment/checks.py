@@ -34,6 +34,24 @@ def check(suite: "Suite", own_table: bool) -> None:
     _check_orders(suite)
     _check_resized(suite)
     _check_widths(suite)
+    _check_backbones(suite)
+
+
+def _check_backbones(suite: "Suite") -> None:
+    """Refuse one pretrained backbone for networks of two widths: it fits one of them."""
+    if suite.settings.train.pretrained != "crops":
+        return
+    first: dict[str, str] = {}
+    for run in suite.runs:
+        if suite.taken(run):
+            continue
+        other = first.setdefault(suite.run(run).architecture.backbone, run)
+        if suite.width(run) != suite.width(other):
+            raise UserError(
+                f"{suite.file}: runs '{other}' and '{run}' have one backbone, which is pretrained "
+                f"once, and the widths {suite.width(other):.3g} and {suite.width(run):.3g}: give "
+                "both the same, or write pretrained: none"
+            )
 
 
 def _check_widths(suite: "Suite") -> None:
@@ -174,17 +192,15 @@ def _check_starts(suite: "Suite") -> None:
 def _check_named(suite: "Suite") -> None:
     """Refuse a misspelt run: it would be trained, for hours, and not read from its file."""
     where = str(suite.file)
-    for words, names in (
-        (
-            "pretrained",
-            [*(suite.settings.pretrained or {}), *(suite.config.get("pretrained") or {})],
-        ),
-        ("latency", suite.settings.latency or []),
+    for place, words, names in (
+        (where, "pretrained", suite.settings.pretrained or {}),
+        ("config/config.yaml or --config", "pretrained", suite.config.get("pretrained") or {}),
+        (where, "latency", suite.settings.latency or []),
     ):
         for name in names:
             if name not in suite.runs:
                 raise UserError(
-                    f"{where}: {words}: there is no run '{name}' in the table of runs; it has "
+                    f"{place}: {words}: there is no run '{name}' in the table of runs; it has "
                     f"{', '.join(suite.runs)}{meant(name, suite.runs)}"
                 )
     for name in suite.settings.latency or []:

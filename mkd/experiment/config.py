@@ -18,7 +18,8 @@ from mkd import ROOT
 from mkd.errors import UserError
 from mkd.experiment import checks, plugins, scale_file
 from mkd.experiment.datasets import KINDS
-from mkd.experiment.runs import read_runs, teachers, with_own_teachers
+from mkd.experiment.runs import Run, read_runs, teachers, with_own_teachers
+from mkd.experiment.scale import Scale
 from mkd.experiment.suite import Suite
 from mkd.files import read_json
 from mkd.schemas import read_yaml, validate
@@ -60,7 +61,11 @@ def replaced(suite: Suite) -> dict[str, Any]:
 
 def arguments(values: Mapping[str, Any]) -> str:
     """Replaced values as a user types them behind Snakemake's command; nothing for none."""
-    typed = {key: value if _plain(value) else json.dumps(value) for key, value in values.items()}
+    typed = {
+        # Snakemake takes outer quotes away before it reads YAML, and with them what is escaped.
+        key: value if _plain(value) else json.dumps(value, ensure_ascii=False)
+        for key, value in values.items()
+    }
     return shlex.join(["--config", *map("=".join, typed.items())]) if typed else ""
 
 
@@ -80,7 +85,50 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     Raises:
         UserError: A file, scale, run, method, option or key that is unknown or malformed.
     """
-    config = {**default_config(path), **(replace or {})}
+    config = _checked(replace or {}, path)
+    scales = path.parent / "scales"
+    file, own = scale_file.find(config["scale"], scales)
+    scale, settings = file.stem, scale_file.read(file, scales)
+    if settings.data.kind not in config["data"]:
+        raise UserError(
+            f"{path}: data: scale '{scale}' uses the kind '{settings.data.kind}' and no "
+            "folder is named for it: add one"
+        )
+    _check_longer(file, settings, scales)
+    starts = _starts(file, settings, replace or {}, path)
+    # Whoever names another table wants its rows and no more.
+    default = config["runs"] == DEFAULT_RUNS
+    table = _table(file, settings, own) if default else config["runs"]
+    root = path.parent.parent
+    runs = read_runs(root / table)
+    if own:
+        # There are no tables to be in: what is not a teacher alone is compared.
+        alone = teachers(runs)
+        runs = {
+            name: run if run.tables or name in alone else replace_fields(run, tables=(1,))
+            for name, run in runs.items()
+        }
+    if default:
+        runs |= _further(root, settings, own, runs)
+    if settings.starts is not None or settings.train.teacher_epochs is not None:
+        runs = with_own_teachers(runs)
+    if default and settings.checks is not None:
+        beside = file.parent / settings.checks
+        checked = beside if own and beside.is_file() else root / settings.checks
+        runs |= _known_answers(checked, runs, starts)
+    suite = Suite(scale, settings, runs, config, starts, file, own, str(table))
+    # A reading of longer scales would here be the run without it.
+    idle = {run.id for run in runs.values() if run.reading and checks.stops_nothing(suite, run)}
+    suite = replace_fields(suite, runs={k: run for k, run in runs.items() if k not in idle})
+    checks.check(suite, default)
+    if own:
+        _check_owner(suite)
+    return suite
+
+
+def _checked(replace: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The settings of the configuration file, or those that take their place."""
+    config = {**default_config(path), **replace}
     if isinstance(config.get("seeds"), list):
         # Snakemake's --config leaves the items of a list as strings.
         config["seeds"] = [
@@ -99,69 +147,68 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
         raise UserError(
             f"{path}: data: '{unknown[0]}' is no kind of data set: they are {', '.join(KINDS)}"
         )
+    return config
+
+
+def _table(file: Path, settings: Scale, own: bool) -> Path | str:
+    """The scale's own table of runs: what a user's own names lies beside its file."""
+    if own:
+        return file.parent / settings.runs if settings.runs else OWN_RUNS
+    return settings.runs or DEFAULT_RUNS
+
+
+def _further(root: Path, settings: Scale, own: bool, runs: dict[str, Run]) -> dict[str, Run]:
+    """Rows beside the default table: readings beyond the paper's, and Mask R-CNN's."""
+    found: dict[str, Run] = {}
+    if not own and settings.runs is None and (root / READINGS).is_file():
+        for name, run in read_runs(root / READINGS, runs).items():
+            found[name] = replace_fields(run, reading=True)
+    if settings.mask_rcnn is not None:
+        found |= read_runs(root / settings.mask_rcnn.runs)
+    return found
+
+
+def _known_answers(file: Path, runs: dict[str, Run], starts: Suite | None) -> dict[str, Run]:
+    """The rows whose answers are known, and what they are taught by of another scale's."""
+    taken = starts.runs if starts else {}
+    others = {name: run for name, run in taken.items() if name not in runs}
+    rows = read_runs(file, runs | others)
+    taught_by = teachers(runs | rows)
+    return rows | {name: run for name, run in others.items() if name in taught_by}
+
+
+def _starts(file: Path, settings: Scale, replace: dict[str, Any], path: Path) -> Suite | None:
+    """The scale whose weights this one starts from."""
+    if settings.starts is None:
+        return None
     scales = path.parent / "scales"
-    file, own = scale_file.find(config["scale"], scales)
-    scale, settings = file.stem, scale_file.read(file, scales)
-    if settings.data.kind not in config["data"]:
+    theirs, _ = scale_file.find(settings.starts.scale, scales)
+    if scale_file.read(theirs, scales).starts is not None:
         raise UserError(
-            f"{path}: data: scale '{scale}' uses the kind '{settings.data.kind}' and no "
-            "folder is named for it: add one"
+            f"{file}: starts: scale '{settings.starts.scale}' takes weights of another scale "
+            "itself: name one without 'starts'"
         )
-    root, table = path.parent.parent, config["runs"]
-    # Whoever names another table wants its rows and no more.
-    default = table == DEFAULT_RUNS
-    if default and own:
-        table = file.parent / settings.runs if settings.runs else OWN_RUNS
-    elif default:
-        table = settings.runs or table
-    runs = read_runs(root / table)
-    if own:
-        # There are no tables to be in: what is not a teacher alone is compared.
-        alone = teachers(runs)
-        runs = {
-            name: run if run.tables or name in alone else replace_fields(run, tables=(1,))
-            for name, run in runs.items()
-        }
-    if default and not own and settings.runs is None and (root / READINGS).is_file():
-        more = read_runs(root / READINGS, runs)
-        runs |= {name: replace_fields(run, reading=True) for name, run in more.items()}
-    if default and settings.mask_rcnn is not None:
-        runs |= read_runs(root / settings.mask_rcnn.runs)
-    starts = None
-    if settings.starts is not None:
-        theirs, _ = scale_file.find(settings.starts.scale, scales)
-        if scale_file.read(theirs, scales).starts is not None:
-            raise UserError(
-                f"{file}: starts: scale '{settings.starts.scale}' branches from stems itself: name "
-                "one whose trainings start from nothing"
-            )
-        starts = load({**(replace or {}), "scale": settings.starts.scale, "seeds": None,
-                       "runs": DEFAULT_RUNS, "pretrained": {}}, path)  # fmt: skip
-    if settings.longer is not None:
-        other = scale_file.read(scale_file.find(settings.longer, scales)[0], scales)
-        if (other.starts and other.starts.stems) or other.train.pretrained != "none":
-            raise UserError(
-                f"{file}: longer: scale '{settings.longer}' does not start from random weights, "
-                "which is what the page compares with: name one that does"
-            )
-    if settings.starts is not None or settings.train.teacher_epochs is not None:
-        runs = with_own_teachers(runs)
-    if default and settings.checks is not None:
-        taken = starts.runs if starts else {}
-        others = {name: run for name, run in taken.items() if name not in runs}
-        beside = file.parent / settings.checks
-        runs |= read_runs(
-            beside if own and beside.is_file() else root / settings.checks, runs | others
+    return load(
+        {
+            **replace,
+            "scale": settings.starts.scale,
+            "seeds": None,
+            "runs": DEFAULT_RUNS,
+            "pretrained": {},
+        },
+        path,
+    )
+
+
+def _check_longer(file: Path, settings: Scale, scales: Path) -> None:
+    if settings.longer is None:
+        return
+    other = scale_file.read(scale_file.find(settings.longer, scales)[0], scales)
+    if (other.starts and other.starts.stems) or other.train.pretrained != "none":
+        raise UserError(
+            f"{file}: longer: scale '{settings.longer}' does not start from random weights, "
+            "which is what the page compares with: name one that does"
         )
-        runs |= {name: run for name, run in others.items() if name in teachers(runs)}
-    suite = Suite(scale, settings, runs, config, starts, file, own, str(table))
-    # A reading of longer scales would here be the run without it.
-    idle = {run.id for run in runs.values() if run.reading and checks.stops_nothing(suite, run)}
-    suite = replace_fields(suite, runs={k: run for k, run in runs.items() if k not in idle})
-    checks.check(suite, default)
-    if own:
-        _check_owner(suite)
-    return suite
 
 
 def _at_home(value: Any) -> Any:

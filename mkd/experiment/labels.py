@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -69,27 +70,19 @@ def run_name(run: Run, runs: Mapping[str, Run]) -> str:
         name += ", teacher"
     else:
         name += ", undistilled"
-    own = {
-        "start": "one start for all seeds" if run.start is not None else "",
-        "order": "another order of the images" if run.order else "",
-        "labels": f"{100 * (run.shuffled_labels or 0):g} % of the labels shuffled"
-        if run.shuffled_labels
-        else "",
-    }
-    name += "".join(f", {words}" for words in own.values() if words)
-    before = [other for other in _until(run, runs) if _alike(other, run)]
+    if run.start is not None:
+        name += ", one start for all seeds"
+    if run.order:
+        name += ", another order of the images"
+    if run.shuffled_labels:
+        name += f", {100 * run.shuffled_labels:g} % of the labels shuffled"
+    earlier = takewhile(lambda other: other.id != run.id, runs.values())
+    before = [other for other in earlier if _alike(other, run)] if run.id in runs else []
     if run.teacher and before:
         known = runs.get(run.teacher)
         apart = known is not None and known.arch not in {run.arch, *_teachers_of(before, runs)}
         name += f", taught by {arch_name(known.arch) if known and apart else run.teacher}"
     return name
-
-
-def _until(run: Run, runs: Mapping[str, Run]) -> list[Run]:
-    """The runs that stand before one in the table."""
-    listed = list(runs.values())
-    ids = [other.id for other in listed]
-    return listed[: ids.index(run.id)] if run.id in ids else []
 
 
 def _alike(run: Run, other: Run) -> bool:
@@ -111,7 +104,8 @@ def _terms(value: Any) -> str:
 
 
 def _option(key: str, value: Any) -> str:
-    if (key, value) in OPTION_WORDS:
+    # A list, such as several scales of a term, is no key.
+    if isinstance(value, str) and (key, value) in OPTION_WORDS:
         return OPTION_WORDS[key, value]
     shown = f"{value:g}" if isinstance(value, float) else str(value)
     return f"{OPTION_NAMES.get(key, key.replace('.', ' ').replace('_', ' '))} = {shown}"

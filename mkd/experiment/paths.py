@@ -120,11 +120,11 @@ def missing_weights(suite: Suite) -> list[Path]:
 
 
 def missing_pretrained(suite: Suite) -> dict[str, Path]:
-    """Weights files that runs have in the place of a training and that are not there, by run."""
-    files = {
-        run: pretrained_file(suite, run, seed)
+    """Weights in the place of a training that are not there, of each run the first."""
+    return {
+        run: path
         for run in suite.pretrained
         if run in suite.runs
-        for seed in suite.seeds(run)
+        for seed in reversed(suite.seeds(run))
+        if not (path := pretrained_file(suite, run, seed)).is_file()
     }
-    return {run: path for run, path in files.items() if not path.is_file()}

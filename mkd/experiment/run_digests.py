@@ -38,8 +38,11 @@ def evaluation_config(suite: Suite, run: str) -> str:
 
 
 def backbones(suite: Suite) -> dict[str, str]:
-    """For each size of backbone the first run of the table that has it."""
-    return {suite.run(run).architecture.backbone: run for run in reversed(suite.runs)}
+    """For each size of backbone the first run of the table that has it, a trained one if any."""
+    found: dict[str, str] = {}
+    for run in sorted(suite.runs, key=suite.taken):
+        found.setdefault(suite.run(run).architecture.backbone, run)
+    return found
 
 
 def pretraining(suite: Suite, size: str) -> str:

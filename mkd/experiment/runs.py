@@ -269,4 +269,5 @@ def _value(text: str) -> Any:
         return parse_yaml(text)
     if not abs(value) < LARGEST:
         raise ValueError(text)
-    return parse_yaml(text) if text.isdecimal() else value
+    # YAML would read 010 as eight.
+    return int(text) if text.isdecimal() else value

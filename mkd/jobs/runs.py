@@ -52,18 +52,7 @@ def train(
     from mkd.detectors import models
     from mkd.training import config_check, loss_check, trainer, weights
 
-    if run in suite.pretrained:
-        raise UserError(
-            f"run '{run}' is not trained, its weights are those of {suite.pretrained[run].file}: "
-            "`mkd take` puts them in place"
-        )
-    stem = paths.start_weights(suite, run, seed)
-    if bool(stem) != (start_weights is not None):
-        raise UserError(
-            f"run '{run}' goes on from a stem: add --start {stem[0]}"
-            if stem
-            else f"run '{run}' goes on from no stem: leave --start out"
-        )
+    _check_start(suite, run, seed, start_weights)
     made_by = provenance.commit()
     launcher = "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
     started = datetime.now(UTC)
@@ -128,6 +117,24 @@ def train(
             with suppress(Exception):
                 detected.leave(folder, said, suite.data_root, decided)
         shutil.rmtree(work_dir)
+
+
+def _check_start(suite: Suite, run: str, seed: int, start_weights: Path | None) -> None:
+    """Refuse to train what is taken from a file or another scale, and a start that is not its."""
+    if suite.taken(run):
+        named = suite.pretrained.get(run)
+        source = named.file if named else f"scale {suite.starts and suite.starts.scale}"
+        raise UserError(
+            f"run '{run}' is not trained here, its weights are those of {source}: `mkd take` puts "
+            "them in place"
+        )
+    stem = paths.start_weights(suite, run, seed)
+    if bool(stem) != (start_weights is not None):
+        raise UserError(
+            f"run '{run}' goes on from a stem: add --start {stem[0]}"
+            if stem
+            else f"run '{run}' goes on from no stem: leave --start out"
+        )
 
 
 def _detected_by(suite: Suite, run: str, data_digest: str) -> dict[str, str]:

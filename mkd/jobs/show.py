@@ -47,8 +47,8 @@ def attention(suite: Suite, out: Path) -> None:
     attended = pipeline.attended(suite)
     if not attended:
         raise UserError(
-            f"{suite.table} has no distilled run '{pipeline.PICTURED[-1]}': there is "
-            "nothing to show with and without distillation"
+            f"{suite.table} has no distilled run '{pipeline.PICTURED[-1]}', or its teacher is not "
+            "scored: there is nothing to show with and without distillation"
         )
     fingerprint.verify_data(suite)
     *students, teacher = attended.items()

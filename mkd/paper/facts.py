@@ -157,7 +157,9 @@ class Paper:
         """
         found = [row for row in self.table(table) if row.label == label]
         if len(found) > 1:
-            raise UserError(f"Table {table} has {len(found)} rows '{label}': name one by its run")
+            raise UserError(
+                f"Table {table} has {len(found)} rows '{label}': give one of them another label"
+            )
         return found[0] if found else None
 
     def baseline(self, row: Row) -> Row | None:

@@ -12,7 +12,7 @@ from mkd.experiment import run_digests
 from mkd.experiment.suite import Suite
 from mkd.files import read_json, sha256_file
 from mkd.results import formats, own_tables, plausible, tables
-from mkd.results.records import Problem, Records, load_folder, without_curve
+from mkd.results.records import Problem, Records, by_sentence, load_folder, without_curve
 from mkd.schemas import validate
 
 
@@ -77,11 +77,11 @@ def comparable(suite: Suite, records: Records) -> list[Problem]:
         suite: The scale and its table of runs, as they stand now.
         records: Of its results folder.
     """
-    reasons: dict[str, list[str]] = {}
-    for problem in _other(suite, records):
-        reasons.setdefault(problem.what, []).append(problem.where)
-    alike = [Problem(_list(where), what) for what, where in reasons.items()]
-    return [*alike, *_mixed(suite, records)]
+    alike = by_sentence(_other(suite, records))
+    return [
+        *(Problem(_list(where), what) for what, where in alike.items()),
+        *_mixed(suite, records),
+    ]
 
 
 def _other(suite: Suite, records: Records) -> Iterator[Problem]:
@@ -92,14 +92,16 @@ def _other(suite: Suite, records: Records) -> Iterator[Problem]:
         if run in suite.runs:
             if said["config"] != run_digests.config_digest(suite, run, seed):
                 yield Problem(where, "was trained with another configuration than config/ has now")
-            if not record.get("taken") and said["code"] != run_digests.train_code(suite, run):
+            # Of weights that were taken this scale can check neither code nor teacher.
+            trained = not record.get("taken")
+            if trained and said["code"] != run_digests.train_code(suite, run):
                 yield Problem(where, "was trained by other code than this checkout's")
             if said.get("evaluation_config") != run_digests.evaluation_config(suite, run):
                 yield Problem(where, "was scored with other settings than config/ has now")
             teacher = suite.run(run).teacher
             teachers = records.by_run.get(teacher or "", {})
             taught_by = teachers.get(suite.teacher_seed(run, seed)) if teacher else None
-            if taught_by and said.get("teacher") != taught_by["digests"]["weights"]:
+            if trained and taught_by and said.get("teacher") != taught_by["digests"]["weights"]:
                 yield Problem(where, f"was taught by other weights than the record of {teacher}")
         if said["evaluation_code"] != evaluation:
             yield Problem(where, "was scored by other code than this checkout's")

@@ -42,7 +42,11 @@ def compare(a: Path, b: Path) -> list[str]:
         )
     return [
         *(f"{name} {path}: {_origin(r)}" for name, path, r in (("A", a, before), ("B", b, after))),
-        *(f"{problem.where}: {problem.what}" for r in (before, after) for problem in r.problems),
+        *(
+            f"{name} {problem.where}: {problem.what}"
+            for name, records in (("A", before), ("B", after))
+            for problem in records.problems
+        ),
         *_coverage(before, after),
         *_runs(before, after),
         *edge_compare.compare(before.edge, after.edge),
@@ -51,11 +55,14 @@ def compare(a: Path, b: Path) -> list[str]:
 
 
 def _read(root: Path) -> Records:
+    broken = None
     for path in sorted(root.glob("runs/*/seed*/record.json")):
         try:
             return load_folder(root, str(read_record(path, "record")["scale"]))
-        except UserError:
-            continue
+        except UserError as error:
+            broken = broken or error
+    if broken:
+        raise UserError(f"{root} has no sound record: {broken}")
     raise UserError(f"{root} has no record: name a scale's results folder, such as results/desk")
 
 
@@ -106,7 +113,7 @@ def _coverage(before: Records, after: Records) -> Iterator[str]:
 
 
 def _runs(before: Records, after: Records) -> Iterator[str]:
-    """A line a run both have: AP before and after, paired by seed; then how many are the same."""
+    """A line a run both have: AP before and after, paired by seed; then those that are the same."""
     same = []
     for run, seeds in before.by_run.items():
         pairs = {s: (r, after.by_run.get(run, {}).get(s)) for s, r in seeds.items()}

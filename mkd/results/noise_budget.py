@@ -54,7 +54,7 @@ class Pairing:
         name: The run's id, or the architecture.
         pairs: Number of pairs; of an architecture the sum.
         correlation: Pearson's, of the two runs' AP; of an architecture the mean. None where
-            there are fewer than three pairs, or no spread.
+            one has no spread.
         sd: Standard deviation of the differences; of an architecture pooled.
         smallest: Number of seeds → the smallest effect they find with a chance of 80 %.
     """

@@ -4,7 +4,7 @@ A record that cannot be used is named and left out; it never stops the rest.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,14 @@ class Problem:
 
     where: str
     what: str
+
+
+def by_sentence(problems: Iterable[Problem]) -> dict[str, list[str]]:
+    """Sentence → all the places it is said of."""
+    found: dict[str, list[str]] = {}
+    for problem in problems:
+        found.setdefault(problem.what, []).append(problem.where)
+    return found
 
 
 @dataclass(frozen=True)

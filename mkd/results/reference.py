@@ -166,8 +166,8 @@ def section(suite: Suite, records: Records) -> str:
     hosts = dict.fromkeys(map(machine, found))
     head = (
         f"{len(found)} records of **{suite.scale} scale** ({suite.settings.summary}); commit "
-        f"{', '.join(commits)}; {', '.join(hosts)}; trainings of "
-        f"{records.training_hours():.1f} hours, one after the other. "
+        f"{', '.join(commits)}; {', '.join(hosts)}; "
+        f"{records.training_hours():.1f} hours of training, summed over trainings. "
         "Measured: mean over seeds ± half the 95 % t-interval. Δ is the difference to the "
         "undistilled detector, paired by seed. The paper’s figures are of its own scale (COCO, "
         "640 px): the figures do not compare, at most their directions do."

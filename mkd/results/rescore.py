@@ -47,8 +47,9 @@ def rescored(
                 f"cannot be scored anew: {path.name} has no detections of this data: {error}",
             )
             continue
+        # A record of an earlier version may lack some.
         kept = {key: record[key] for key in ("metrics", "errors", "pr", "classes") if key in record}
-        other = list(_differences(kept, scored, ""))
+        other = list(_differences(kept, {key: scored.get(key) for key in kept}, ""))
         if other:
             yield where, f"scored anew it has another {', '.join(other)}"
 

@@ -138,7 +138,10 @@ def _step(count: int, needs: Sequence[Need], records: Records, suite: Suite) -> 
     seeds = list(range(count))
     wanted = replace(suite, config={**suite.config, "seeds": seeds})
     missing = {
-        run: set(wanted.seeds(run)) - records.by_run.get(run, {}).keys()
+        # Weights that are taken cost no training.
+        run: set[int]()
+        if suite.taken(run)
+        else set(wanted.seeds(run)) - records.by_run.get(run, {}).keys()
         for run in filter(suite.scored, suite.planned)
     }
     starts = {wanted.start(run, seed) for run, left in missing.items() for seed in left} - {None}

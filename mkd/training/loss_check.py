@@ -159,7 +159,7 @@ def _try(config: dict[str, Any], own: int, above: int) -> None:
         torch.manual_seed(draw)
         if _teaches(MODELS.build(config), own, above):
             return
-    raise ValueError("the loss is not zero and the student's gradient is")
+    raise ValueError("the loss is not zero, but the student gets no gradient from it")
 
 
 def _teaches(loss: torch.nn.Module, own: int, above: int) -> bool:

@@ -140,4 +140,10 @@ def test_a_table_without_those_runs_is_one_sentence(
         with pytest.raises(SystemExit):
             cli.main([verb, "--out", str(tmp_path / "x.json"), "--config", f"runs={runs}"])
         assert "lacks a run this is measured on" in capsys.readouterr().err
+    scale = tmp_path / "cells.yaml"
+    scale.write_text("base: smoke\ndata: {kind: coco, root: cells}\n")
+    for verb in ("noise", "levels", "attention"):
+        with pytest.raises(SystemExit):
+            cli.main([verb, "--out", str(tmp_path / "x.json"), "--config", f"scale={scale}"])
+        assert "cells.yaml is a scale of your own: this is measured" in capsys.readouterr().err
     assert not (tmp_path / "x.json").exists()

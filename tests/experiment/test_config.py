@@ -14,8 +14,8 @@ from snakemake.cli import parse_config
 
 from mkd import ROOT
 from mkd.errors import UserError
-from mkd.experiment import code, config, methods
-from mkd.experiment.run_digests import config_digest, pretraining
+from mkd.experiment import code, config, methods, paths
+from mkd.experiment.run_digests import backbones, config_digest, pretraining
 from mkd.experiment.runs import read_runs
 from mkd.experiment.suite import Suite
 from mkd.paper import claims
@@ -490,6 +490,37 @@ def test_a_seed_that_numpy_does_not_take_is_refused(folder: Path, seed: int, ord
     (folder / "runs.tsv").write_text(HEAD + f"b\trtmdet-s\t-\tbaseline\torder={order}\t1\n")
     with pytest.raises(UserError, match=f"run 'b': seed {seed} is none"):
         load(folder, scale="lab").resolve("b", seed)
+
+
+def test_a_number_that_begins_with_0_is_no_octal_one(folder: Path) -> None:
+    (folder / "runs.tsv").write_text(HEAD + "b\trtmdet-s\t-\tbaseline\torder=0100\t1\n")
+    assert load(folder, scale="lab").runs["b"].order == 100
+
+
+def test_one_backbone_is_not_pretrained_for_two_widths(folder: Path) -> None:
+    rows = ("b-teacher\trtmdet-s\t-\tbaseline\t-\t-", *BASE.splitlines())
+    (folder / "mine.tsv").write_text("\n".join([HEAD.rstrip(), *rows, ""]))
+    path = folder / "scales/smoke.yaml"
+    settings = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**settings, "width": {"default": 0.25, "b-teacher": 0.5}}))
+    with pytest.raises(UserError, match="runs 'b-teacher' and 'b' have one backbone"):
+        load(folder, scale="smoke", runs="config/mine.tsv")
+    taken = {"b-teacher": "any.pth"}
+    suite = load(folder, scale="smoke", runs="config/mine.tsv", pretrained=taken)
+    # Nor is it pretrained for the one that is not trained.
+    assert backbones(suite)["s"] == "b"
+
+
+def test_the_first_missing_file_of_a_run_is_named_whatever_its_seed(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "own-1.pth").touch()
+    suite = load(
+        folder, scale="lab", seeds=[0, 1], weights=str(tmp_path), pretrained={"b": "own-{seed}.pth"}
+    )
+    assert paths.missing_pretrained(suite) == {"b": tmp_path / "own-0.pth"}
+    (tmp_path / "own-1.pth").unlink()
+    assert paths.missing_pretrained(suite) == {"b": tmp_path / "own-0.pth"}
 
 
 def test_an_order_beyond_every_seed_is_refused_when_the_table_is_read(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """What runs are called: in the field's words, and no two alike."""
 
 from mkd.experiment import config, labels
+from mkd.experiment.runs import Run
 
 
 def test_a_run_is_called_by_what_sets_it_apart_and_no_two_alike() -> None:
@@ -18,3 +19,9 @@ def test_a_run_is_called_by_what_sets_it_apart_and_no_two_alike() -> None:
     shown = [name for run, name in names.items() if run not in ("tiny-stem", "tiny-random")]
     assert len(shown) == len(set(shown))
     assert not any("=" in name.replace(" = ", "") for name in shown)
+
+
+def test_an_option_that_is_a_list_is_named_as_it_is_written() -> None:
+    options = {"multiscale.scales": [1, 2], "fdmd.mask": "hermitian"}
+    run = Run("a", "rtmdet-tiny", "s-baseline", "mkd", options, (4,))
+    assert labels.method_name(run) == "MKD, multiscale scales = [1, 2], Hermitian mask"

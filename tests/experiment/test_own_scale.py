@@ -161,7 +161,7 @@ WRONG = {
     "- desk\n": "is not of type 'object'",
     "": r"cells\.yaml is empty: write at least `base: desk`",
     f"base: smoke\n{DATA}train: {{resize_ratio: [0.01, 1]}}\n": "0.01 of 64 px is under 8 px",
-    f"base: desk\n{DATA}starts: {{scale: desk, stems: {{}}}}\n": "'desk' branches from stems",
+    f"base: desk\n{DATA}starts: {{scale: desk, stems: {{}}}}\n": "'desk' takes weights of another",
     f"base: desk\n{DATA}longer: desk\n": "longer: scale 'desk' does not start from random weights",
     f"base: desk\n{DATA}longer: overnigt\n": "unknown scale 'overnigt'.*mean 'overnight'",
     "base: desk\nbase: lab\n": "the key 'base' stands twice",

@@ -123,6 +123,16 @@ def test_a_record_that_is_not_this_checkouts(
     assert sentence in said(sound)["tiny-cwd seed 0"]
 
 
+def test_weights_from_a_file_were_taught_by_nobody_the_suite_knows(sound: Suite) -> None:
+    """Nor do they say by what code: no record of this results folder is theirs."""
+    change(record(sound), lambda r: r.update(taken="mine.pth"))
+    change(record(sound), lambda r: r["digests"].pop("teacher"))
+    change(record(sound), lambda r: r["digests"].update(code="0" * 64))
+    words = said(sound).get("tiny-cwd seed 0", "")
+    assert "taught by" not in words
+    assert "other code" not in words
+
+
 def test_other_weights_beside_a_record(sound: Suite) -> None:
     weights = record(sound).with_name("weights.pth")
     weights.write_bytes(b"these")

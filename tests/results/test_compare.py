@@ -38,6 +38,20 @@ def test_the_same_is_the_same(pair: tuple[Path, Path]) -> None:
     assert lines[2:] == ["the same to the last digit in both: tiny-baseline, tiny-cwd, tiny-mkd"]
 
 
+def test_a_broken_record_is_named_with_its_side_and_of_nothing_but_such_the_first(
+    pair: tuple[Path, Path],
+) -> None:
+    a, b = pair
+    (b / "runs/tiny-cwd/seed0/record.json").write_text("{")
+    assert next(line for line in compare(a, b) if "not readable" in line).startswith(
+        "B runs/tiny-cwd/seed0/record.json: "
+    )
+    for path in b.glob("runs/*/seed*/record.json"):
+        path.write_text("{")
+    with pytest.raises(UserError, match="has no sound record: .*not readable as JSON"):
+        compare(a, b)
+
+
 def test_a_record_of_an_earlier_version_says_less(pair: tuple[Path, Path]) -> None:
     for path in pair[0].glob("runs/*/seed*/record.json"):
         record = json.loads(path.read_text())
@@ -78,7 +92,7 @@ def test_what_only_one_has_and_what_is_broken_is_named(pair: tuple[Path, Path]) 
     lines = compare(a, b)
     assert "only in A: tiny-cwd seed 1" in lines
     assert "only in B: tiny-mkd seed 2" in lines
-    assert any(line.startswith("runs/tiny-mkd/seed2/record.json: ") for line in lines)
+    assert any(line.startswith("A runs/tiny-mkd/seed2/record.json: ") for line in lines)
 
 
 def test_code_data_and_libraries_that_differ_are_named(pair: tuple[Path, Path]) -> None:

@@ -359,6 +359,11 @@ def test_detections_are_scored_anew_and_compared(full: Suite, smoke_data: Path) 
     record["errors"]["missed"] -= 0.01
     record["pr"]["75"][3] -= 0.001
     assert said() == {"scored anew it has another errors missed, metrics box AP_S, pr 75"}
+    older = {**record, "metrics": json.loads(json.dumps(record["metrics"]))}
+    older["metrics"]["box"]["AP_S"] -= 0.01
+    for key in ("classes", "errors", "pr"):
+        del older[key]
+    assert not list(rescored(suite, suite.results, [("tiny-cwd", 0, older)]))
     for content in ("{", "[]", '{"bbox": [1]}', '{"bbox": [{"image_id": -5}]}'):
         path.with_name("detections.json").write_text(content)
         (words,) = said()

@@ -104,6 +104,12 @@ def starts(scales: Suite) -> Suite:
     return scales.starts
 
 
+def test_a_run_of_another_scale_is_not_trained_on_this_ones_data(scales: Suite) -> None:
+    data = scales.results / "data.json"
+    with pytest.raises(UserError, match="its weights are those of scale small-starts: `mkd take`"):
+        jobs.train(scales, "s-teacher", 0, data, None, None, None)
+
+
 def train(suite: Suite, run: str, seed: int) -> Path:
     """Train, score, and return the run's folder."""
     data, folder = suite.results / "data.json", Path(paths.run_path(suite, run, seed, ""))

@@ -99,7 +99,7 @@ def test_it_is_scored_and_its_record_says_whose_it_is(
     suite, theirs = load(s_baseline=NAME), detector("rtmdet-s", 6)
     models.init_weights(theirs)
     file = release(tmp_path / "weights", theirs.state_dict(), classes=classes(suite))
-    with pytest.raises(UserError, match="is not trained, its weights are those of"):
+    with pytest.raises(UserError, match="is not trained here, its weights are those of"):
         jobs.train(suite, "s-baseline", 0, suite.results / "data.json", None, None, None)
     kept.take(suite, "s-baseline", 0)
     jobs.evaluate(suite, "s-baseline", 0, suite.results / "data.json", "")
