@@ -277,7 +277,7 @@ def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def shortened(*arguments: Any) -> Any:
         found = made(*arguments)
-        found.train_dataloader.dataset.indices = 8
+        found.train_dataloader.dataset.indices = 2 * found.train_dataloader.batch_size
         return found
 
     monkeypatch.setattr(trainer, "runner_config", shortened)

@@ -124,7 +124,7 @@ def test_a_few_steps_on_data_with_masks(
 ) -> None:
     """The baseline by mmdet's SGD, the students by the scale's own AdamW."""
     changes = {"sgd": Sgd(momentum=0.9, milestones=[1])} if run.endswith("baseline") else {}
-    resolved = shortened(suite, run, warmup_iters=1, **changes)
+    resolved = shortened(suite, run, warmup_iters=1, batch_size=2, **changes)
     above = teacher if resolved.teacher else None
     torch.manual_seed(0)
     start = models.build(models.model_config(ARCHITECTURES["mask-rcnn-r50"], 6, WIDTH))

@@ -68,11 +68,11 @@ def test_small_objects_and_the_control() -> None:
         "MKD gains most on small objects for 0 of 1 student, and at no size for 1 (by the means)."
     )
 
-    # Two students of one method are two, and of two controls none is the control.
+    # Two runs of one student's method are two, and of two controls none is the control.
     twice = frame.to_dict("records") + size("cwd", "other", small=0.0, medium=1.0, large=1.0)
     twice += size("mkd", "mkd-by-m", small=1.0, medium=3.0, large=1.0)
     assert findings.by_size(pd.DataFrame(twice)) == (
-        "MKD gains most on small objects for 1 of 2 students (by the means)."
+        "MKD gains most on small objects for 1 of 2 runs (by the means)."
     )
 
 
