@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mkd.experiment.labels import arch_name
-from mkd.report import style
+from mkd.report import legend, style
 from mkd.results.statistics import interval
 
 IOUS = {"50": "IoU 0.50", "75": "IoU 0.75"}
@@ -28,9 +28,9 @@ def precision_recall(frame: pd.DataFrame) -> Figure:
     figure, cells = style.facets(
         [f"{arch_name(arch)}, {IOUS[iou]}" for arch, iou in panels],
         [2.0] * len(panels),
-        legend=style.run_keys(frame, lines=True),
+        legend=legend.run_keys(frame, lines=True),
     )
-    names, turns = style.run_names(frame), style.turns(frame)
+    names, turns = legend.run_names(frame), legend.turns(frame)
     for (arch, iou), (ax,) in zip(panels, cells, strict=True):
         here = frame[(frame["arch"] == arch) & (frame["iou"] == iou)]
         for (run, method), seeds in here.groupby(["run", "method"], sort=False):
@@ -59,9 +59,9 @@ def errors(frame: pd.DataFrame) -> Figure:
         [arch_name(arch) for arch in archs],
         [0.38 * len(KINDS)] * len(archs),
         left=1.45,
-        legend=style.run_keys(frame),
+        legend=legend.run_keys(frame),
     )
-    names, turns = style.run_names(frame), style.turns(frame)
+    names, turns = legend.run_names(frame), legend.turns(frame)
     for arch, (ax,) in zip(archs, cells, strict=True):
         here = frame[frame["arch"] == arch]
         runs = dict(zip(here["run"], here["method"], strict=True))

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mkd.report import style
+from mkd.report import legend, style
 
 MOST = 160
 """Points of a curve that are drawn; longer ones are averaged in equal steps."""
@@ -59,10 +59,10 @@ def curves(losses: pd.DataFrame) -> Figure:
         columns=3,
         left=0.58,
         legend=[
-            style.key("", style.color(method), words, stroke)
+            legend.key("", style.color(method), words, stroke)
             for method, stroke, words in map(_look, [t for t in TERMS if t in seen])
         ]
-        + [style.key("", style.color(""), "another term", ":")] * bool(seen - TERMS.keys()),
+        + [legend.key("", style.color(""), "another term", ":")] * bool(seen - TERMS.keys()),
     )
     for run, (ax,) in zip(runs, cells, strict=True):
         for term, curve in found[run].groupby("term", sort=False):

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from mkd.experiment.labels import arch_name
-from mkd.report import style
+from mkd.report import legend, style
 from mkd.report.frames import SIZES
 from mkd.results.formats import bounds, half, number, signed
 from mkd.results.statistics import Interval, interval
@@ -192,9 +192,9 @@ def by_size(frame: pd.DataFrame) -> Figure:
     """
     archs = list(frame["arch"].unique())
     figure, cells = style.facets(
-        [arch_name(arch) for arch in archs], [1.9] * len(archs), legend=style.run_keys(frame)
+        [arch_name(arch) for arch in archs], [1.9] * len(archs), legend=legend.run_keys(frame)
     )
-    names, turns = style.run_names(frame), style.turns(frame)
+    names, turns = legend.run_names(frame), legend.turns(frame)
     sizes = list(SIZES.values())
     for arch, (ax,) in zip(archs, cells, strict=True):
         here = frame[frame["arch"] == arch]
@@ -287,7 +287,7 @@ def spoken(delta: Interval) -> str:
 
 
 def _keys(frame: pd.DataFrame) -> list[Line2D]:
-    return style.method_keys(frame.dropna(subset="value")["method"])
+    return legend.method_keys(frame.dropna(subset="value")["method"])
 
 
 def _share_x(axes: list[Axes]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mkd.experiment.labels import arch_name
-from mkd.report import style
+from mkd.report import legend
 from mkd.report.breakdown import KINDS
 from mkd.report.frames import SIZES
 from mkd.report.spectrum import MASKS
@@ -136,7 +136,7 @@ def precision_recall(frame: pd.DataFrame) -> str:
     if frame.empty:
         return ""
     means = frame[frame["iou"] == "50"].groupby(["arch", "run"], sort=False)["value"].mean()
-    names = style.run_names(frame)
+    names = legend.run_names(frame)
     return _joined(
         f"{arch_name(str(arch))}, AP50 of boxes: "
         + ", ".join(
@@ -152,7 +152,7 @@ def errors(frame: pd.DataFrame) -> str:
     if frame.empty:
         return ""
     said = []
-    names = style.run_names(frame)
+    names = legend.run_names(frame)
     for arch, rows in frame.groupby("arch", sort=False):
         means = rows.groupby(["method", "run", "kind"], sort=False)["value"].mean().unstack("kind")
         if "baseline" not in means.index:

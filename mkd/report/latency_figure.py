@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mkd.edge.engines import place_name
-from mkd.report import style
+from mkd.report import legend, style
 from mkd.results.formats import number
 
 PRECISION_NAMES = {
@@ -70,9 +70,9 @@ def _keys(frame: pd.DataFrame) -> Iterable[Line2D]:
     methods = sorted(frame["method"].unique(), key=style.method_order)
     for method in methods:
         words = style.name(method) if method else "another detector"
-        yield style.key(style.marker(method), style.color(method), words)
+        yield legend.key(style.marker(method), style.color(method), words)
     if (frame["precision"] != "fp32").any():
-        hollow = style.key("o", style.color("baseline"), "hollow: not FP32")
+        hollow = legend.key("o", style.color("baseline"), "hollow: not FP32")
         hollow.set_markerfacecolor("none")
         yield hollow
     if frame["frontier"].any():

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mkd.report import style
+from mkd.report import legend, style
 
 MASKS = {"literal": ("mkd", "literal mask"), "hermitian": ("", "Hermitian mask")}
 """Mask → method whose look it has (the literal one is the method's), words."""
@@ -42,7 +42,7 @@ def draw(frame: pd.DataFrame) -> Figure:
         [title for title, *_ in SHOWN.values()],
         [1.9] * len(SHOWN),
         legend=[
-            style.key(style.marker(method), style.color(method), words)
+            legend.key(style.marker(method), style.color(method), words)
             for method, words in MASKS.values()
         ],
     )

@@ -7,13 +7,12 @@ and they make up the figure's description (:mod:`mkd.report.export`).
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -273,64 +272,3 @@ def logarithmic(ax: Axes, *axes: str) -> None:
         axis.set_major_locator(LogLocator(subs=(1.0,) if high > 300 * low else steps))
         axis.set_major_formatter(FormatStrFormatter("%g"))
         axis.set_minor_locator(NullLocator())
-
-
-def turns(frame: pd.DataFrame) -> dict[str, int]:
-    """Run → how many runs of its detector and method stand before it."""
-    runs = frame[["arch", "method", "run"]].drop_duplicates()
-    return dict(zip(runs["run"], runs.groupby(["arch", "method"]).cumcount(), strict=True))
-
-
-def run_names(frame: pd.DataFrame) -> dict[str, str]:
-    """Run → its method, and the run itself where a detector has several with that method."""
-    runs = frame[["arch", "method", "run"]].drop_duplicates()
-    several = runs.duplicated(["arch", "method"], keep=False)
-    return {
-        run: f"{name(method)} ({run})" if one_of_several else name(method)
-        for run, method, one_of_several in zip(runs["run"], runs["method"], several, strict=True)
-    }
-
-
-def key(marker: str, color: str, words: str, linestyle: Any = "none") -> Line2D:
-    """One entry of a legend."""
-    return Line2D(
-        [],
-        [],
-        marker=marker,
-        markersize=5 * LARGER.get(marker, 1.0),
-        color=color,
-        linestyle=linestyle,
-        label=words,
-    )
-
-
-def run_keys(frame: pd.DataFrame, *, lines: bool = False) -> list[Line2D]:
-    """The legend's entries of a frame's runs: one a method, and one for each further run of it.
-
-    Args:
-        frame: With the columns ``arch``, ``method`` and ``run``.
-        lines: Whether further runs are told apart by their lines, too.
-    """
-    methods = frame[["run", "method"]].drop_duplicates().set_index("run")["method"]
-    names = run_names(frame)
-    further = [
-        Line2D(
-            [],
-            [],
-            color=color(methods[run]),
-            linestyle=STROKES[at % len(STROKES)] if lines else "none",
-            label=names[run],
-            **mark(methods[run], at),
-        )
-        for run, at in turns(frame).items()
-        if at
-    ]
-    return method_keys(methods) + further
-
-
-def method_keys(methods: Iterable[str]) -> list[Line2D]:
-    """The legend's entries of those methods."""
-    return [
-        key(marker(method), color(method), name(method))
-        for method in sorted(set(methods), key=method_order)
-    ]

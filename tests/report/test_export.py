@@ -10,14 +10,14 @@ from matplotlib.figure import Figure
 from mkd import ROOT
 from mkd.experiment import config
 from mkd.experiment.methods import METHODS
-from mkd.report import export, style
+from mkd.report import export, legend, style
 
 ODD = 'a <b> & "c" $x_1$ \x07\x00'
 
 
 def drawn(words: str = "MKD: 3") -> Figure:
     figure, ((left,), (right,)) = style.facets(
-        [f"first {words}", "second"], [1.5, 1.5], legend=style.method_keys(["mkd", "cwd", words])
+        [f"first {words}", "second"], [1.5, 1.5], legend=legend.method_keys(["mkd", "cwd", words])
     )
     style.point(left, 1.0, 3.0, "mkd", words)
     right.plot([1, 2], [3, 4], color=style.color("cwd"), label="CWD: up")
