@@ -14,6 +14,8 @@ AP_DRIFT = 0.5
 """An AP that lies further from torch's is marked, in percent."""
 SETTINGS = (("tensorrt", "fp16"), ("cuda", "fp16"), ("cpu", "fp32"))
 """Provider and precision of Table 1's latency column: the paper's own, or the nearest to it."""
+Conditions = tuple[str, str, str, int, str]
+"""Place, precision, chip, threads, and engine with its version."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +40,20 @@ class EdgeRecords:
     shaky: list[tuple[str, str]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
-    def columns(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
-        """This scale's own steady latencies of Table 1's models, by place and precision."""
-        found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    def columns(self) -> dict[Conditions, list[dict[str, Any]]]:
+        """This scale's own steady latencies of Table 1's models, by what they were timed under."""
+        found: dict[Conditions, list[dict[str, Any]]] = {}
         for record in self.latency:
-            own = record["scale"] is not None and record["model"] == record["arch"]
-            if own and steady(record["graph"]):
-                found.setdefault((place(record), record["precision"]), []).append(record)
+            if _of_table_1(record) and steady(record["graph"]):
+                found.setdefault(conditions(record), []).append(record)
         return found
 
     def column(self) -> list[dict[str, Any]]:
-        """The latency records of Table 1's column: of the place and precision with most of them."""
+        """The latency records of Table 1's column: of the conditions with most of them."""
         columns = self.columns()
-        known = [columns[setting] for setting in SETTINGS if setting in columns]
+        known = [
+            found for setting in SETTINGS for key, found in columns.items() if key[:2] == setting
+        ]
         return max(known, key=len, default=[])
 
     def unsteady(self) -> set[str]:
@@ -59,13 +62,11 @@ class EdgeRecords:
         Where no setting of the column has a steady figure, those that were timed at any of them.
         """
         column = self.column()
-        chosen = {(place(record), record["precision"]) for record in column} or set(SETTINGS)
+        chosen = {conditions(record) for record in column}
         tried = {
             record["model"]
-            for record in self.latency
-            if record["scale"] is not None
-            and record["model"] == record["arch"]
-            and (place(record), record["precision"]) in chosen
+            for record in filter(_of_table_1, self.latency)
+            if (conditions(record) in chosen if chosen else conditions(record)[:2] in SETTINGS)
         }
         return tried - {record["model"] for record in column}
 
@@ -113,6 +114,18 @@ class EdgeRecords:
             f"NMS, batch 1, ONNX Runtime {first['provider'].upper()}, "
             f"{threads} CPU thread{'s' * (threads > 1)}, {chip(first)}. "
         )
+
+
+def conditions(record: dict[str, Any]) -> Conditions:
+    """What two latencies must share to be compared."""
+    threads = record["settings"]["threads"]
+    version = engine_version(record)
+    return place(record), record["precision"], chip(record), threads, version
+
+
+def _of_table_1(record: dict[str, Any]) -> bool:
+    """Whether a latency is this scale's own, of one of Table 1's models."""
+    return record["scale"] is not None and record["model"] == record["arch"]
 
 
 def steady(timed: dict[str, Any]) -> bool:

@@ -213,16 +213,19 @@ def _pairs(
 def rank(records: Records, table: Table) -> str:
     """The rank correlation of measured and printed latency in a sentence, or nothing.
 
-    It is given for every place and precision with three detectors or more.
+    It is given for all conditions with three detectors or more.
     """
     found, rows = [], _printed(table)
-    for (where, precision), column in sorted(records.edge.columns().items()):
+    columns = records.edge.columns()
+    settings = [key[:2] for key in columns]
+    for (where, precision, chip, *_), column in sorted(columns.items()):
         pairs = _pairs(column, rows)
         if len(pairs) > 2:
             alike = spearmanr([printed for _, printed, _ in pairs], [ours for *_, ours in pairs])
             found.append(
                 f"{number(float(alike.statistic), 2)} over {len(pairs)} detectors "
-                f"({place_name(where)}, {PRECISION_NAMES[precision]})"
+                f"({place_name(where)}, {PRECISION_NAMES[precision]}"
+                f"{f', {chip}' * (settings.count((where, precision)) > 1)})"
             )
     if not found:
         return ""

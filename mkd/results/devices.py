@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from mkd.edge.engines import ENGINES, place
-from mkd.edge.records import AP_DRIFT, EdgeRecords, chip, engine_version, steady
+from mkd.edge.records import AP_DRIFT, EdgeRecords, chip, conditions, engine_version, steady
 from mkd.edge.spread import APART
 from mkd.edge.suite import exported_precision
 
@@ -114,13 +114,17 @@ def _engine(record: dict[str, Any]) -> str:
     return place(record) if place(record) in ENGINES else ""
 
 
-def timings(edge: EdgeRecords) -> dict[tuple[str, str, str], float | None]:
-    """Graph, precision and place → latency of this scale, None where it was never steady.
+Timed = tuple[Any, ...]
+"""A graph and the conditions that it was timed under."""
+
+
+def timings(edge: EdgeRecords) -> dict[Timed, float | None]:
+    """Graph and conditions → latency of this scale, None where it was never steady.
 
     Students of one graph share one timing, the median of theirs: their weights cannot change it. It
     is steady where they agree as closely as the restarts of one timing must.
     """
-    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    found: dict[Timed, list[dict[str, Any]]] = {}
     for record in edge.latency:
         if record["scale"] is not None:
             found.setdefault(_graph(record, edge), []).append(record)
@@ -137,17 +141,17 @@ def _middle(records: list[dict[str, Any]]) -> float | None:
 def _latency(
     record: dict[str, Any],
     edge: EdgeRecords,
-    shared: Mapping[tuple[str, str, str], float | None],
+    shared: Mapping[Timed, float | None],
 ) -> float | None:
     if record["scale"] is not None:
         return shared[_graph(record, edge)]
     return float(record["latency_ms"]) if steady(record["graph"]) else None
 
 
-def _graph(record: dict[str, Any], edge: EdgeRecords) -> tuple[str, str, str]:
+def _graph(record: dict[str, Any], edge: EdgeRecords) -> Timed:
     """What two timings must share to be of one thing; a model that is no student is its own."""
     graph = edge.exported.get(record["model"], {}).get("graph", record["model"])
-    return graph, record["precision"], place(record)
+    return graph, *conditions(record)
 
 
 def _beats(other: dict[str, Any], row: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
-from statistics import StatisticsError, correlation, fmean, stdev
+from statistics import StatisticsError, correlation, fmean, mean, stdev
 from typing import Any
 
 import pandas as pd
@@ -53,8 +53,8 @@ class Pairing:
     Attributes:
         name: The run's id, or the architecture.
         pairs: Number of pairs; of an architecture the sum.
-        correlation: Pearson's, of the two runs' AP; of an architecture the mean. None where
-            one has no spread.
+        correlation: Pearson's, of the two runs' AP; of an architecture that of all deviations
+            from a run's own mean. None where one side has no spread.
         sd: Standard deviation of the differences; of an architecture pooled.
         smallest: Number of seeds → the smallest effect they find with a chance of 80 %.
     """
@@ -64,6 +64,10 @@ class Pairing:
     correlation: float | None
     sd: float
     smallest: dict[int, float]
+
+
+Sides = tuple[Sequence[float], Sequence[float]]
+"""AP of a distilled run and of the undistilled one, seed by seed."""
 
 
 @dataclass(frozen=True)
@@ -87,19 +91,20 @@ def build(records: Records, suite: Suite, judged: Sequence[Verdict]) -> Budget:
         suite: The scale and its table of runs.
         judged: Its verdicts.
     """
-    pairings = list(_pairings(records, suite.runs))
+    paired = list(_paired(records, suite.runs))
     needs = seed_costs.needs(judged, records)
     return Budget(
         suite.scale,
         list(_spreads(records, suite.runs)),
         records.measured.get("noise"),
-        [pairing for _, pairing in pairings],
-        [_pool(arch, [p for a, p in pairings if a == arch]) for arch in dict.fromkeys(
-            arch for arch, _ in pairings
-        )],
+        [_pairing(run.id, [sides]) for run, sides in paired],
+        [
+            _pairing(arch, [sides for run, sides in paired if run.arch == arch])
+            for arch in dict.fromkeys(run.arch for run, _ in paired)
+        ],
         needs,
         seed_costs.steps(needs, records, suite),
-    )  # fmt: skip
+    )
 
 
 def files(budget: Budget) -> dict[str, str]:
@@ -137,34 +142,32 @@ def _starts(seeds: Iterable[Mapping[str, Any]]) -> int | None:
     return None if None in begun else len(begun)
 
 
-def _pairings(records: Records, runs: Mapping[str, Run]) -> Iterator[tuple[str, Pairing]]:
-    """Architecture and pairing of each distilled run of the tables with three pairs or more."""
+def _paired(records: Records, runs: Mapping[str, Run]) -> Iterator[tuple[Run, Sides]]:
+    """Each distilled run of the tables with three pairs or more, and both its sides."""
     for run in runs.values():
         baseline = baseline_of(run.id, runs)
         if run.method == "baseline" or not run.tables or baseline is None:
             continue
         metric = ap_of(run.arch)
         ours, plain = records.points(run.id, metric), records.points(baseline, metric)
-        delta = statistics.paired_delta(ours, plain)
-        if delta is None or len(delta.points) < min(COUNTS):
-            continue
         seeds = sorted(ours.keys() & plain.keys())
-        sides = [[side[seed] for seed in seeds] for side in (ours, plain)]
-        yield run.arch, _pairing(run.id, len(seeds), _correlation(*sides), stdev(delta.points))
+        if len(seeds) >= min(COUNTS):
+            yield run, ([ours[seed] for seed in seeds], [plain[seed] for seed in seeds])
 
 
-def _pairing(name: str, pairs: int, together: float | None, sd: float) -> Pairing:
-    return Pairing(
-        name, pairs, together, sd, {n: sd * statistics.smallest_effect(n) for n in COUNTS}
-    )
+def _pairing(name: str, paired: Sequence[Sides]) -> Pairing:
+    """One run's, or those of all runs of an architecture pooled."""
+    ours, plain = ([d for side in sides for d in _deviations(side)] for sides in zip(*paired, strict=True))
+    freedom = len(ours) - len(paired)
+    sd = sqrt(sum((one - other) ** 2 for one, other in zip(ours, plain, strict=True)) / freedom)
+    smallest = {count: sd * statistics.smallest_effect(count) for count in COUNTS}
+    return Pairing(name, len(ours), _correlation(ours, plain), sd, smallest)
 
 
-def _pool(arch: str, pairings: Sequence[Pairing]) -> Pairing:
-    freedom = [pairing.pairs - 1 for pairing in pairings]
-    squares = sum(f * p.sd**2 for f, p in zip(freedom, pairings, strict=True))
-    known = [p.correlation for p in pairings if p.correlation is not None]
-    together = fmean(known) if known else None
-    return _pairing(arch, sum(p.pairs for p in pairings), together, sqrt(squares / sum(freedom)))
+def _deviations(side: Sequence[float]) -> list[float]:
+    # Exact, so that equal values have none.
+    middle = mean(side)
+    return [value - middle for value in side]
 
 
 def _correlation(one: Sequence[float], other: Sequence[float]) -> float | None:

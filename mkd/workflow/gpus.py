@@ -7,6 +7,7 @@ imported: the choice must stand before it is.
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import takewhile
@@ -15,6 +16,10 @@ from typing import NoReturn
 
 from mkd import host
 from mkd.errors import UserError
+
+PATIENCE_S = 60.0
+"""What waits for GPUs to become free: loader processes of a training that was killed for its memory
+hold them some seconds longer."""
 
 
 def visible() -> list[str]:
@@ -37,7 +42,7 @@ def take(count: int) -> Iterator[list[str]]:
         count: How many.
 
     Raises:
-        UserError: There are fewer, or fewer are free.
+        UserError: There are fewer, or fewer are free for :data:`PATIENCE_S`.
     """
     gpus = visible()
     if len(gpus) < count:
@@ -46,17 +51,22 @@ def take(count: int) -> Iterator[list[str]]:
             "it where there are enough, or lower train.devices in the scale's file and raise "
             "train.batch_size as much, because the learning rate is that of the whole batch"
         )
-    with ExitStack() as held:
-        taken: list[str] = []
-        for gpu in gpus:
-            if len(taken) < count and _lock(gpu, held):
-                taken.append(gpu)
-        if len(taken) < count:
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        with ExitStack() as held:
+            taken: list[str] = []
+            for gpu in gpus:
+                if len(taken) < count and _lock(gpu, held):
+                    taken.append(gpu)
+            if len(taken) == count:
+                yield taken
+                return
+        if time.monotonic() > end:
             raise UserError(
                 f"a job wants {count} GPUs and {len(taken)} of {len(gpus)} are free: cap the jobs "
                 f"with --resources gpu={len(gpus)}"
             )
-        yield taken
+        time.sleep(1)
 
 
 def run(count: int, command: list[str]) -> NoReturn:

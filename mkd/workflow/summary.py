@@ -24,6 +24,9 @@ ENDED = re.compile(
 )
 """How it says that a command ended; a shell adds 128 to the number of the signal that killed it."""
 
+RAISED = re.compile(r"(?:\[rank\d+\]: *)?(?!\S*ChildFailedError)[\w.]+(?:Error|Exception)\b")
+"""A line that names an exception, other than torchrun's own."""
+
 
 def summary(suite: Suite, logs: Iterable[str]) -> str:
     """Failed jobs with their reason, records, tables and report, a line each.
@@ -72,7 +75,11 @@ def reason(log: Path, killed: str = "") -> str:
         return "it left no log"
     lines = [line.strip() for line in text.splitlines()]
     said = [line for line in lines if line.startswith("mkd: ")]
-    last = (said or [line for line in lines if line] or ["its log is empty"])[-1]
+    written = [line for line in lines if line] or ["its log is empty"]
+    if written[-1].strip("=") == "":
+        # Torchrun's report of a process that failed: what that one raised stands above it.
+        written = list(filter(RAISED.match, written)) or written
+    last = (said or written)[-1]
     return last.removeprefix("mkd: ")
 
 

@@ -356,6 +356,16 @@ def test_the_column_of_table_1_is_the_place_that_has_most_of_it(
     assert edge.unsteady() == set()
 
 
+def test_the_column_of_table_1_is_of_one_host(tmp_path: Path, timed: dict[str, Any]) -> None:
+    for at, model in enumerate(("yolov7", "yolov5-n", "yolov6-s", "yolov6-l")):
+        host = {**timed["host"], "cpu": "AB"[at == 1]}
+        put(tmp_path, f"latency/{model}.json", told(timed, model, host=host))
+    edge = load_folder(tmp_path, "desk").edge
+    assert {record["model"] for record in edge.column()} == {"yolov7", "yolov6-s", "yolov6-l"}
+    # Timed, and steadily, but elsewhere.
+    assert edge.unsteady() == set()
+
+
 def test_an_engine_is_no_column_of_table_1(tmp_path: Path, timed: dict[str, Any]) -> None:
     put(tmp_path, "latency/a.json", told(timed, "yolov7", engine="openvino"))
     records = load_folder(tmp_path, "desk")

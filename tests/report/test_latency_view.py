@@ -4,18 +4,19 @@ from typing import Any
 
 import pytest
 
-from mkd.edge.records import EdgeRecords
+from mkd.edge.records import EdgeRecords, conditions
 from mkd.report import latency_view
 from mkd.results import devices
 
 
 def timed(
-    model: str, milliseconds: float, spread: float = 0.01, passed: bool = True
+    model: str, milliseconds: float, spread: float = 0.01, passed: bool = True, cpu: str = "A"
 ) -> dict[str, Any]:
     return {
         "model": model, "arch": "rtmdet-tiny", "precision": "fp32", "provider": "cpu",
         "scale": "desk", "latency_ms": milliseconds,
         "graph": {"passed": passed, "restart_spread": spread},
+        "host": {"cpu": cpu, "gpu": []}, "settings": {"threads": 2}, "versions": {},
     }  # fmt: skip
 
 
@@ -27,7 +28,7 @@ def latencies(*records: dict[str, Any], **graphs: str) -> dict[str, float | None
     shared = devices.timings(edge)
     graph = {name: entry["graph"] for name, entry in edge.exported.items()}
     return {
-        record["model"]: shared[graph.get(record["model"], record["model"]), "fp32", "cpu"]
+        record["model"]: shared[graph.get(record["model"], record["model"]), *conditions(record)]
         for record in records
     }
 
@@ -45,6 +46,14 @@ def test_timings_of_one_graph_that_do_not_agree_are_not_steady() -> None:
         timed("tiny-baseline", 1.47), timed("tiny-mkd", 2.66), tiny_baseline="one", tiny_mkd="one"
     )
     assert found == {"tiny-baseline": None, "tiny-mkd": None}
+
+
+def test_timings_of_one_graph_on_two_hosts_are_two() -> None:
+    found = latencies(
+        timed("tiny-baseline", 1.47), timed("tiny-mkd", 2.66, cpu="B"),
+        tiny_baseline="one", tiny_mkd="one",
+    )  # fmt: skip
+    assert found == {"tiny-baseline": 1.47, "tiny-mkd": 2.66}
 
 
 @pytest.mark.parametrize(("spread", "steady"), [(0.1, True), (0.101, False)])

@@ -119,10 +119,23 @@ def test_what_seeds_find_follows_from_the_spread_of_the_paired_differences() -> 
     assert pooled.sd**2 == pytest.approx(sum(stdev(values) ** 2 for values in steps.values()) / 2)
 
 
+def test_a_pooled_correlation_weighs_runs_by_how_much_they_vary() -> None:
+    # Both go with the baseline or against it: one by tenths, one by 20.
+    runs = {"tiny-cwd": (40.1, 40.3, 40.2), "tiny-mkd": (50.0, 30.0, 40.0)}
+    budget = build({"tiny-baseline": seeds(*BASE)} | {run: seeds(*ap) for run, ap in runs.items()})
+    assert [p.correlation for p in budget.pairings] == pytest.approx([1.0, -1.0])
+    (pooled,) = budget.pooled
+    # Sums of products over roots of sums of squares: (0.2 - 20) / sqrt(4 * 200.02).
+    assert pooled.correlation == pytest.approx(-19.8 / 800.08**0.5)
+
+
 def test_runs_that_do_not_vary_have_no_correlation() -> None:
     budget = build({"tiny-baseline": seeds(40, 40, 40), "tiny-cwd": seeds(41, 42, 43)})
     assert budget.pairings[0].correlation is None
     assert budget.pooled[0].correlation is None
+    # Three times 40.1 over three is not 40.1.
+    budget = build({"tiny-baseline": seeds(40.1, 40.1, 40.1), "tiny-cwd": seeds(41, 42, 43)})
+    assert budget.pairings[0].correlation is None
 
 
 def test_an_undecided_claim_says_the_seeds_and_minutes_it_still_needs() -> None:

@@ -26,6 +26,7 @@ from mmengine.model import BaseModel, MMDistributedDataParallel, revert_sync_bat
 from mmengine.registry import HOOKS, MODEL_WRAPPERS
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.distributed.elastic.rendezvous import dynamic_rendezvous
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from mkd.experiment import config
@@ -101,6 +102,8 @@ def in_two_processes(folder: Path, data: Path, *works: str, ends: int = -1) -> t
 
 def launched(log: Path, *arguments: Any) -> None:
     """What ``torchrun`` does, with processes that need not import everything anew."""
+    # It looks through every module that was imported, to name a step in a log that nobody keeps.
+    dynamic_rendezvous.get_method_name = lambda: ""
     with log.open("w", buffering=1) as sys.stdout:
         sys.stderr = sys.stdout
         for number in (1, 2):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -19,6 +20,7 @@ def machine(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr(gpus.tempfile, "tempdir", None)
+    monkeypatch.setattr(gpus, "PATIENCE_S", 0)
 
 
 def test_jobs_get_devices_of_their_own() -> None:
@@ -82,7 +84,9 @@ def test_the_command_sees_its_devices_and_its_exit_code_comes_back() -> None:
     assert subprocess.run([*ON_GPUS, "2", sys.executable, "-c", code]).returncode == 1
 
 
-def test_devices_are_held_until_the_last_process_of_a_job_has_ended() -> None:
+def test_devices_are_held_until_the_last_process_of_a_job_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     left_behind = "input()"
     code = (
         "import subprocess, sys; "
@@ -95,6 +99,13 @@ def test_devices_are_held_until_the_last_process_of_a_job_has_ended() -> None:
         process.wait()
         with pytest.raises(UserError, match="0 of 3 are free"), gpus.take(1):
             pass
+        # A job that comes meanwhile waits for it to end.
+        monkeypatch.setattr(gpus, "PATIENCE_S", 60)
+        asked = threading.Timer(0.2, process.stdin.close)
+        asked.start()
+        with gpus.take(3) as taken:
+            assert len(taken) == 3
+        asked.join()
 
 
 def test_a_signal_reaches_the_job() -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from mkd import ROOT, provenance
-from mkd.edge import models
+from mkd import ROOT, cli, provenance
+from mkd.edge import export, measure, models
 from mkd.edge import suite as edge
 from mkd.experiment import code, run_digests
 from mkd.experiment.config import load
@@ -149,6 +149,9 @@ def test_latency_leaves_two_records_a_detector_and_no_files_of_random_weights(wh
     for model in edge.zoo(load({"scale": "smoke", "runs": str(RUNS)})):
         counted = json.loads((results / f"complexity/{model}.json").read_text())
         validate(counted, "complexity", model)
+        assert (counted["model"], counted["input_px"]) == (model, 64)
+        assert max(counted["onnx"]["relative_difference"].values()) < export.TOLERANCE
+        assert "from torch, relative" in (results / f"logs/export/{model}.log").read_text()
         for precision in ("fp32", "int8"):
             record = json.loads((results / f"latency/{model}-{precision}-cpu.json").read_text())
             validate(record, "latency", model)
@@ -156,6 +159,27 @@ def test_latency_leaves_two_records_a_detector_and_no_files_of_random_weights(wh
             assert said == (model, precision, "smoke", "random")
             assert record["settings"]["threads"] == len(os.sched_getaffinity(0))
         assert not list(results.glob(f"onnx/{model}*"))
+
+
+@pytest.mark.slow
+def test_an_exported_file_is_timed_alone(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Other tests run beside this one, and are not waited for.
+    monkeypatch.setattr(measure, "QUIET_S", 0)
+    files = list((whole / "results/smoke/onnx").glob("tiny-mkd-int8*.onnx"))
+    assert len(files) == 2
+    for file in files:
+        shutil.copy(file, tmp_path)
+    quick = [
+        *("--min-samples", "3", "--min-seconds", "0", "--max-seconds", "0"),
+        *("--restarts", "1", "--gate", "9", "--load", "1"),
+    ]
+    cli.main(["latency", str(tmp_path / "tiny-mkd-int8.onnx"), *quick])
+    timed = json.loads((tmp_path / "tiny-mkd-int8-cpu.json").read_text())
+    assert (timed["model"], timed["precision"], timed["scale"]) == ("tiny-mkd", "int8", None)
+    assert timed["end_to_end"]["samples"] >= 3
+    assert "tiny-mkd int8 cpu 64 px, graph " in capsys.readouterr().err
 
 
 @pytest.mark.slow

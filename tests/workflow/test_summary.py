@@ -1,6 +1,7 @@
 """The end screen, from a log as Snakemake writes it."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +86,23 @@ def test_a_job_without_a_log_or_a_word(tmp_path: Path) -> None:
     assert reason(tmp_path / "none.log") == "it left no log"
     (tmp_path / "empty.log").write_text("\n\n")
     assert reason(tmp_path / "empty.log") == "its log is empty"
+
+
+def test_the_reason_of_several_processes_stands_above_torchruns_report(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    program = "raise MemoryError('out of memory')"
+    with log.open("w") as out:
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+                *("--nproc-per-node", "2", "--no-python", sys.executable, "-c", program),
+            ],
+            stdout=out,
+            stderr=out,
+        )
+    assert reason(log) == "MemoryError: out of memory"
+    log.write_text(log.read_text() + "mkd: loss_cls became nan\n" + "=" * 60 + "\n")
+    assert reason(log) == "loss_cls became nan"
 
 
 @pytest.mark.usefixtures("snakemake_server")
