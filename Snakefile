@@ -8,6 +8,7 @@ snakemake --config scale=paper -n reproduce
 """
 
 import atexit
+import signal
 import sys
 from pathlib import Path
 
@@ -57,6 +58,9 @@ RESULTS = suite.results.as_posix()
 
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     locks.clear_stale_locks(Path(".snakemake"))
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        # A terminal that is lost is a Ctrl-C: without it, jobs on a cluster would go on alone.
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 live = screen.Watch(suite)
 if workflow.output_settings.dryrun and suite.settings.estimate is not None:

@@ -14,6 +14,9 @@ from mkd.workflow import fork_server
 HEAP = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """glibc takes huge pages for its heap: large tensors of every step fault far fewer of them in."""
 
+NUMBERS = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""CUDA numbers GPUs as nvidia-smi does, by which they are shared out and named in records."""
+
 
 def tell_jobs(suite: Suite, workflow: Any) -> None:
     """Put into the jobs' environment what the command line replaced, and how they shall run.
@@ -25,7 +28,7 @@ def tell_jobs(suite: Suite, workflow: Any) -> None:
     os.environ["MKD_CONFIG"] = json.dumps(config.replaced(suite))
     # Once for all nodes of a cluster, where each would find its own.
     os.environ["MKD_PROVIDERS"] = ",".join(edge.providers())
-    for variable, value in HEAP.items():
+    for variable, value in (HEAP | NUMBERS).items():
         os.environ.setdefault(variable, value)
     if not _in_image(workflow):
         path = [str(Path(sys.executable).parent), os.environ["PATH"]]

@@ -73,7 +73,7 @@ def run(count: int, command: list[str]) -> NoReturn:
     """Become a command on GPUs of its own.
 
     It takes this process's place, so that a signal meant for the job reaches it, and it keeps the
-    locks, which a process it forks keeps as well.
+    locks, which a process it forks keeps as well. It computes on one thread of the CPU.
 
     Raises:
         UserError: There are too few GPUs, there is no command, or no GPU is asked for.
@@ -82,8 +82,10 @@ def run(count: int, command: list[str]) -> NoReturn:
         raise UserError(f"on-gpus takes a number of GPUs of at least 1, not {count}")
     if not command:
         raise UserError("on-gpus takes a command behind the number of GPUs")
+    # Snakemake sets the threads of a job, which are its loaders' too: each process would take all.
+    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with take(count) as gpus:
-        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+        environment = {**os.environ, **one, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
         os.execvpe(command[0], command, environment)
 
 

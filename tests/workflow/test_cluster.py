@@ -236,9 +236,16 @@ def training(cluster: Cluster, folder: Path, process: "subprocess.Popen[str]") -
 
 
 @pytest.mark.slow(200)
-def test_a_run_whose_training_slurm_ends_three_times_leaves_the_record_made_without(
+def test_a_run_whose_training_ends_four_times_leaves_the_record_made_without(
     cluster: Cluster, tmp_path: Path
 ) -> None:
+    # The terminal is lost from which Snakemake was started.
+    lost = submitted(cluster, tmp_path)
+    first, pid = training(cluster, tmp_path, lost)
+    lost.send_signal(signal.SIGHUP)
+    assert lost.wait(60) != 0
+    until(lambda: cluster.jobs().get(first) == "CANCELLED" and not psutil.pid_exists(pid), 60)
+
     process = submitted(cluster, tmp_path)
 
     # Cancelled by its user; the controller is restarted before Snakemake is told.
@@ -267,6 +274,6 @@ def test_a_run_whose_training_slurm_ends_three_times_leaves_the_record_made_with
 
     for ended, folder in ((process, tmp_path), (local, tmp_path / "local")):
         assert ended.wait(900) == 0, (folder / "log").read_text()[-3000:]
-    others = {state for one, state in cluster.jobs().items() if one not in (job, again)}
+    others = {state for one, state in cluster.jobs().items() if one not in (first, job, again)}
     assert others == {"COMPLETED"}
     assert made(tmp_path) == made(tmp_path / "local")

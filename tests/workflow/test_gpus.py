@@ -79,9 +79,18 @@ def test_a_job_without_gpus_has_no_use_for_it() -> None:
         gpus.run(-1, ["true"])
 
 
-def test_the_command_sees_its_devices_and_its_exit_code_comes_back() -> None:
-    code = "import os, sys; sys.exit(os.environ['CUDA_VISIBLE_DEVICES'] == '3,5')"
-    assert subprocess.run([*ON_GPUS, "2", sys.executable, "-c", code]).returncode == 1
+def test_the_command_sees_its_devices_and_its_exit_code_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "88")
+    code = (
+        "import os, sys; print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['OMP_NUM_THREADS']); "
+        "sys.exit(7)"
+    )
+    done = subprocess.run(
+        [*ON_GPUS, "2", sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert (done.stdout, done.returncode) == ("3,5 1\n", 7)
 
 
 def test_devices_are_held_until_the_last_process_of_a_job_has_ended(
