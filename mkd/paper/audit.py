@@ -169,9 +169,13 @@ def dominated(paper: Paper) -> Iterator[Finding]:
 def equals_published(paper: Paper) -> Iterator[Finding]:
     """An AP equal to the digit to one published before for another method or another model."""
     for row in (row for row in _by_run(paper) if row.table in KIND):
-        for before in paper.published:
+        equal = [p for p in paper.published if p.cells.get(KIND[row.table]) == row.cells["AP"]]
+        if any((p.arch, p.method) == (row.arch, row.method) for p in equal):
+            # It is the row's own published figure, whoever else has it too.
+            continue
+        for before in equal:
             own = (before.arch == row.arch, before.method == row.method)
-            if any(own) and not all(own) and before.cells.get(KIND[row.table]) == row.cells["AP"]:
+            if any(own):
                 teacher = f", teacher {before.teacher}" if before.teacher else ""
                 yield Finding(
                     finding_id(

@@ -5,6 +5,7 @@ interval lies above zero, against where it lies below, and open where it holds z
 rows of one method, with other teachers, it is the first of the table.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from mkd.experiment.architectures import has_masks
@@ -51,16 +52,17 @@ def sentences(
             f"MKD is not tested at {scale} scale yet: no student has it and its undistilled "
             f"baseline with the {min_seeds} seeds that a test asks for."
         ]
-    shown = [*helped.values(), *control.values()]
+    shown = [*helped.values(), *control.values(), *beaten.values()]
     seeds = min(len(delta.points) for delta in shown if delta)
     said = [
         f"At {scale} scale MKD, as this suite reads the paper, {_grouped(helped, WORDS, '; it ')}. "
         f"Plain CWD {_grouped(control, WORDS, '; it ')}. "
-        f"These are differences in AP with 95 % intervals over {seeds} seeds or more."
+        "These and the next are differences in AP with 95 % intervals over "
+        f"{seeds} seeds or more."
     ]
     answer = _grouped(beaten, ("yes on", "no on", "not decided on", "not tested on"), "; ")
     said.append(f"Do the new terms beat plain CWD? {answer[:1].upper()}{answer[1:]}.")
-    if None in [*helped.values(), *control.values(), *beaten.values()]:
+    if None in shown:
         said.append("What is not tested lacks seeds or runs.")
     return said
 
@@ -123,7 +125,7 @@ def balanced(
 
 
 def caution(found: Mapping[str, Corrected], scale: str, gated: Sequence[Gate]) -> str:
-    """What is left of the tested directions, and how many gates fail; empty without a test.
+    """What is left of the tested directions, and how the gates ended; empty without a test.
 
     Args:
         found: Scale → what Holm's correction leaves of its directions.
@@ -137,10 +139,13 @@ def caution(found: Mapping[str, Corrected], scale: str, gated: Sequence[Gate]) -
     ]
     if not said:
         return ""
-    fail = sum(gate.word == gates.FAIL for gate in gated)
+    named = ", which are named under the verdicts" * any(one.left for one in found.values())
+    words = Counter(gate.word for gate in gated)
+    counts = [f"{words[word]} {word}" for word in (gates.FAIL, gates.PASS) if words[word]]
+    counts += [f"{words[gates.NOT_RUN]} were not run"] if words[gates.NOT_RUN] else []
     return (
-        f"Holm’s correction for many tests leaves {', '.join(said)}, which are named under the "
-        f"verdicts. Of {len(gated)} validity gates {fail} fail at {scale} scale."
+        f"Holm’s correction for many tests leaves {', '.join(said)}{named}. Of {len(gated)} "
+        f"validity gates {', '.join(counts)} at {scale} scale."
     )
 
 

@@ -218,14 +218,14 @@ def rank(records: Records, table: Table) -> str:
     found, rows = [], _printed(table)
     columns = records.edge.columns()
     settings = [key[:2] for key in columns]
-    for (where, precision, chip, *_), column in sorted(columns.items()):
+    for (where, precision, *_), column in sorted(columns.items()):
         pairs = _pairs(column, rows)
         if len(pairs) > 2:
             alike = spearmanr([printed for _, printed, _ in pairs], [ours for *_, ours in pairs])
             found.append(
                 f"{number(float(alike.statistic), 2)} over {len(pairs)} detectors "
                 f"({place_name(where)}, {PRECISION_NAMES[precision]}"
-                f"{f', {chip}' * (settings.count((where, precision)) > 1)})"
+                f"{f', {chip(column[0])}' * (settings.count((where, precision)) > 1)})"
             )
     if not found:
         return ""

@@ -109,8 +109,10 @@ def _claims(
             equal += 1
         else:
             families.setdefault(verdict.claim.family, []).append(verdict)
+    # Equal costs that are not lead, so that they are never among those that are only counted.
+    order = sorted(families.values(), key=lambda members: members[0].claim.kind != "equal")
     said = []
-    for members in families.values():
+    for members in order:
         metrics = {v.claim.metric.rpartition(".")[2] for v in members}
         statement = general(members[0].claim.template, metrics).removesuffix(".")
         cases = ", ".join(
@@ -121,7 +123,7 @@ def _claims(
         )
         said.append(f"{prefix}{statement}: {cases}.")
     if len(said) > MOST:
-        more = sum(len(members) for members in list(families.values())[MOST:])
+        more = sum(len(members) for members in order[MOST:])
         said = [*said[:MOST], f"{more} more verdicts, under the verdicts below."]
     if equal:
         said.append(

@@ -184,12 +184,14 @@ def _detections(record: dict[str, Any]) -> bool:
 def _mixed(suite: Suite, records: Records) -> Iterator[Problem]:
     """What must be one for a table to compare like with like."""
     found: dict[str, dict[str, set[str]]] = {}
-    for run, _, record in records.each():
+    for run, seed, record in records.each():
         said = record["digests"]
         kinds = {"data sets": said["data"], "versions of the scoring code": said["evaluation_code"]}
         if run in suite.runs and "backbone" in said:
             backbone = suite.run(run).architecture.backbone
             kinds[f"start weights of backbone {backbone}"] = said["backbone"]
+        if run in suite.runs and "start" in said and (start := suite.start(run, seed)):
+            kinds["files of the stem {} seed {}".format(*start)] = said["start"]
         for words, value in kinds.items():
             found.setdefault(words, {}).setdefault(value, set()).add(run)
     for words, values in found.items():

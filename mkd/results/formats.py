@@ -127,7 +127,7 @@ def _grid(table: Table) -> pd.DataFrame:
     ]
     body = [
         [
-            row.label,
+            table.labelled(row),
             *(number(row.paper.get(c.key), c.digits) for c in table.columns),
             number(row.published),
             *(

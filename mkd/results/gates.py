@@ -143,7 +143,8 @@ def _teachers(
             yield None, f"{teacher} over {student or 'none'}: no record of {missing}"
         else:
             gap = above - below
-            yield gap >= entry["least"], f"{teacher} over {student}: {signed(gap)}"
+            # As printed: a gap that reads 4.00 is one of 4.
+            yield round(gap, 2) >= entry["least"], f"{teacher} over {student}: {signed(gap, 2)}"
 
 
 def _levels(
@@ -180,7 +181,7 @@ def _difference(
     if expected == 0 and delta.half_width is not None:
         # An interval holds zero the more easily the wider it is.
         most = abs(delta.mean) + delta.half_width
-        figure += f", which does not rule out a difference of {number(most)}"
+        figure += f", which does not rule out a difference of {number(most, 2)}"
     yield delta.sign == expected, figure
 
 

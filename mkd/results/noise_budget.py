@@ -157,7 +157,9 @@ def _paired(records: Records, runs: Mapping[str, Run]) -> Iterator[tuple[Run, Si
 
 def _pairing(name: str, paired: Sequence[Sides]) -> Pairing:
     """One run's, or those of all runs of an architecture pooled."""
-    ours, plain = ([d for side in sides for d in _deviations(side)] for sides in zip(*paired, strict=True))
+    ours, plain = (
+        [d for side in sides for d in _deviations(side)] for sides in zip(*paired, strict=True)
+    )
     freedom = len(ours) - len(paired)
     sd = sqrt(sum((one - other) ** 2 for one, other in zip(ours, plain, strict=True)) / freedom)
     smallest = {count: sd * statistics.smallest_effect(count) for count in COUNTS}

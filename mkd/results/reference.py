@@ -169,8 +169,9 @@ def section(suite: Suite, records: Records) -> str:
         f"{', '.join(commits)}; {', '.join(hosts)}; "
         f"{records.training_hours():.1f} hours of training, summed over trainings. "
         "Measured: mean over seeds ± half the 95 % t-interval. Δ is the difference to the "
-        "undistilled detector, paired by seed. The paper’s figures are of its own scale (COCO, "
-        "640 px): the figures do not compare, at most their directions do."
+        "undistilled detector, paired by seed; where rows have other numbers of seeds (n), it "
+        "alone compares them. The paper’s figures are of its own scale (COCO, 640 px): the figures "
+        "do not compare, at most their directions do."
     )
     judged = verdicts.judge(claims.load(), records.points, suite.scale)
     tally = "\n".join(f"- {line}" for line in tallies.lines(judged, suite.scale, suite.runs))
@@ -184,7 +185,11 @@ def _table(table: Table, suite: Suite) -> str:
     heads = ["Model", f"paper {kind}", "paper Δ", f"{table.scale} {kind}", f"{table.scale} Δ"]
     full = f"../results/reference/{table.scale}/tables/table{table.number}.md"
     # A scale may have some of the rows, and no run for the others.
-    rows = [_cells(row) for row in table.rows if row.method and row.run in suite.runs]
+    rows = [
+        [table.labelled(row), *_cells(row)]
+        for row in table.rows
+        if row.method and row.run in suite.runs
+    ]
     title = f"**Table {table.number}. {table.title}**, {table.scale} scale ([all columns]({full}))"
     return f"{title}\n\n{formats.pipe(pd.DataFrame(rows, columns=heads))}"
 
@@ -193,7 +198,6 @@ def _cells(row: Row) -> list[str]:
     cell = row.measured.get("AP")
     delta = row.paper_delta.get("AP")
     return [
-        row.label,
         formats.number(row.paper.get("AP")),
         "" if delta is None else formats.signed(delta),
         f"{formats.number(cell.value.mean)} {formats.half(cell.value)}"

@@ -84,14 +84,16 @@ def needs(judged: Sequence[Verdict], records: Records) -> list[Need]:
 
 
 def steps(needed: Sequence[Need], records: Records, suite: Suite) -> list[Step]:
-    """What each of :data:`COUNTS` would decide and cost.
+    """What each of :data:`COUNTS` would decide and cost that adds trainings and takes none away.
 
     Args:
         needed: From :func:`needs`.
         records: Of the scale.
         suite: The scale and its table of runs.
     """
-    return [_step(count, needed, records, suite) for count in COUNTS]
+    planned = max(len(suite.seeds(run)) for run in suite.runs)
+    made = [_step(count, needed, records, suite) for count in COUNTS if count >= planned]
+    return [step for step in made if step.trainings]
 
 
 def _undecided(verdict: Verdict) -> bool:

@@ -131,6 +131,15 @@ class Table:
         """Of its files."""
         return f"table{self.number}" if self.number else "summary"
 
+    def labelled(self, row: Row) -> str:
+        """A row's label, with its number of seeds where rows of the table differ in it.
+
+        Their means do not compare, as some seeds are better than others; paired differences do.
+        """
+        seeds = {one.id: len(cell.points) for one in self.rows if (cell := one.measured.get("AP"))}
+        differ = len({count for count in seeds.values() if count}) > 1
+        return f"{row.label} (n={seeds[row.id]})" if differ and seeds.get(row.id) else row.label
+
     @property
     def heading(self) -> str:
         """Its title, with its number in the paper."""

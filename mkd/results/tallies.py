@@ -61,9 +61,17 @@ class Corrected:
         """
         if not self.tests:
             return "No direction was tested, so there is nothing to correct."
+        notes = {
+            1: " (the paper’s own table shows the opposite or nothing)",
+            -1: " (the paper’s own table does not show it either)",
+        }
         sides = [
-            [_named(v.claim, runs) for v in self.left if v.delta and v.delta.sign == sign]
-            for sign in (1, -1)
+            [
+                f"“{stated(v.claim, runs)}”{note * verdicts.denied(v.claim)}"
+                for v in self.left
+                if v.delta and v.delta.sign == sign
+            ]
+            for sign, note in notes.items()
         ]
         said = (
             f"After Holm’s correction for {self.tests} tested directions (p of the paired "
@@ -74,11 +82,6 @@ class Corrected:
             if statements:
                 said += f" {words}: {' '.join(statements)}"
         return said
-
-
-def _named(claim: Claim, runs: Mapping[str, Run]) -> str:
-    note = " (the paper’s own table does not show it either)" if verdicts.denied(claim) else ""
-    return f"“{stated(claim, runs)}”{note}"
 
 
 def tallies(judged: Sequence[Verdict], scale: str) -> list[Tally]:

@@ -55,6 +55,13 @@ UNPLANTED = [
     ("text-vs-table-t1-yolox-m-ap", "table1.csv", "46.9,65.6", "46.8,65.6"),
     ("text-vs-text-validation-images", "text.csv", r"(val2017.*),5000", r"\1,4952"),
     ("removal-raises-t3-rtmdet-tiny-teacher-l", "table3.csv", "44.7,58.5", "44.7,60.5"),
+    # 35.4 is the published figure of the row's own model too.
+    (
+        "equals-published-t2-rtmdet-tiny-s-mask-r-cnn-r-50-fpn-2x-baseline",
+        "published.csv",
+        "40.5,35.4",
+        "40.5,35.3",
+    ),
 ]
 
 

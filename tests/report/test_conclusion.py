@@ -9,7 +9,7 @@ from mkd.experiment import config
 from mkd.paper import claims
 from mkd.report import conclusion
 from mkd.results import verdicts
-from mkd.results.gates import FAIL, PASS, Gate
+from mkd.results.gates import FAIL, NOT_RUN, PASS, Gate
 from mkd.results.records import Records
 from mkd.results.tallies import Corrected
 
@@ -154,8 +154,14 @@ def test_what_remains_after_a_correction_and_which_gates_fail_is_said_of_each_sc
     left = {"desk": Corrected(9, ()), "overnight": Corrected(0, ())}
     judged = [Gate(word, "", word, "") for word in (PASS, FAIL, FAIL)]
     assert conclusion.caution(left, "desk", judged) == (
-        "Holm’s correction for many tests leaves 0 of 9 tested directions at desk scale, which "
-        "are named under the verdicts. Of 3 validity gates 2 fail at desk scale."
+        "Holm’s correction for many tests leaves 0 of 9 tested directions at desk scale. Of 3 "
+        "validity gates 2 fail, 1 pass at desk scale."
+    )
+    verdict = verdicts.judge(claims.load(), lambda *_: {}, "desk")[0]
+    judged = [Gate(word, "", word, "") for word in (FAIL, NOT_RUN, NOT_RUN)]
+    assert conclusion.caution({"desk": Corrected(9, (verdict,))}, "desk", judged) == (
+        "Holm’s correction for many tests leaves 1 of 9 tested directions at desk scale, which "
+        "are named under the verdicts. Of 3 validity gates 1 fail, 2 were not run at desk scale."
     )
     assert conclusion.caution({"desk": Corrected(0, ())}, "desk", judged) == ""
 

@@ -16,7 +16,8 @@ from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
 from mkd.provenance import seal
 from mkd.report.render import render
-from mkd.results.check import check
+from mkd.results.check import check, comparable
+from mkd.results.records import load_folder
 
 pytestmark = pytest.mark.usefixtures("quick_fonts")
 NAMES = ("tiny-baseline", "tiny-cwd", "s-baseline")
@@ -92,6 +93,23 @@ def test_the_page_says_once_what_keeps_runs_from_being_compared(sound: Suite) ->
     page = (sound.results / "report/index.html").read_text()
     assert page.count("was trained with another configuration than config/ has now") == 1
     assert "2 start weights of backbone tiny" in page
+
+
+def test_students_of_one_stem_begin_with_one_file(suite: Suite, fill: Callable[..., Path]) -> None:
+    fill()
+
+    def begun(other: str = "") -> list[str]:
+        records = load_folder(suite.results, suite.scale)
+        for run, seed, found in records.each():
+            if start := suite.start(run, seed):
+                stem = f"{start}{seed == 1 and run == other}"
+                found["digests"]["start"] = stem
+        return [p.what for p in comparable(suite, records) if "stem" in p.what]
+
+    assert begun() == []
+    (said,) = begun("tiny-mkd")
+    assert said.startswith("2 files of the stem tiny-stem seed 1: ")
+    assert said.endswith("tiny-mkd")
 
 
 def test_a_missing_seed_a_surplus_seed_and_an_unknown_run(sound: Suite) -> None:

@@ -74,7 +74,7 @@ def test_a_sound_scale_passes_every_gate() -> None:
     wide = judge(sound() | {"tiny-other-order": {s: record(40.0 + 2 * s) for s in range(3)}})
     assert wide["other-order"].word == "pass"
     assert wide["other-order"].figure.endswith(
-        "+1.00 ± 2.48 over 3 seeds, which does not rule out a difference of 3.5"
+        "+1.00 ± 2.48 over 3 seeds, which does not rule out a difference of 3.48"
     )
     assert gates.summary(list(judged.values())).startswith("10 of 10 gates pass, 0 fail, 0 not run")
 

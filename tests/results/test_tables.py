@@ -118,6 +118,9 @@ def test_a_latency_that_was_never_steady_says_so(records: Records) -> None:
         "provider": "cpu",
         "precision": "fp32",
         "graph": {"passed": False},
+        "host": {"cpu": "A", "gpu": []},
+        "settings": {"threads": 2},
+        "versions": {},
     }
     shaky = row(
         tables.build(replace(records, edge=EdgeRecords(latency=[timed])), RUNS, 1), "tiny-mkd"
@@ -126,6 +129,17 @@ def test_a_latency_that_was_never_steady_says_so(records: Records) -> None:
     assert formats.absent(shaky, latency) == "unsteady"
     never = row(tables.build(records, RUNS, 1), "tiny-mkd")
     assert formats.absent(never, latency) == "not run"
+
+
+def test_rows_say_their_seeds_where_these_differ(records: Records) -> None:
+    table = tables.build(records, RUNS, 1)
+    assert [table.labelled(row) for row in table.rows] == [row.label for row in table.rows]
+    fewer = {seed: record for seed, record in records.by_run["tiny-cwd"].items() if seed < 2}
+    table = tables.build(replace(records, by_run={**records.by_run, "tiny-cwd": fewer}), RUNS, 1)
+    assert table.labelled(row(table, "tiny-cwd")).endswith(" (n=2)")
+    assert table.labelled(row(table, "tiny-mkd")).endswith(" (n=3)")
+    assert table.labelled(row(table, "s-baseline")) == row(table, "s-baseline").label
+    assert "(n=2)" in formats.markdown(table, "s")
 
 
 def test_what_was_not_run_has_no_cell(records: Records) -> None:

@@ -9,7 +9,7 @@ import yaml
 from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.paper import claims, facts
-from mkd.results import tallies, verdicts
+from mkd.results import statistics, tallies, verdicts
 
 RUNS = config.load({"scale": "desk"}).runs
 CLAIMS = {claim.id: claim for claim in claims.load()}
@@ -279,8 +279,15 @@ def test_a_correction_for_many_claims_keeps_the_clear_ones_alone() -> None:
     )
     (verdict,) = alone
     denied = replace(verdict, claim=replace(verdict.claim, delta=-0.1))
-    note = "(the paper’s own table does not show it either)"
+    note = "(the paper’s own table shows the opposite or nothing)"
     assert tallies.Corrected(1, (denied,)).said(RUNS).endswith(f"“{statement}” {note}")
+    against = replace(denied, delta=statistics.interval([-value for value in clear]))
+    note = "(the paper’s own table does not show it either)"
+    assert (
+        tallies.Corrected(1, (against,))
+        .said(RUNS)
+        .endswith(f"The opposite of: “{statement}” {note}")
+    )
     assert tallies.corrected([]).tests == 0
 
 
