@@ -1,6 +1,5 @@
 """The page of a scale of one's own: methods against their baseline, and nothing of the paper's."""
 
-import json
 import os
 from functools import partial
 from pathlib import Path
@@ -21,10 +20,10 @@ from mkd.report import (
 )
 from mkd.report.gallery import detected, figure, of_both_pages, plotted
 from mkd.report.provenance_view import DIGESTS, circumstances, entries
-from mkd.report.render import assets, environment
+from mkd.report.render import assets, data, environment, rows
 from mkd.results import formats, own_tables
 from mkd.results.check import comparable
-from mkd.results.records import Problem, Records, coverage, load_folder, without_curve
+from mkd.results.records import Problem, Records, coverage, load_folder
 from mkd.results.tables import Table
 
 WORDS = {
@@ -83,7 +82,7 @@ def render(suite: Suite, out: Path, *, arguments: str = "") -> None:
         )
     )
     formats.write_tables([table], summary, out)
-    write_json(out / "data.json", _data(records, problems, table, suite))
+    write_json(out / "data.json", data(records, problems, suite, table=rows(table)))
     write_atomic(out / "index.html", page)
 
 
@@ -138,15 +137,3 @@ def _gallery(
         common["errors"],
     ]
     return [shown | {"number": at} for at, shown in enumerate(made, start=1)], problems
-
-
-def _data(records: Records, problems: list[Problem], table: Table, suite: Suite) -> dict[str, Any]:
-    """What the page shows, as data; training curves stay in the records."""
-    return {
-        "suite": f"MKD Bench {__version__}",
-        "scale": suite.scale,
-        "summary": suite.settings.summary,
-        "problems": [vars(problem) for problem in problems],
-        "table": json.loads(formats.frame(table).to_json(orient="records")),
-        "records": [without_curve(record) for *_, record in records.each()],
-    }

@@ -44,7 +44,6 @@ from mkd.results import (
     verdicts,
 )
 from mkd.results.check import comparable
-from mkd.results.gates import Gate
 from mkd.results.records import Problem, Records, load_folder, without_curve
 from mkd.results.tables import Table
 from mkd.results.verdicts import Verdict
@@ -161,7 +160,15 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
         formats.write_tables(list(made.values()), said, out)
         for name, content in noise_budget.files(budget).items():
             write_atomic(out / name, content)
-        write_json(out / "data.json", _data(records, problems, made, judged, gated, suite))
+        shown = data(
+            records,
+            problems,
+            suite,
+            verdicts=list(map(_verdict, judged)),
+            gates=list(map(vars, gated)),
+            tables={str(number): rows(table) for number, table in made.items()},
+        )
+        write_json(out / "data.json", shown)
     write_atomic(out / "index.html", page)
 
 
@@ -245,35 +252,36 @@ def assets() -> dict[str, Any]:
     }
 
 
-def _data(
-    records: Records,
-    problems: list[Problem],
-    made: dict[int, Table],
-    judged: list[Verdict],
-    gated: list[Gate],
-    suite: Suite,
-) -> dict[str, Any]:
-    """What the page shows, as data; training curves stay in the records."""
+def data(records: Records, problems: list[Problem], suite: Suite, **shown: Any) -> dict[str, Any]:
+    """What a page shows, as data; training curves stay in the records.
+
+    Args:
+        records: Of the scale.
+        problems: What is said of them.
+        suite: The scale and its table of runs.
+        shown: What the page has of its own.
+    """
     return {
         "suite": f"MKD Bench {__version__}",
         "scale": suite.scale,
         "summary": suite.settings.summary,
         "problems": [vars(problem) for problem in problems],
-        "verdicts": [
-            {
-                "claim": v.claim.id,
-                "statement": v.claim.statement,
-                "locator": v.claim.locator,
-                "rule": v.claim.rule,
-                "verdict": v.word,
-                "evidence": v.evidence,
-            }
-            for v in judged
-        ],
-        "gates": [vars(gate) for gate in gated],
-        "tables": {
-            str(number): json.loads(formats.frame(table).to_json(orient="records"))
-            for number, table in made.items()
-        },
+        **shown,
         "records": [without_curve(record) for *_, record in records.each()],
+    }
+
+
+def rows(table: Table) -> Any:
+    """A table's flat rows as data."""
+    return json.loads(formats.frame(table).to_json(orient="records"))
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "claim": verdict.claim.id,
+        "statement": verdict.claim.statement,
+        "locator": verdict.claim.locator,
+        "rule": verdict.claim.rule,
+        "verdict": verdict.word,
+        "evidence": verdict.evidence,
     }
