@@ -35,20 +35,18 @@ def describe(gpus: list[str]) -> Host:
     }
 
 
+BOARD, CPUS = Path("/proc/device-tree/model"), Path("/proc/cpuinfo")
+"""Where a single-board computer names itself, and where Linux names the CPUs."""
+
+
 def _cpu_name() -> str:
     with contextlib.suppress(OSError):
-        for line in (
-            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        ):
+        # Before the CPUs, whose name boards of one core share.
+        return BOARD.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
+    with contextlib.suppress(OSError):
+        for line in CPUS.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    with contextlib.suppress(OSError):
-        # Single-board computers name the board here.
-        return (
-            Path("/proc/device-tree/model")
-            .read_text(encoding="utf-8", errors="replace")
-            .strip("\0\n ")
-        )
     return platform.processor() or platform.machine()
 
 

@@ -81,11 +81,11 @@ class Contents:
 
     @property
     def precision(self) -> str:
-        """That of most of its weights; ``int8`` where it quantizes."""
+        """That of most of its weights; ``int8`` where it quantizes what it computes with, too."""
         if any("Quantize" in name or name.endswith("Integer") for name in self.operators):
             return "int8"
         most = max(self.weights, key=self.weights.__getitem__, default="")
-        return "fp16" if most == "float16" else "fp32"
+        return {"float16": "fp16", "int8": "int8", "uint8": "int8"}.get(most, "fp32")
 
 
 def shape_text(shape: tuple[int | str, ...]) -> str:

@@ -1,12 +1,14 @@
 """Files that were not exported here: what they hold, and the shapes they are timed at."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from onnx import TensorProto
+from onnxruntime.quantization import quantize_dynamic
 
 from mkd import cli
 from mkd.edge import contents, feeds, measure, opening
@@ -37,6 +39,20 @@ def test_what_a_file_holds_is_read_without_onnx(conv: Callable[..., Path]) -> No
     assert found.weights == {"float16": 2 * 8 * 3 * 3 * 3}
     assert list(found.external) == ["a.data"]
     assert found.precision == "fp16"
+
+
+def test_a_file_that_another_tool_quantized_is_int8(conv: Callable[..., Path]) -> None:
+    path = conv("a.onnx")
+    quantize_dynamic(path, path)
+    found = contents.read(path)
+    assert found.operators >= {"DynamicQuantizeLinear", "ConvInteger"}
+    for operators in (found.operators, {"QuantizeLinear", "Conv"}, {"ConvInteger"}):
+        assert replace(found, operators=frozenset(operators)).precision == "int8"
+    stored = replace(found, operators=frozenset({"DequantizeLinear", "Conv"}))
+    assert stored.precision == "int8"
+    assert replace(stored, weights={**found.weights, "float32": 10**6}).precision == "fp32"
+    card, _, _ = opening.read(path, QUICK)
+    assert card.precision == "int8"
 
 
 @pytest.mark.parametrize(

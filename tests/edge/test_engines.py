@@ -15,6 +15,7 @@ from mkd.edge import engines, measure, opening, processes
 from mkd.edge import suite as edge
 from mkd.edge.contents import Contents, Port
 from mkd.edge.engines import CannotRun, Task
+from mkd.edge.engines import onnxruntime as ort
 from mkd.edge.opening import Settings
 from mkd.edge.records import load
 from mkd.errors import UserError
@@ -188,6 +189,16 @@ def test_the_workflow_times_an_fp32_file_where_the_engine_halves_it_itself(
         *("tiny-mkd-fp32-openvino", "tiny-mkd-fp16-openvino", "tiny-mkd-int8-openvino"),
         *("tiny-mkd-fp32-ncnn", "tiny-mkd-fp16-ncnn"),
     ]
+
+
+def test_the_workflow_times_on_every_engine_that_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MKD_PROVIDERS", raising=False)
+    for here in (["ncnn"], ["openvino", "ncnn"], []):
+        monkeypatch.setattr(edge, "installed", here.__contains__)
+        assert [name for name in edge.providers() if name not in ort.PROVIDERS] == here
+    assert edge.providers()[0] == "cpu"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Files against one another: what is a tie, how they take turns, what the table says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from scipy.stats import binom
 
 from mkd import cli
-from mkd.edge import paired, paired_table, processes
+from mkd.edge import measure, paired, paired_table, processes
 from mkd.edge.opening import Settings
 from mkd.edge.paired import Entry, pair
 from mkd.edge.spread import median_interval
@@ -93,6 +95,74 @@ def test_entries_take_turns_in_fresh_processes(
     assert [found["rows"] for found in record["pairs"]] == [[0, 1], [0, 2], [1, 2]]
     medians = [row["median_ms"] for row in record["rows"]]
     assert medians == sorted(medians)
+
+
+@pytest.fixture
+def scripted(
+    conv: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[dict[str, Any], list[int]]]:
+    """Compares two files whose runs take the given milliseconds, on a clock that only they move.
+
+    A block is five runs of the first and three of the second. Returned are the record and the order
+    of the blocks.
+    """
+    now = [0.0]
+    turns: list[int] = []
+    monkeypatch.setattr(paired, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(measure, "listen", lambda _: None)
+
+    def compare(settings: Settings, *times: Sequence[float]) -> tuple[dict[str, Any], list[int]]:
+        entries = [Entry(conv(f"{name}.onnx"), settings) for name in "ab"]
+
+        def worker(entry: Entry, *_: Any) -> Any:
+            at = entries.index(entry)
+            runs, left = (5, 3)[at], iter(times[at])
+
+            def block() -> list[float]:
+                turns.append(at)
+                samples = [next(left)] * runs
+                now[0] += sum(samples) / 1e3
+                return samples
+
+            return nullcontext(SimpleNamespace(runs=runs, others=None, block=block))
+
+        monkeypatch.setattr(paired, "_Worker", worker)
+        return paired.compare(entries), turns
+
+    return compare
+
+
+def test_a_ratio_is_of_the_slower_to_the_faster(scripted: Any) -> None:
+    record, _ = scripted(QUICK, [12.0] * 10, [10.0] * 10)
+    assert [(Path(row["file"]).stem, row["median_ms"]) for row in record["rows"]] == [
+        ("b", 10.0),
+        ("a", 12.0),
+    ]
+    assert record["pairs"] == [{"rows": [0, 1], "ratio": 1.2, "interval": (1.2, 1.2), "tie": False}]
+
+
+@pytest.mark.parametrize(
+    ("settings", "rounds"),
+    [
+        ({}, 10),
+        ({"min_samples": 45}, 15),  # 3 a round
+        ({"max_seconds": 600}, 20),  # 15 of 20 rounds show one ratio
+        ({"max_seconds": 0.5}, 12),  # 86 ms a round at last
+    ],
+)
+def test_rounds_end_when_ratios_are_known_or_the_time_is_up(
+    scripted: Any, settings: dict[str, Any], rounds: int
+) -> None:
+    record, _ = scripted(replace(QUICK, **settings), [10.0] * 30, [10.0, 12.0] * 5 + [12.0] * 20)
+    assert record["rounds"] == [rounds]
+
+
+def test_the_order_of_turns_is_drawn_anew_in_every_round(scripted: Any) -> None:
+    _, turns = scripted(replace(QUICK, restarts=2), [10.0] * 10, [10.0] * 10)
+    orders = list(zip(turns[::2], turns[1::2], strict=True))
+    assert len(orders) == 20
+    assert set(orders) == {(0, 1), (1, 0)}
+    assert orders[:10] != orders[10:]
 
 
 def test_the_table_says_ties_and_why_a_row_is_empty() -> None:

@@ -156,6 +156,17 @@ def test_a_latency_of_this_scale_that_was_copied_does_not_count_twice(
     assert "is of what yolov7-fp32-cpu.json is of: remove one of them" in problem.what
 
 
+def test_a_record_under_another_models_name_is_named_and_left_out(tmp_path: Path) -> None:
+    put(tmp_path, "complexity/yolov5-n.json", COMPLEXITY)
+    put(tmp_path, "exported/old/tiny-mkd.json", exported_record("tiny-mkd", "a"))
+    records = load_folder(tmp_path, "desk")
+    assert (records.edge.complexity, records.edge.exported) == ({}, {})
+    assert [(problem.where, problem.what) for problem in records.problems] == [
+        ("complexity/yolov5-n.json", "speaks of yolov7: it does not belong in this file"),
+        ("exported/old/tiny-mkd.json", "speaks of tiny-mkd: it does not belong in this file"),
+    ]
+
+
 def test_a_detector_that_was_not_tried_at_the_columns_setting_is_not_unsteady(
     tmp_path: Path, timed: dict[str, Any]
 ) -> None:
@@ -466,6 +477,20 @@ def test_a_missing_a_mixed_and_an_outdated_edge_record_are_found(
     assert "B, 1, " in found["latency"]
     assert ("exported/tiny-mkd.json", "is of other weights than the run's record") in said(planned)
     assert found["exported/tiny-mkd.json"] == "the FP32 file has an AP of 40.0 and torch 40.2"
+
+
+def test_a_provider_that_timed_one_file_is_to_time_them_all(
+    planned: Suite, timed: dict[str, Any]
+) -> None:
+    record = told(timed, "rtmdet-s", provider="cuda")
+    put(planned.results, "latency/rtmdet-s-fp32-cuda.json", record)
+    missing = {where for where, what in said(planned) if what == "was not made"}
+    assert missing | {"latency/rtmdet-s-fp32-cuda.json"} == {
+        f"latency/{name}-{precision}-cuda.json"
+        for name in (*edge.zoo(planned), *edge.students(planned))
+        for precision in ("fp32", "fp16")
+    }
+    assert len(missing) > 1
 
 
 def test_the_reference_keeps_edge_records_with_fewer_samples(

@@ -5,10 +5,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -17,7 +19,7 @@ from onnx import TensorProto, helper
 from mkd import ROOT
 from mkd.edge import load, measure, opening, processes, timing
 from mkd.edge.engines import onnxruntime as ort
-from mkd.edge.metadata import detector_path
+from mkd.edge.metadata import Card, detector_path
 from mkd.edge.opening import Settings
 from mkd.edge.spread import median_interval
 from mkd.errors import UserError
@@ -158,6 +160,32 @@ def test_restarts_that_disagree_are_repeated_once(
     assert record["graph"]["interval_ms"] == [min(medians[-3:]), max(medians[-3:])]
 
 
+def test_one_process_whose_samples_spread_makes_a_figure_unsteady(
+    conv: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = answered(1, 1, 1)
+    spreads = (0.05, 0.3, 0.07)
+    left = iter([(list(range(1, 102))[at::3], spread) for at, spread in enumerate(spreads)])
+
+    def unequal(*arguments: Any, **request: Any) -> dict[str, Any]:
+        samples, spread = next(left)
+        found = answer(*arguments, **request)
+        attempt = {"iqr_ratio": spread, "samples_ms": samples}
+        found["graph"] |= {"attempts": [attempt], "passed": spread <= 0.1}
+        return found
+
+    monkeypatch.setattr(measure, "listen", lambda _: None)
+    monkeypatch.setattr(measure, "answer", unequal)
+    path = conv("a.onnx")
+    detector_path(path).touch()
+    record = measure.measure(path, replace(QUICK, restarts=3))
+    assert record["unsteady"] == ["samples spread by 30% of their median"]
+    assert (record["passed"], record["graph"]["passed"]) == (False, False)
+    # Of the samples of all three.
+    percentiles = [record["graph"][f"p{percent}_ms"] for percent in (50, 90, 95, 99)]
+    assert percentiles == [51, 91, 96, 100]
+
+
 @pytest.mark.parametrize(
     ("before", "during", "unsteady"),
     [
@@ -271,6 +299,36 @@ def test_a_detector_that_is_not_taken_leaves_the_graphs_figure(conv: Callable[..
     assert record["end_to_end"] is None
     assert "has no kernel for a part of" in record["end_to_end_refused"]
     assert f"not end to end: {record['end_to_end_refused']}" in measure.line(record)
+
+
+def test_a_frame_is_prepared_for_every_run_end_to_end(
+    conv: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[tuple[int, ...]] = []
+    seen: list[float] = []
+    open_model = ort.open_model
+
+    def prepare(frame: np.ndarray, card: Card) -> np.ndarray:
+        prepared.append(frame.shape)
+        return np.full((1, 3, card.input_px, card.input_px), len(prepared), np.float32)
+
+    def watched(*arguments: Any) -> Any:
+        def call(feed: Any) -> Callable[[], None]:
+            infer = open_model(*arguments).call(feed)
+            return lambda: seen.append(infer()[0].max())
+
+        return SimpleNamespace(call=call)
+
+    monkeypatch.setattr(timing, "prepare", prepare)
+    monkeypatch.setattr(ort, "open_model", watched)
+    clock = count(0, 10_000_000)
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter_ns=lambda: next(clock)))
+    found = timing._end_to_end(conv("a.onnx"), Card("a", input_px=16), QUICK)
+    assert set(prepared) == {(*opening.FRAME, 3)}
+    # The convolution has no bias, so each run saw the frame that was prepared for it.
+    assert seen == pytest.approx([seen[0] * at for at in range(1, len(prepared) + 1)], rel=1e-4)
+    assert found["prepare_ms"] == 10
+    assert found["attempts"][0]["samples_ms"] == [30] * 4
 
 
 def test_timing_imports_neither_torch_nor_anything_else_a_device_has_not(exported: Any) -> None:

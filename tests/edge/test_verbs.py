@@ -21,6 +21,11 @@ def config(results: Path, data: Path) -> list[str]:
         (["export", "--run", "nope", "--out", "x.onnx"], "unknown run 'nope'"),
         (["export", "--run", "tiny-mkd", "--out", "x.onnx"], "train the run first"),
         (["export", "--run", "tiny-mkd", "--out", "x.pt"], "--out names an .onnx file"),
+        (
+            ["export", "--run", "ins-tiny-mkd", "--out", "x.onnx", "--record", "x.json"],
+            "ins-tiny-mkd is rtmdet-ins-tiny: its masks are not decoded",
+        ),
+        (["export", "--run", "ins-tiny-mkd", "--out", "x.onnx"], "train the run first"),
         (["latency", "none.onnx"], "does not exist: export it first"),
         (["latency", "none.onnx", "--restarts", "0"], "--restarts are at least 1"),
     ],

@@ -148,6 +148,25 @@ def test_a_speedup_is_over_as_many_threads_and_the_same_engine() -> None:
     ]
 
 
+def test_a_speedup_is_over_the_students_own_fp32() -> None:
+    other = {"model": "s-mkd"}
+    found = devices.rows(
+        EdgeRecords(
+            exported={"tiny-mkd": exported(), "s-mkd": {**exported(), "run": "s-mkd"}},
+            latency=[
+                *(timed("fp32", 8.0), timed("int8", 4.0)),
+                *(timed("fp32", 20.0, **other), timed("int8", 5.0, **other)),
+            ],
+        )
+    )
+    assert told(found, "run", "precision", "speedup") == [
+        ("tiny-mkd", "fp32", 1.0),
+        ("tiny-mkd", "int8", 2.0),
+        ("s-mkd", "fp32", 1.0),
+        ("s-mkd", "int8", 4.0),
+    ]
+
+
 def test_an_engine_that_halves_a_file_itself_is_of_the_fp32_file() -> None:
     ncnn = {"fp16": {"metrics": {"AP": 39.9}}}
     found = rows([timed("fp16", 20.0, "ncnn", host="board")], ncnn=ncnn)
