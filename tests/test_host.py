@@ -10,7 +10,11 @@ from mkd import host
 @pytest.mark.parametrize(
     ("board", "cpus", "name"),
     [
-        ("NVIDIA Jetson AGX Orin\0", "model name\t: ARMv8 Processor rev 1 (v8l)\n", "NVIDIA Jetson"),
+        (
+            "NVIDIA Jetson AGX Orin\0",
+            "model name\t: ARMv8 Processor rev 1 (v8l)\n",
+            "NVIDIA Jetson",
+        ),
         ("Raspberry Pi 5 Model B\0", "processor\t: 0\n", "Raspberry Pi 5 Model B"),
         (None, "processor : 0\nmodel name : Imaginary 9000\n", "Imaginary 9000"),
     ],

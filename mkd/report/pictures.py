@@ -121,7 +121,7 @@ def outline(
     drawn = tag("rect", class_="halo", **place) + tag("rect", class_=f"box b-{kind}", **place)
     letter = max(image["width"], image["height"]) / 26
     if box["small"]:
-        side = letter * 0.6
+        side = min(letter * 0.6, width, height)
         corner = {"x": x + width - side, "y": y, "width": side, "height": side}
         drawn += tag("rect", class_=f"corner b-{kind}", **corner)
     if named:

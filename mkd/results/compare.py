@@ -22,6 +22,8 @@ PARTS = {
     "evaluation_config": "scoring settings",
 }
 """Digest → what it is of."""
+COSTS = {"params_m": "millions of parameters", "macs_g": "GMACs"}
+"""What a record counts → its unit."""
 
 
 def compare(a: Path, b: Path) -> list[str]:
@@ -113,7 +115,7 @@ def _coverage(before: Records, after: Records) -> Iterator[str]:
 
 
 def _runs(before: Records, after: Records) -> Iterator[str]:
-    """A line a run both have: AP before and after, paired by seed; then those that are the same."""
+    """A line a run both have, what changed of it: AP paired by seed, costs; then what is as it was."""
     same = []
     for run, seeds in before.by_run.items():
         pairs = {s: (r, after.by_run.get(run, {}).get(s)) for s, r in seeds.items()}
@@ -124,13 +126,21 @@ def _runs(before: Records, after: Records) -> Iterator[str]:
             same.append(run)
             continue
         kind = "mask" if "mask" in next(iter(both.values()))[0]["metrics"] else "box"
-        yield f"{run}: {_change(before, after, run, f'{kind}.AP')}"
+        said = [
+            f"{words} {_names([str(r[key]) for r, _ in both.values()])} → "
+            f"{_names([str(other[key]) for _, other in both.values()])}"
+            for key, words in COSTS.items()
+            if any(r[key] != other[key] for r, other in both.values())
+        ]
+        if any(r["metrics"] != other["metrics"] for r, other in both.values()):
+            said.insert(0, _change(before, after, run, f"{kind}.AP"))
+        yield f"{run}: {'; '.join(said)}"
     if same:
         yield f"the same to the last digit in both: {', '.join(same)}"
 
 
 def _figures(record: Mapping[str, Any]) -> list[Any]:
-    return [record[key] for key in ("metrics", "params_m", "macs_g")]
+    return [record[key] for key in ("metrics", *COSTS)]
 
 
 def _change(before: Records, after: Records, run: str, metric: str) -> str:

@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
+from mkd import jobs
 from mkd.errors import UserError
 from mkd.evaluation import examples
+from mkd.experiment.suite import Suite
 from mkd.report import pictures
 
 NAMES = {1: "disc", 2: "ring"}
@@ -118,7 +123,8 @@ def test_a_false_detection_has_its_words_in_its_title_alone(files: dict[str, Pat
 
 
 @pytest.mark.parametrize(
-    "bbox", [[0, 0, 20, 20], [280, 0, 20, 20], [140, 180, 20, 20], [270, 190, 29, 9]]
+    "bbox",
+    [[0, 0, 20, 20], [280, 0, 20, 20], [140, 180, 20, 20], [270, 190, 29, 9], [0, 190, 4, 5]],
 )
 def test_a_boxs_name_and_a_small_ones_corner_stay_in_the_picture(bbox: list[float]) -> None:
     box = {"bbox": bbox, "category": "disc", "small": True, "score": 0.87}
@@ -130,16 +136,62 @@ def test_a_boxs_name_and_a_small_ones_corner_stay_in_the_picture(bbox: list[floa
     x, y, size = (float(found[at]) for at in (1, 2, 3))
     assert 0 <= x <= 300 - 0.5 * size * len("disc 0.87")
     assert 0.8 * size <= y <= 200
-    corner = re.search(r'<rect x="(\S+)" y="(\S+)".*?class="corner b-hit"', drawn)
-    assert corner or 'class="corner b-hit"' in drawn
+    places = re.findall(
+        r'<rect class="corner b-hit" x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)">', drawn
+    )
+    (corner,) = (tuple(map(float, place)) for place in places)
+    left, top, width, height = corner
+    assert (left + width, top) == pytest.approx((bbox[0] + bbox[2], bbox[1]), abs=1e-3)
+    assert 0 < width <= bbox[2]
+    assert 0 < height <= bbox[3]
+
+
+def test_every_tile_uses_the_photograph_of_its_own_image() -> None:
+    none: dict[str, list[Any]] = {"hit": [], "miss": [], "false": []}
+    images = [
+        {"id": at, "photo": f"data:{at}", "width": 9, "height": 9, "truth": [],
+         "found": {"plain": none}}
+        for at in range(11, 17)
+    ]  # fmt: skip
+    differing = {"rule": "", "images": images[4:]}
+    picture = str(pictures.detections({"images": images[:4], "differing": differing}))
+    photos = dict(re.findall(r'<image id="(\S+)" href="data:(\d+)"', picture))
+    tiles = re.findall(r'aria-label="Image (\d+), .*?<use href="#(\S+)"', picture)
+    assert [(image, photos[used]) for image, used in tiles] == [
+        (str(at), str(at)) for at in (11, 12, 15, 13, 14, 16) for _ in ("truth", "plain")
+    ]
+
+
+def test_two_runs_of_one_name_are_both_shown(
+    own: Suite, files: dict[str, Path], checked: Callable[..., None]
+) -> None:
+    for annotations, images in own.settings.data.splits.values():
+        for file, place in (("val.json", annotations), ("a.png", f"{images}/a.png")):
+            path = own.data_root / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(files[file], path)
+    checked(own, own.results / "data.json")
+    own.runs["tiny-mkd"] = replace(own.runs["tiny-cwd"], id="tiny-mkd", teacher="m-baseline")
+    for run, score in (("tiny-baseline", 0.7), ("tiny-cwd", 0.8), ("tiny-mkd", 0.9)):
+        path = own.results / f"runs/{run}/seed0/detections.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"bbox": [seen([0, 0, 20, 20], score)]}))
+    jobs.pictures(own, files["out.json"])
+    (image,) = json.loads(files["out.json"].read_text())["images"]
+    assert {name: judged["hit"][0]["score"] for name, judged in image["found"].items()} == {
+        "RTMDet-tiny": 0.7,
+        "RTMDet-tiny with CWD": 0.8,
+        "RTMDet-tiny with CWD (tiny-mkd)": 0.9,
+    }
 
 
 def test_the_images_that_differ_most_are_found_and_said_to_be_so(files: dict[str, Path]) -> None:
     folder = files["a.png"].parent
     same = {"bbox": [seen([0, 0, 20, 20], 0.7), seen([100, 100, 90, 90], 0.8, 2)]}
     (folder / "same.json").write_text(json.dumps(same))
-    pairs = {"one": files["found.json"], "other": folder / "same.json"}
-    examples.make(folder, files["val.json"], pairs, files["out.json"])
+    found = {"first": files["found.json"], "one": files["found.json"]}
+    found["other"] = folder / "same.json"
+    examples.make(folder, files["val.json"], found, files["out.json"])
     differing = json.loads(files["out.json"].read_text())["differing"]
     assert [image["id"] for image in differing["images"]] == [1]
     assert "where one and other differ most" in differing["rule"]

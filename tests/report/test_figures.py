@@ -318,49 +318,50 @@ def plain(runs: Mapping[str, Run], *archs: str) -> dict[str, list[Run]]:
     return {arch: frames.plain(runs, arch) for arch in archs}
 
 
-def carrying(**more: Any) -> Records:
-    return Records("desk", {run: {0: dict(more)} for run in ("tiny-baseline", "tiny-mkd")}, [])
+def carrying(*seeds: dict[str, Any]) -> Records:
+    runs = ("tiny-baseline", "tiny-mkd")
+    return Records("desk", {run: dict(enumerate(seeds)) for run in runs}, [])
 
 
 def test_precision_recall_needs_two_methods_that_carry_it(suite: Suite) -> None:
     curve = [1.0] * 50 + [0.0] * 51
     chosen = plain(suite.runs, "rtmdet-tiny")
-    given = carrying(pr={"50": curve, "75": curve})
+    given = carrying({"pr": {"50": curve, "75": curve}}, {"pr": {"50": [0.0] * 101, "75": curve}})
     figure = breakdown.precision_recall(frames.precision_recall(given, chosen))
     titles = [ax.get_title("left") for ax in figure.axes]
     assert titles == ["RTMDet-tiny, IoU 0.50", "RTMDet-tiny, IoU 0.75"]
     (line,) = (
-        line for line in figure.axes[0].lines if line.get_label() == "MKD, IoU 0.50: AP 49.5"
+        line for line in figure.axes[0].lines if line.get_label() == "MKD, IoU 0.50: AP 24.8"
     )
     assert line.get_xdata() == pytest.approx(np.linspace(0, 1, 101))
-    assert list(line.get_ydata()) == curve
+    assert list(line.get_ydata()) == [value / 2 for value in curve]
     other = Run("tiny-mkd-other", "rtmdet-tiny", "m-baseline", "mkd", {}, (1,))
     given.by_run[other.id] = {0: {"pr": {"50": [0.5] * 101, "75": curve}}}
     frame = frames.precision_recall(given, plain({**suite.runs, other.id: other}, "rtmdet-tiny"))
     figure = breakdown.precision_recall(frame)
     looks = {line.get_label(): line.get_linestyle() for line in figure.axes[0].lines}
     assert looks == {
-        "no distillation, IoU 0.50: AP 49.5": "-",
-        "MKD (tiny-mkd), IoU 0.50: AP 49.5": "-",
+        "no distillation, IoU 0.50: AP 24.8": "-",
+        "MKD (tiny-mkd), IoU 0.50: AP 24.8": "-",
         "MKD (tiny-mkd-other), IoU 0.50: AP 50.0": "--",
     }
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words == ["no distillation", "MKD", "MKD (tiny-mkd-other)"]
-    assert frames.precision_recall(carrying(), chosen).empty
+    assert frames.precision_recall(carrying({}), chosen).empty
     del given.by_run["tiny-mkd"]
     assert frames.precision_recall(given, chosen).empty
 
 
 def test_errors_show_every_kind_for_both(suite: Suite) -> None:
     chosen = plain(suite.runs, "rtmdet-tiny")
-    given = carrying(errors=dict.fromkeys(breakdown.KINDS, 1.5))
+    given = carrying(*({"errors": dict.fromkeys(breakdown.KINDS, cost)} for cost in (0.5, 2.5)))
     figure = breakdown.errors(frames.errors(given, chosen))
     (ax,) = figure.axes
     for at, words in enumerate(breakdown.KINDS.values()):
         assert ax.get_yticklabels()[at].get_text() == words
         ((x, y),) = marks(ax, f"MKD, {words}: 1.50 AP50")
         assert (x, round(y)) == (1.5, at)
-    assert frames.errors(carrying(), chosen).empty
+    assert frames.errors(carrying({}), chosen).empty
 
 
 def test_the_masks_marks_lie_on_their_closed_forms() -> None:

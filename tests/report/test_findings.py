@@ -50,6 +50,16 @@ def test_rows_that_share_a_label_are_all_counted() -> None:
     assert findings.overview(frame, 3).startswith("Of 2 rows, 2 have the 3 seeds")
 
 
+def test_the_weight_with_the_highest_measured_mean_is_named() -> None:
+    frame = rows(mkd__a=[1.0, 2.0], mkd__b=[2.5, 3.5], mkd__c=[-6.0, 4.0], cwd__CWD=[9.0])
+    frame["alpha"] = frame["label"].map({"a": 0.1, "b": 0.5, "c": 5.0})
+    printed = frame[frame["label"] == "a"].assign(source="paper", value=20.0)
+    assert findings.weights(pd.concat([frame, printed])) == (
+        "RTMDet-tiny: α = 0.5 is highest (+3.0)."
+    )
+    assert findings.weights(pd.DataFrame()) == ""
+
+
 def test_small_objects_and_the_control() -> None:
     def size(method: str, run: str = "", **deltas: float) -> list[dict[str, Any]]:
         own = {"arch": "rtmdet-s", "method": method, "run": run or method}
@@ -121,3 +131,37 @@ def test_detections_are_counted_over_the_images_shown() -> None:
     image = {"found": {"a": {"hit": [1, 2], "miss": [], "false": [3]}}}
     said = findings.detections({"images": [image, image]})
     assert said == "a: 4 found, 0 missed, 2 false."
+
+
+def test_the_masks_are_compared_at_the_middle_ratio() -> None:
+    values = {0.0: (0.0, 1.0), 0.4: (0.25, 0.8), 0.9: (0.75, 0.3)}
+    frame = pd.DataFrame(
+        [
+            {"mask": mask, "mask_ratio": ratio, "metric": metric, "value": value + shift}
+            for mask, shift in (("literal", 0.0), ("hermitian", 0.1))
+            for ratio, pair in values.items()
+            for metric, value in zip(("residual", "minimizer_scale"), pair, strict=True)
+        ]
+    )
+    said = (
+        "the loss with the {} mask keeps {} of the teacher’s power where the student equals it, "
+        "and is least where the student is {} times the teacher."
+    )
+    assert findings.spectrum(frame) == (
+        f"At ζ = 0.4 {said.format('literal', '0.25', '0.80')} "
+        f"At ζ = 0.4 {said.format('Hermitian', '0.35', '0.90')}"
+    )
+    assert findings.spectrum(pd.DataFrame()) == ""
+
+
+def test_a_students_maps_are_compared_at_the_finest_stride() -> None:
+    def looks(name: str, fine: list[float | None], coarse: list[float | None]) -> dict[str, Any]:
+        levels = [{"stride": 8, "agreement": fine}, {"stride": 32, "agreement": coarse}]
+        return {"name": name, "levels": levels}
+
+    students = [looks("plain", [0.5, None], [0.9, 0.9]), looks("MKD", [0.7, 0.9], [0.1, 0.1])]
+    teacher = looks("teacher", [1.0], [1.0])
+    assert findings.attention({"detectors": [*students, teacher]}) == (
+        "Correlation with the teacher’s map at stride 8: plain 0.50 (n=1); MKD 0.80 ± 1.27."
+    )
+    assert findings.attention({"detectors": [looks("plain", [None], [0.9]), teacher]}) == ""

@@ -6,6 +6,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from mkd import ROOT
 from mkd.experiment import config
@@ -55,6 +58,30 @@ def test_nothing_run_yet_and_one_seed(own: Suite, fill_own: Callable[..., Path])
     assert "No run has a record with its baseline&#39;s yet." in text(own).replace("'", "&#39;")
     fill_own(seeds=(0,))
     assert "from one seed, which tells nothing of noise" in text(own)
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ((0.9, 1.0, 1.1), "+1.0 ± 0.2 box AP, 3 seeds; it raises AP: its interval lies above zero"),
+        ((-0.9, -1.0, -1.1), "−1.0 ± 0.2 box AP, 3 seeds; it lowers AP: its interval lies below"),
+        ((2.0, 1.0, 0.0), "+1.0 ± 2.5 box AP, 3 seeds; it cannot be told from the baseline"),
+    ],
+)
+def test_the_conclusion_goes_by_where_the_interval_lies(
+    own: Suite, steps: tuple[float, ...], said: str
+) -> None:
+    def seeds(*aps: float) -> dict[int, Any]:
+        return {
+            seed: {"metrics": {"box": {"AP": ap}}, "params_m": 1.0, "macs_g": 1.0}
+            for seed, ap in enumerate(aps)
+        }
+
+    by_run = {"tiny-baseline": seeds(40, 41, 42)}
+    by_run["tiny-cwd"] = seeds(*(40 + seed + step for seed, step in enumerate(steps)))
+    table = own_tables.of_own(Records("cells", by_run, []), own.runs)
+    (sentence,) = own_page._conclusion(table)
+    assert sentence.startswith(f"RTMDet-tiny+CWD: {said}")
 
 
 def test_published_weights_are_marked_with_their_digest(

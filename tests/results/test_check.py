@@ -123,6 +123,17 @@ def test_a_missing_seed_a_surplus_seed_and_an_unknown_run(sound: Suite) -> None:
     assert ("tiny-baseline", "is no row of config/runs.tsv") in problems
 
 
+def test_a_reading_is_missed_where_some_of_it_was_run(sound: Suite) -> None:
+    reading = replace(sound.runs["tiny-cwd"], id="odd", reading=True)
+    asked = replace(sound, runs={**sound.runs, "odd": reading})
+    assert "odd" not in said(asked)
+    path = sound.results / "runs/odd/seed7/record.json"
+    shutil.copytree(record(sound).parent, path.parent)
+    change(path, lambda r: r.update(run="odd", seed=7))
+    problems = [p.what for p in check(asked, asked.results)[1] if p.where == "odd"]
+    assert problems == ["no sound record of seed 0", "seed 7 is none of the scale's (0)"]
+
+
 @pytest.mark.parametrize(
     ("alter", "sentence"),
     [
@@ -160,15 +171,68 @@ def test_other_weights_beside_a_record(sound: Suite) -> None:
     assert "not the file that was scored" in said(sound)["tiny-cwd seed 0"]
 
 
+def trained_as(record: dict[str, Any]) -> dict[str, Any]:
+    """What the training of a record left."""
+    said = record["digests"]
+    return {
+        "config": {key: record[key] for key in ("run", "seed", "scale")},
+        "digests": {key: said[key] for key in ("config", "code")},
+        "inputs": {"data": said["data"]},
+        "weights": said["weights"],
+        **{key: record[key] for key in ("teacher", "started", "train")},
+        **{key: record[key] for key in ("commit", "dirty", "versions", "host")},
+    }
+
+
+@pytest.mark.parametrize(
+    ("alter", "words"),
+    [
+        (lambda t: None, ""),
+        (lambda t: t["config"].update(run="tiny-mkd"), "is of another run, seed or scale"),
+        (lambda t: t["config"].update(seed=1), "is of another run, seed or scale"),
+        (lambda t: t["config"].update(scale="lab"), "is of another run, seed or scale"),
+        (lambda t: t["train"].update(iterations=601), "is of another training"),
+        (lambda t: t["digests"].update(code="0" * 64), "says otherwise of: code"),
+        (lambda t: t["inputs"].update(data="0" * 64), "says otherwise of: data"),
+        (lambda t: t.update(weights="0" * 64), "says otherwise of: weights"),
+    ],
+)
+def test_another_training_beside_a_record(
+    sound: Suite, alter: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    trained = trained_as(json.loads(record(sound).read_text()))
+    alter(trained)
+    record(sound).with_name("train.json").write_text(json.dumps(trained))
+    whole = f"train.json beside the record {words}" if words else None
+    assert said(sound).get("tiny-cwd seed 0") == whole
+
+
+def test_weights_that_were_taken_were_trained_at_another_scale(sound: Suite) -> None:
+    change(record(sound), lambda r: r.update(taken="tiny-cwd-seed0.pth.xz"))
+    trained = trained_as(json.loads(record(sound).read_text()))
+    trained["config"]["scale"] = "lab"
+    trained["inputs"]["data"] = "0" * 64
+    path = record(sound).with_name("train.json")
+    path.write_text(json.dumps(trained))
+    assert "tiny-cwd seed 0" not in said(sound)
+    trained["config"]["seed"] = 1
+    path.write_text(json.dumps(trained))
+    assert "is of another run, seed or scale" in said(sound)["tiny-cwd seed 0"]
+
+
 def test_a_copied_run(sound: Suite) -> None:
     first = json.loads(record(sound, "tiny-baseline").read_text())["digests"]["weights"]
     change(record(sound), lambda r: r["digests"].update(weights=first))
     assert said(sound)["tiny-baseline seed 0"] == "has the very weights of tiny-cwd seed 0"
 
 
-def test_two_data_sets(sound: Suite) -> None:
-    change(record(sound), lambda r: r["digests"].update(data="f" * 64))
-    assert said(sound)["runs"] == "2 data sets: s-baseline, tiny-baseline; tiny-cwd"
+@pytest.mark.parametrize(
+    ("digest", "words"),
+    [("data", "data sets"), ("evaluation_code", "versions of the scoring code")],
+)
+def test_two_data_sets_or_codes_that_scored(sound: Suite, digest: str, words: str) -> None:
+    change(record(sound), lambda r: r["digests"].update({digest: "f" * 64}))
+    assert said(sound)["runs"] == f"2 {words}: s-baseline, tiny-baseline; tiny-cwd"
 
 
 def of_another_scale(path: Path) -> None:

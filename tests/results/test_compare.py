@@ -97,15 +97,41 @@ def test_what_only_one_has_and_what_is_broken_is_named(pair: tuple[Path, Path]) 
 
 def test_code_data_and_libraries_that_differ_are_named(pair: tuple[Path, Path]) -> None:
     a, b = pair
+    parts = {
+        "config": "configuration",
+        "data": "data",
+        "code": "training code",
+        "evaluation_code": "scoring code",
+        "evaluation_config": "scoring settings",
+    }
     for seed in (0, 1, 2):
         path = b / f"runs/tiny-cwd/seed{seed}/record.json"
         record = json.loads(path.read_text())
-        record["digests"]["code"] = "f" * 64
+        record["digests"].update(dict.fromkeys(parts, "1" * 64))
         record["versions"]["torch"] = "2.15.0"
         path.write_text(json.dumps({**record, "sha256": seal(record)}))
     lines = compare(a, b)
-    assert "training code differs in 3 of 9 shared records: tiny-cwd" in lines
+    for words in parts.values():
+        assert f"{words} differs in 3 of 9 shared records: tiny-cwd" in lines
     assert "torch: 2.14.1 → 2.14.1 / 2.15.0" in lines
+
+
+@pytest.mark.parametrize(
+    ("counted", "words"),
+    [
+        ("params_m", "millions of parameters 1.213 → 2.0 / 1.213"),
+        ("macs_g", "GMACs 0.0812 → 2.0 / 0.0812"),
+    ],
+)
+def test_a_run_that_costs_otherwise_is_not_the_same(
+    pair: tuple[Path, Path], counted: str, words: str
+) -> None:
+    path = pair[1] / "runs/tiny-cwd/seed0/record.json"
+    record = json.loads(path.read_text()) | {counted: 2.0}
+    path.write_text(json.dumps({**record, "sha256": seal(record)}))
+    lines = compare(*pair)
+    assert "the same to the last digit in both: tiny-baseline, tiny-mkd" in lines
+    assert f"tiny-cwd: {words}" in lines
 
 
 def test_two_scales_do_not_compare(pair: tuple[Path, Path]) -> None:

@@ -90,7 +90,19 @@ def test_without_a_record_nothing_is_run_and_nothing_fails() -> None:
         # As good as s is not better.
         ("sizes", "m-baseline", record(45.0), "m-baseline 45.0"),
         ("sizes", "l-baseline", record(30.0), "l-baseline 30.0"),
-        ("teachers", "m-teacher", record(47.0), "m-teacher over s-baseline: +2.0"),
+        (
+            "teachers",
+            "m-teacher",
+            record(47.0, metrics={"box": {"AP": 47.0}}),
+            "m-teacher over s-baseline: +2.0",
+        ),
+        # Of masks, where the student has them.
+        (
+            "teachers",
+            "ins-s-baseline",
+            record(70.0, metrics={"box": {"AP": 70.0}, "mask": {"AP": 40.0}}),
+            "ins-s-baseline over ins-tiny-baseline: +2.0",
+        ),
         (
             "object-sizes",
             "l-baseline",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mkd import ROOT
+from mkd import ROOT, cli
 from mkd.data import fingerprint
 from mkd.errors import UserError
 from mkd.evaluation import scoring
@@ -23,6 +23,7 @@ from mkd.provenance import seal
 from mkd.report.render import render
 from mkd.results.check import check
 from mkd.results.compare import compare
+from mkd.results.plausible import implausible
 from mkd.results.records import load_folder
 from mkd.results.reference import keep
 from mkd.results.rescore import rescored
@@ -266,6 +267,40 @@ def test_figures_no_detections_can_have(full: Suite, change: dict[str, float], w
     assert any(where == "tiny-cwd seed 0" and words in what for where, what in show(full))
 
 
+@pytest.mark.parametrize(
+    ("kind", "place", "key", "value", "words"),
+    [
+        ("runs", ("train",), "wall_s", 999.0, "its training takes longer than all of it"),
+        ("runs", ("errors",), "missed", 99.0, "leaves no 99.0 to lose to one kind of error"),
+        ("exported", ("torch",), "AP", 60.0, "is above AP50"),
+        ("exported", ("files", "int8", "metrics"), "AP", 60.0, "is above AP50"),
+        ("exported", ("engines", "openvino", "fp16", "metrics"), "AP75", 60.0, "is above AP50"),
+        ("published", ("metrics",), "AP", 70.0, "is above AP50"),
+        ("latency", ("graph",), "p90_ms", 1.0, "its figures do not fit together"),
+        ("latency", ("graph",), "p99_ms", 1.0, "its figures do not fit together"),
+        ("latency", (), "latency_ms", 1.0, "its figures do not fit together"),
+    ],
+)
+def test_figures_no_training_export_or_timing_can_have(
+    full: Suite, kind: str, place: tuple[str, ...], key: str, value: float, words: str
+) -> None:
+    records = load_folder(full.results, "desk")
+    assert list(implausible(records)) == []
+    record: dict[str, Any] = {
+        "runs": records.by_run["tiny-cwd"][0],
+        "exported": records.edge.exported["tiny-mkd"],
+        "published": records.edge.published["yolov7"],
+        "latency": records.edge.latency[0],
+    }[kind]
+    for part in place:
+        record = record[part]
+    record[key] = value
+    (problem,) = implausible(records)
+    named = {"runs": "tiny-cwd seed 0", "latency": "latency of rtmdet-s"}
+    assert problem.where == named.get(kind, KINDS[kind])
+    assert words in problem.what
+
+
 def test_a_record_without_digests_is_read_and_it_is_said(full: Suite) -> None:
     path = full.results / KINDS["runs"]
     record = json.loads(path.read_text())
@@ -275,6 +310,16 @@ def test_a_record_without_digests_is_read_and_it_is_said(full: Suite) -> None:
     said = {what for where, what in show(full) if where == "tiny-cwd seed 0"}
     assert "without a SHA-256 of its own content: an edit is not seen" in said
     assert "without a SHA-256 of its detections" in said
+    for place in KINDS.values():
+        content = json.loads((full.results / place).read_text())
+        content.pop("sha256", None)
+        (full.results / place).write_text(json.dumps(content))
+    unsealed = "without a SHA-256 of its own content: an edit is not seen"
+    (named,) = (where for where, what in show(full) if what == unsealed)
+    assert named == (
+        "tiny-cwd seed 0, complexity/rtmdet-s, exported/tiny-mkd, published/yolov7, "
+        "latency of rtmdet-s"
+    )
 
 
 def test_the_kept_reference_is_sound(suite: Suite) -> None:
@@ -336,14 +381,19 @@ def test_data_of_figures_that_are_none_leave_the_page(full: Suite) -> None:
     assert page.count("not the figure&#39;s data") == 3
 
 
+def half_of(annotations: Path) -> dict[str, Any]:
+    """Every second object as a detection."""
+    truth = read_json(annotations)["annotations"]
+    return {"bbox": [{**t, "score": 0.5 + i % 7 / 20} for i, t in enumerate(truth[::2])]}
+
+
 def test_detections_are_scored_anew_and_compared(full: Suite, smoke_data: Path) -> None:
     settings = config.load({"scale": "smoke"}).settings
     badges = {"badges": str(smoke_data.parent), "coco": "coco"}
     suite = replace(full, settings=settings, config={**full.config, "data": badges})
     splits = Badges.splits
     annotations = smoke_data / splits["val"].annotations
-    truth = read_json(annotations)["annotations"]
-    found = {"bbox": [{**t, "score": 0.5 + i % 7 / 20} for i, t in enumerate(truth[::2])]}
+    found = half_of(annotations)
     path = full.results / KINDS["runs"]
     path.with_name("detections.json").write_text(json.dumps(found))
     record = json.loads(path.read_text()) | scoring.score(annotations, found)
@@ -372,3 +422,31 @@ def test_detections_are_scored_anew_and_compared(full: Suite, smoke_data: Path) 
     assert "detections.json does not exist" in next(iter(said()))
     record["digests"]["data"] = "0" * 64
     assert "is not its data set" in next(iter(said()))
+
+
+def test_the_verb_scores_anew_where_it_is_asked_to(
+    suite: Suite, fill: Callable[..., Path], smoke_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = fill("tiny-cwd", seeds=(0,))
+    splits = Badges.splits
+    found = half_of(smoke_data / splits["val"].annotations)
+    record = json.loads((root / "desk" / KINDS["runs"]).read_text())
+    record |= scoring.score(smoke_data / splits["val"].annotations, found) | {"scale": "smoke"}
+    record["digests"]["data"] = fingerprint.digest(smoke_data, *splits.values())
+    path = root / "smoke" / KINDS["runs"]
+    write(path, record)
+    asked = ["--config", "scale=smoke", f"results={root}"]
+    asked.append(f"data={{badges: {smoke_data.parent}, coco: coco}}")
+
+    def said(detections: dict[str, Any], *options: str) -> list[str]:
+        path.with_name("detections.json").write_text(json.dumps(detections))
+        with pytest.raises(SystemExit):
+            cli.main(["check-results", *options, *asked])
+        lines = capsys.readouterr().out.splitlines()
+        return [line for line in lines if "scored anew" in line]
+
+    assert said(found, "--rescore") == []
+    other = {"bbox": found["bbox"][::2]}
+    assert said(other) == []
+    (line,) = said(other, "--rescore")
+    assert line.startswith("tiny-cwd seed 0: scored anew it has another classes box ")
