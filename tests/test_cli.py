@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,35 @@ def test_ctrl_c_ends_without_a_traceback(
     assert capsys.readouterr().err == ""
 
 
+def test_a_library_that_is_not_installed_is_named_and_no_module_of_the_suites_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "status", lambda _: import_module("no_such_library"))
+    sentence = said(capsys, "status")
+    assert sentence == "mkd: no_such_library is not installed: pip install -r envs/requirements.txt"
+    monkeypatch.setattr(progress, "status", lambda _: import_module("mkd.no_such_module"))
+    with pytest.raises(ModuleNotFoundError, match=r"mkd\.no_such_module"):
+        cli.main(["status"])
+
+
+@pytest.mark.parametrize("length", [1, 200])
+def test_a_reader_that_has_seen_enough_gets_no_traceback(length: int) -> None:
+    """Of less than Python holds back, and of more."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mkd", "weights"),
+            *("--config", "scale=paper", f"weights={'a' * length}"),
+        ],
+        env={**in_ascii(), "PYTHONUNBUFFERED": ""},
+        stdout=write,
+        stderr=subprocess.PIPE,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 def test_a_branch_without_its_stem_is_not_trained_from_nothing(
     capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]
 ) -> None:
@@ -185,7 +215,6 @@ def test_a_corrupt_image(capsys: pytest.CaptureFixture[str], here: tuple[Path, l
     assert left(folder) == []
 
 
-@pytest.mark.slow
 def test_a_teacher_of_other_channels(
     capsys: pytest.CaptureFixture[str], here: tuple[Path, list[str]]
 ) -> None:

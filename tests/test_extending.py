@@ -67,6 +67,11 @@ def work_through(page: str, checkout: Path) -> list[str]:
     return said
 
 
+def jobs(said: str) -> dict[str, int]:
+    """Job → how many of it Snakemake planned."""
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", said, re.M)}
+
+
 @pytest.mark.slow(170)
 def test_losses_and_detectors_of_a_users_own_leave_the_checkout_as_it_is(checkout: Path) -> None:
     step, _, heads, _ = work_through("docs/own-detectors-and-losses.md", checkout)
@@ -98,17 +103,21 @@ def test_losses_and_detectors_of_a_users_own_leave_the_checkout_as_it_is(checkou
 
 @pytest.mark.slow(40)
 def test_every_block_of_the_page_works(checkout: Path) -> None:
-    planned, trained, detector, own, started, judged = work_through("docs/extending.md", checkout)
+    planned, _, detector, own, started, judged = work_through("docs/extending.md", checkout)
     assert "tiny-mkd-weak" in planned
-    record = checkout / "results/smoke/runs/tiny-cosine/seed0/record.json"
-    assert json.loads(record.read_text())["options"] == {"cosine.loss_weight": 0.5}
+    runs = checkout / "results/smoke/runs"
+    record = json.loads((runs / "tiny-cosine/seed0/record.json").read_text())
+    assert record["options"] == {"cosine.loss_weight": 0.5}
+    # One row alone was made, with its teacher.
+    assert record["digests"]["teacher"] == sha256_file(runs / "s-baseline/seed0/weights.pth")
+    assert "scale smoke: 1 of 5 planned runs have a record" in judged
+    assert not {"train", "train_teacher", "evaluate"} & jobs(judged).keys()
+    assert "report: results/smoke/report/index.html" in judged
     assert "ins-m-baseline" in detector
     assert "results/mine/" in own
     assert "results/teachers/weights/tiny-stem-seed0.pth" in started
     page = (checkout / "results/smoke/report/index.html").read_text()
     assert 'id="claim-cosine-over-baseline-tiny"><strong>tiny: not run' in page
-    assert trained
-    assert judged
 
 
 @pytest.mark.slow(100)
@@ -138,8 +147,8 @@ def test_own_data_and_published_weights(
     weights = checkout / "results/taught/runs/s-baseline/seed0/weights.pth"
     assert record["digests"]["teacher"] == sha256_file(weights)
     assert not weights.with_name("record.json").exists()
-    assert taught
-    assert "take" in planned
+    assert jobs(taught) == {"data": 1, "take": 1, "train": 1, "evaluate": 1, "total": 4}
+    assert "take" in jobs(planned)
     assert "kd_l_rtmdet_x_neck_300e_coco_20230220_141912-c9979722.pth" in published
     assert "time_file" not in scored
     assert "scale paper: nothing is trained" in scored

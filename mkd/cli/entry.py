@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         options.call(options)
+        # What Python holds back would break at its end, behind all that follows here.
+        sys.stdout.flush()
     except UserError as error:
         sys.exit(_complain(str(error)))
     except ModuleNotFoundError as error:

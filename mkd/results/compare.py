@@ -115,7 +115,7 @@ def _coverage(before: Records, after: Records) -> Iterator[str]:
 
 
 def _runs(before: Records, after: Records) -> Iterator[str]:
-    """A line a run both have, what changed of it: AP paired by seed, costs; then what is as it was."""
+    """A line a run both have, what changed of it: AP paired by seed, costs; then what did not."""
     same = []
     for run, seeds in before.by_run.items():
         pairs = {s: (r, after.by_run.get(run, {}).get(s)) for s, r in seeds.items()}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mkd.data import badges, coco, fingerprint, overlap
+from mkd.data import annotations, badges, coco, fingerprint, overlap
 from mkd.data.summary import table
 from mkd.errors import UserError
 
@@ -139,6 +139,19 @@ def test_records_that_do_not_hold_together(refuse, kind, field, value, said):
         content[kind][0][field] = value
 
     assert said in refuse(change)
+
+
+@pytest.mark.parametrize(
+    ("beside", "touching"),
+    [((-9, 5), (-8, 5)), ((64, 5), (63, 5)), ((5, -9), (5, -8)), ((5, 48), (5, 47))],
+)
+def test_a_box_wholly_beside_its_image_is_not_taught(beside, touching):
+    def flaw(corner: tuple[int, int]) -> str | None:
+        item = {"bbox": [*corner, 9, 9], "area": 81}
+        return annotations.flaw(item, {"width": 64, "height": 48})
+
+    assert flaw(beside) == "outside their image"
+    assert flaw(touching) is None
 
 
 def test_what_is_kept_and_looks_like_a_mistake_is_counted(root):

@@ -5,6 +5,7 @@ import random
 import re
 import shutil
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -129,6 +130,43 @@ def test_outlines_become_polygons(smoke_data: Path, tmp_path: Path) -> None:
     assert item["area"] == pytest.approx(width * height / 16, rel=1e-3)
 
 
+def test_a_box_that_rounding_moved_over_an_edge_ends_there(
+    smoke_data: Path, tmp_path: Path
+) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    label = next(iter(sorted((root / "labels/val").iterdir())))
+    label.write_text("0 0.245 0.755 0.5 0.5\n0 0.755 0.245 0.5 0.5\n")
+    importing.convert(root)
+    content = json.loads((root / "coco/val.json").read_text())
+    width, height = content["images"][0]["width"], content["images"][0]["height"]
+    below, right = (item["bbox"] for item in content["annotations"][:2])
+    assert below == pytest.approx([0, 0.505 * height, 0.495 * width, 0.495 * height], abs=0.01)
+    assert right == pytest.approx([0.505 * width, 0, 0.495 * width, 0.495 * height], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("folder", "changes"),
+    [("set", {"path": "set"}), (".", {"train": "../images/train", "val": "../images/val"})],
+)
+def test_a_sheet_may_name_its_splits_from_another_folder(
+    smoke_data: Path, tmp_path: Path, folder: str, changes: dict[str, str]
+) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    wanted = boxes_of(root)
+    sheet = yaml.safe_load((root / "data.yaml").read_text())
+    (root / "data.yaml").write_text(yaml.safe_dump(sheet | changes))
+    (root / folder).mkdir(exist_ok=True)
+    for kind in ("images", "labels"):
+        (root / kind).rename(root / folder / kind)
+    assert boxes_of(root) == wanted
+
+
+def boxes_of(root: Path) -> list[Any]:
+    """Every box of both splits, imported anew."""
+    importing.convert(root)
+    return [boxes(json.loads((root / f"coco/{split}.json").read_text())) for split in FEW]
+
+
 def test_a_missing_label_file_is_an_image_without_objects(smoke_data: Path, tmp_path: Path) -> None:
     root = write_yolo(smoke_data, tmp_path / "yolo")
     next(iter(sorted((root / "labels/train").iterdir()))).unlink()
@@ -235,6 +273,8 @@ YOLO = {
     "an unknown class": ("99 0.5 0.5 0.1 0.1", "line 1: names the class 99, and the last one is"),
     "a negative class": ("-1 0.5 0.5 0.1 0.1", "line 1: is no class number"),
     "pixels": ("0 12 12 5 5", "line 1: lies outside the image"),
+    "over the left edge": ("0 0.1 0.5 0.24 0.1", "line 1: lies outside the image"),
+    "over the lower edge": ("0 0.5 0.9 0.1 0.24", "line 1: lies outside the image"),
     "a negative side": ("0 0.5 0.5 -0.1 0.1", "line 1: lies outside the image"),
 }
 
@@ -341,6 +381,19 @@ def test_the_first_box_that_begins_before_1_is_named(
     said = importing.convert(root)[0]
     assert "because boxes begin before 1 in 1 of 12 images" in said
     assert f", the first is JPEGImages/{path.stem}." in said
+
+
+def test_lists_of_trainval_and_test_and_of_one_class_are_read(
+    smoke_data: Path, voc: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = voc(smoke_data, tmp_path / "voc")
+    wanted = boxes_of(root)
+    for name, other in (("train", "trainval"), ("val", "test")):
+        path = root / f"ImageSets/Main/{name}.txt"
+        marked = zip(path.read_text().split(), cycle(("-1", " 1")))
+        path.with_stem(other).write_text("".join(f"{stem} {mark}\n" for stem, mark in marked))
+        path.unlink()
+    assert boxes_of(root) == wanted
 
 
 def test_what_is_scored_is_not_trained_on(

@@ -1,6 +1,7 @@
 """Mask R-CNN, the second track of Table 2: its rows, its recipe, and a few steps of it."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -197,15 +198,18 @@ def test_two_stage_detectors_are_distilled_with_their_authors_weights() -> None:
 def test_its_backbone_is_pretrained_on_crops_where_the_scale_does_so(
     suite: Suite, smoke_data: Path, tmp_path: Path
 ) -> None:
+    settings = suite.settings.pretrain.model_copy(update={"epochs": 6})
     backbone, accuracy = pretraining.pretrain(
         ARCHITECTURES["mask-rcnn-r50"],
         WIDTH,
-        suite.settings.pretrain,
+        settings,
         smoke_data,
         suite.settings.data,
         tmp_path,
     )
-    assert 0 <= accuracy <= 1
+    # Better than to name the most frequent class.
+    labels = pretraining.CropDataset(smoke_data, suite.settings.data, settings.crop_px).labels
+    assert max(Counter(labels).values()) / len(labels) < accuracy < 1
     # The first stage learns too: there is nothing pretrained to freeze.
     assert backbone.bn1.running_mean.abs().sum() > 0
 

@@ -12,7 +12,7 @@ from mkd import ROOT
 from mkd.detectors import models
 from mkd.edge import suite as edge
 from mkd.errors import UserError
-from mkd.experiment import architectures, config
+from mkd.experiment import architectures, config, paths
 from mkd.experiment.datasets import Split
 from mkd.experiment.suite import Suite
 from mkd.files import write_json
@@ -245,3 +245,15 @@ def test_weights_at_the_command_line_go_before_those_of_the_file(
     assert (suite.scored("s-baseline"), suite.scored("tiny-mkd")) == (False, True)
     wanted = {path.split("/runs/")[1].split("/")[0] for path in pipeline.records(suite)}
     assert wanted == {"tiny-baseline", "tiny-cwd", "tiny-mkd"}
+
+
+def test_weights_beside_the_file_go_before_those_of_the_suite(
+    load: Callable[..., Suite], tmp_path: Path
+) -> None:
+    (tmp_path / "weights").mkdir()
+    text = f"base: desk\n{DATA}pretrained: {{s-baseline: s.pth, tiny-mkd: tiny}}\n"
+    suite = load(text, weights=str(tmp_path / "weights"))
+    for folder in (tmp_path / "weights", tmp_path):
+        for run, name in (("s-baseline", "s.pth"), ("tiny-mkd", "tiny_coco-1.pth")):
+            (folder / name).touch()
+            assert paths.taken_weights(suite, run, 0) == [str(folder / name)]

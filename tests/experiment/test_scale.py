@@ -1,5 +1,6 @@
 """A scale's file as models, and the schema that is made from them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ from pydantic import ValidationError
 
 from mkd import ROOT
 from mkd.errors import UserError
-from mkd.experiment import config, scale
+from mkd.experiment import config, run_digests, scale
+from mkd.experiment.datasets import Badges
 from mkd.schemas import read_yaml, schema_path, validate
 
 SCALES = ("smoke", "desk", "lab", "paper", "rehearsal")
@@ -67,3 +69,18 @@ def test_mask_rcnn_replaces_what_its_section_names_alone() -> None:
     assert own.sgd is not None
     assert plain.sgd is None
     assert suite.evaluate("mask-r50-baseline").batch_size == 1
+    scored = [
+        run_digests.evaluation_config(suite, f"{name}-baseline") for name in ("mask-r50", "s")
+    ]
+    assert len(set(scored)) == 2
+
+
+def test_badges_of_every_size_and_seed_have_a_folder_of_their_own() -> None:
+    kinds = [(8, 4, 0), (8, 4, 1), (8, 4, 2), (9, 4, 0), (8, 5, 0)]
+    made = [
+        Badges(kind="badges", train_images=train, val_images=val, seed=seed)
+        for train, val, seed in kinds
+    ]
+    folders = {data.folder(Path("badges"), Path("scales")) for data in made}
+    assert len(folders) == len(kinds)
+    assert {folder.parent for folder in folders} == {Path("badges")}

@@ -117,13 +117,16 @@ def test_mmengines_hook_puts_the_averages_into_state_dict() -> None:
     assert torch.equal(checkpoint["state_dict"]["2.weight"], average)
 
 
-def test_half_precision_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_is_read(tmp_path: Path, kind: torch.dtype) -> None:
     model = small()
-    torch.save(
-        {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()},
-        tmp_path / "w.pth",
-    )
-    weights.load(small(), tmp_path / "w.pth")
+    state = model.state_dict()
+    halves = {k: v.to(kind) if v.is_floating_point() else v for k, v in state.items()}
+    torch.save(halves, tmp_path / "w.pth")
+    for value in state.values():
+        value.fill_(7)
+    weights.load(model, tmp_path / "w.pth")
+    assert same(state, {k: v.to(state[k].dtype) for k, v in halves.items()})
 
 
 def test_weights_that_are_not_finite_are_not_written(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -340,6 +341,33 @@ def test_the_page_follows_the_citation(tmp_path: Path, monkeypatch: pytest.Monke
     assert pipeline.report_code() != before
 
 
+def test_weights_of_a_file_are_read_again_when_the_file_its_use_or_the_reader_changes(
+    copy: Path,
+) -> None:
+    def taking(named: object) -> str:
+        code.forget()
+        suite = load({"scale": "smoke", "pretrained": {"s-baseline": named}})
+        return pipeline.taking(suite, "s-baseline", 0)
+
+    before = taking("here/s.pth")
+    assert taking("there/s.pth") != before
+    assert taking({"teaches": "here/s.pth"}) != before
+    path = copy / "training/released.py"
+    path.write_text(path.read_text() + "\nMORE = 1\n")
+    assert taking("here/s.pth") != before
+
+
+def test_a_table_is_made_again_when_a_row_of_its_own_or_the_scale_changes() -> None:
+    suite = load({"scale": "desk"})
+    row = suite.runs["tiny-mkd-alpha5"]
+    other_row = replace(suite, runs={**suite.runs, row.id: replace(row, options={"alpha": 4.0})})
+    other_scale = replace(suite, settings=suite.settings.model_copy(update={"summary": "other"}))
+    for table, follows_the_row in ((None, True), (1, False), (5, True)):
+        shown = pipeline.shown(suite, table)
+        assert (pipeline.shown(other_row, table) != shown) == follows_the_row
+        assert pipeline.shown(other_scale, table) != shown
+
+
 def train_codes() -> dict[str, str]:
     code.forget()
     suite = load()
@@ -402,3 +430,27 @@ def test_what_is_measured_once_a_scale_is_asked_for_where_its_runs_are() -> None
         ]
     lone = load({"scale": "paper", "runs": "config/mask-rcnn.tsv"})
     assert pipeline.resampled(lone) == {}
+
+
+def test_a_training_starts_a_process_for_each_of_its_gpus() -> None:
+    suites = [load({"scale": scale}) for scale in ("desk", "lab", "paper")]
+    one = "python -m mkd on-gpus 1 python"
+    eight = (
+        "python -m mkd on-gpus 8 python -m torch.distributed.run --standalone --nproc-per-node 8"
+    )
+    assert [pipeline.launcher(suite) for suite in suites] == ["python", one, eight]
+    assert [pipeline.launcher(suite, at_most=1) for suite in suites] == ["python", one, one]
+
+
+def test_the_scale_that_trains_the_starts_gets_no_row_seed_or_weights_of_the_students() -> None:
+    asked = {"runs": "config/smoke.tsv", "seeds": [3], "pretrained": {"tiny-cwd": "a.pth"}}
+    desk = load({"scale": "desk", "results": "elsewhere", **asked})
+    assert pipeline.starts_arguments(desk) == "--config results=elsewhere scale=desk-starts"
+    assert pipeline.starts_arguments(load({"scale": "lab"})) == ""
+
+
+def test_starts_are_trained_side_by_side_unless_they_share_a_gpu_or_a_teacher() -> None:
+    desk, lab, smoke = (load({"scale": scale}) for scale in ("desk", "lab", "smoke"))
+    untaught = replace(lab, runs={"tiny-baseline": lab.runs["tiny-baseline"]})
+    takers = [lab, desk, *(replace(desk, starts=starts) for starts in (untaught, smoke))]
+    assert [pipeline.starts_threads(suite, 8) for suite in takers] == [1, 1, 8, 8]
