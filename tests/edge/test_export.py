@@ -1,4 +1,4 @@
-"""Exported graphs: what they compute, and that distillation leaves them as they are."""
+"""Exported graphs: what they compute and detect, and that distillation leaves them as they are."""
 
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ import mkd.compat  # noqa: F401  (before mmdet)
 from mmdet.structures import DetDataSample
 from mmdet.testing import demo_mm_inputs
 
-from mkd.edge import export, graph, nms, quantize, zoo
+from mkd.edge import accuracy, engines, export, graph, nms, opening, quantize, zoo
 from mkd.edge import metadata as cards
 from mkd.edge.preprocessing import prepare
 from mkd.errors import UserError
+from mkd.evaluation import detection
+from mkd.experiment import config
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
@@ -215,3 +217,36 @@ def _distilled_once(distiller: Any) -> Any:
     loss.backward()
     optimizer.step()
     return model.student.eval()
+
+
+@pytest.mark.slow
+def test_the_exported_detector_detects_what_torch_does(exported: Any, smoke_data: Path) -> None:
+    resolved = config.load({"scale": "smoke"}).resolve("tiny-baseline", 0)
+    as_many = resolved.evaluate.model_copy(update={"max_per_image": 50})
+    resolved = resolved.model_copy(update={"evaluate": as_many})
+    detector, path = exported.detector, exported.path
+    detector.bbox_head.test_cfg.nms_pre = nms.PRE_TOP_K
+    theirs = _by_image(detection.detect(detector, resolved, smoke_data))
+    _, task, _ = opening.read(path, opening.Settings())
+    on_engine = accuracy.EngineDetector(
+        engines.load("onnxruntime").open_model(task, path), detector
+    )
+    for model in (accuracy.OnnxDetector(cards.detector_path(path), detector), on_engine):
+        _compare(_by_image(detection.detect(model.eval(), resolved, smoke_data)), theirs)
+
+
+def _compare(ours: dict[int, np.ndarray], theirs: dict[int, np.ndarray]) -> None:
+    assert ours.keys() == theirs.keys()
+    assert len(ours) > 12
+    for image, boxes in ours.items():
+        np.testing.assert_allclose(boxes[:, 4], theirs[image][:, 4], atol=1e-3)
+        # Scores may tie, so each box looks for its like anywhere among torch's.
+        apart = np.abs(boxes[:, None] - theirs[image][None]).max(2).min(1)
+        assert (apart < 0.5).mean() >= 0.9, image
+
+
+def _by_image(found: dict[str, Any]) -> dict[int, np.ndarray]:
+    images: dict[int, list[list[float]]] = {}
+    for item in found["bbox"]:
+        images.setdefault(item["image_id"], []).append([*item["bbox"], item["score"]])
+    return {image: np.array(sorted(rows, key=lambda r: -r[4])) for image, rows in images.items()}

@@ -1,6 +1,7 @@
 """The timer and its process: what is kept, what is asserted, what is refused, what is imported."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -259,9 +260,16 @@ def test_load_is_what_others_took_of_the_chosen_cpus(
         assert unknown.share() is None
 
 
-def test_the_record_keeps_every_sample_of_every_process(exported: Any) -> None:
+@pytest.fixture(scope="module")
+def detector(write_conv: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of many convolutions, timed in milliseconds, with itself as the full detector."""
+    path = write_conv(tmp_path_factory.mktemp("timed") / "small.onnx", (1, 3, 64, 64), layers=60)
+    return shutil.copy(path, detector_path(path)).with_name(path.name)
+
+
+def test_the_record_keeps_every_sample_of_every_process(detector: Path) -> None:
     cpus = processes.usable_cpus()
-    record = measure.measure(exported.path, replace(QUICK, restarts=2), scale="smoke")
+    record = measure.measure(detector, replace(QUICK, restarts=2), scale="smoke")
     validate(record, "latency", "the record")
     assert len(record["processes"]) == 2
     # End to end is timed in the first process alone.
@@ -331,11 +339,11 @@ def test_a_frame_is_prepared_for_every_run_end_to_end(
     assert found["attempts"][0]["samples_ms"] == [30] * 4
 
 
-def test_timing_imports_neither_torch_nor_anything_else_a_device_has_not(exported: Any) -> None:
+def test_timing_imports_neither_torch_nor_anything_else_a_device_has_not(detector: Path) -> None:
     code = (
         "import sys; from pathlib import Path;"
         "from mkd import cli; from mkd.edge import measure, opening, timing;"
-        f"timing.run(Path({str(exported.path)!r}),"
+        f"timing.run(Path({str(detector)!r}),"
         "opening.Settings(min_samples=1, min_seconds=0, max_seconds=0, gate=1e6));"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
@@ -347,9 +355,9 @@ def test_timing_imports_neither_torch_nor_anything_else_a_device_has_not(exporte
 
 
 @pytest.mark.parametrize("cut", [0, 10, 100_000, -1])
-def test_a_truncated_file_is_one_sentence(exported: Any, tmp_path: Path, cut: int) -> None:
+def test_a_truncated_file_is_one_sentence(detector: Path, tmp_path: Path, cut: int) -> None:
     path = tmp_path / "cut.onnx"
-    path.write_bytes(exported.path.read_bytes()[:cut])
+    path.write_bytes(detector.read_bytes()[:cut])
     with pytest.raises(UserError, match="is not a sound ONNX file") as caught:
         measure.measure(path, QUICK)
     assert "\n" not in str(caught.value)
@@ -363,37 +371,37 @@ def test_a_missing_file_and_one_that_is_no_onnx_are_one_sentence_each(tmp_path: 
         measure.measure(tmp_path / "text.onnx", QUICK)
 
 
-def test_another_input_size_is_one_sentence(exported: Any) -> None:
+def test_another_input_size_is_one_sentence(detector: Path) -> None:
     with pytest.raises(UserError, match="takes images of 64 px and 640 px were asked for"):
-        measure.measure(exported.path, replace(QUICK, input_px=640))
+        measure.measure(detector, replace(QUICK, input_px=640))
 
 
-def test_more_threads_than_cpus_are_refused(exported: Any) -> None:
+def test_more_threads_than_cpus_are_refused(detector: Path) -> None:
     with pytest.raises(UserError, match="4096 threads were asked for"):
-        measure.measure(exported.path, replace(QUICK, threads=4096))
+        measure.measure(detector, replace(QUICK, threads=4096))
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
-def test_a_fallback_to_the_cpu_is_an_error(exported: Any, provider: str) -> None:
+def test_a_fallback_to_the_cpu_is_an_error(detector: Path, provider: str) -> None:
     if Path("/dev/nvidiactl").exists():
         pytest.skip("this machine has a GPU")
     listed = ort.PROVIDERS[provider] in onnxruntime.get_available_providers()
     words = "does not run on .* alone" if listed else "this onnxruntime has no"
     with pytest.raises(UserError, match=words) as caught:
-        measure.measure(exported.path, replace(QUICK, provider=provider))
+        measure.measure(detector, replace(QUICK, provider=provider))
     assert "\n" not in str(caught.value)
 
 
 def test_a_provider_this_onnxruntime_lacks_is_named(
-    exported: Any, monkeypatch: pytest.MonkeyPatch
+    detector: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(UserError, match="has no CUDAExecutionProvider"):
-        opening.open_file(exported.path, Settings(provider="cuda"))
+        opening.open_file(detector, Settings(provider="cuda"))
 
 
 def test_a_timed_process_has_nothing_of_the_trainings_heap(
-    exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = tmp_path / "python"
     python.write_text(
@@ -404,4 +412,4 @@ def test_a_timed_process_has_nothing_of_the_trainings_heap(
     monkeypatch.setattr(processes.sys, "executable", str(python))
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
     with pytest.raises(UserError, match="^plain$"):
-        measure.measure(exported.path, Settings(restarts=1))
+        measure.measure(detector, Settings(restarts=1))

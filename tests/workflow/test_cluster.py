@@ -213,7 +213,7 @@ def without(folder: Path) -> "subprocess.Popen[str]":
     folder.mkdir()
     with (folder / "log").open("w") as log:
         return subprocess.Popen(
-            command(folder, "default", python=("-m", "snakemake")),
+            ["snakemake", *command(folder, "default", python=())[1:]],
             cwd=ROOT,
             stdout=log,
             stderr=log,
@@ -236,6 +236,7 @@ def training(cluster: Cluster, folder: Path, process: "subprocess.Popen[str]") -
 
 
 @pytest.mark.slow(200)
+@pytest.mark.usefixtures("forked")
 def test_a_run_whose_training_ends_four_times_leaves_the_record_made_without(
     cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +37,7 @@ def cluster(tmp_path: Path) -> tuple[Path, dict[str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("snakemake_server")
 def test_a_training_is_one_task_with_all_its_gpus(
     cluster: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
@@ -49,7 +49,7 @@ def test_a_training_is_one_task_with_all_its_gpus(
     data = json.dumps({"badges": str(tmp_path), "coco": str(tmp_path)})
     subprocess.run(
         [
-            *(sys.executable, "-m", "snakemake", target, "--workflow-profile", "profiles/slurm"),
+            *("snakemake", target, "--workflow-profile", "profiles/slurm"),
             *("--default-resources", "slurm_account=lab", "slurm_partition=gpu"),
             *("--rerun-triggers", "mtime", "--nolock", "--retries", "0"),
             *("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "1"),
