@@ -9,6 +9,9 @@ from mkd.edge.records import AP_DRIFT, EdgeRecords, chip, conditions, engine_ver
 from mkd.edge.spread import APART
 from mkd.edge.suite import exported_precision
 
+Timed = tuple[Any, ...]
+"""A graph and the conditions that it was timed under."""
+
 
 def rows(edge: EdgeRecords) -> list[dict[str, Any]]:
     """A row for each student, precision, engine and host; this scale's own first.
@@ -112,10 +115,6 @@ def _host(record: dict[str, Any]) -> str:
 def _engine(record: dict[str, Any]) -> str:
     """The engine that timed a record; empty for ONNX Runtime, which has several places."""
     return place(record) if place(record) in ENGINES else ""
-
-
-Timed = tuple[Any, ...]
-"""A graph and the conditions that it was timed under."""
 
 
 def timings(edge: EdgeRecords) -> dict[Timed, float | None]:

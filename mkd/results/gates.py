@@ -143,8 +143,9 @@ def _teachers(
             yield None, f"{teacher} over {student or 'none'}: no record of {missing}"
         else:
             gap = above - below
-            # As printed: a gap that reads 4.00 is one of 4.
-            yield round(gap, 2) >= entry["least"], f"{teacher} over {student}: {signed(gap, 2)}"
+            # A difference of two means may miss the bound by rounding alone.
+            enough = gap >= entry["least"] - 1e-9
+            yield enough, f"{teacher} over {student}: {signed(gap, 2)}"
 
 
 def _levels(

@@ -353,6 +353,18 @@ def test_each_engine_is_set_against_the_papers_latencies(
     )
 
 
+def test_each_host_is_set_against_the_papers_latencies(
+    tmp_path: Path, timed: dict[str, Any]
+) -> None:
+    models = ("yolov5-n", "yolov5-s", "yolov5-m", "yolov6-s", "yolov7", "yolox-m")
+    for at, model in enumerate(models):
+        host = {**timed["host"], "cpu": f"chip {at % 2}"}
+        put(tmp_path, f"latency/{at}.json", told(timed, model, latency_ms=9.0 - at, host=host))
+    records = load_folder(tmp_path, "desk")
+    said = latency_view.rank(records, tables.build(records, config.load().runs, 1))
+    assert [f"over 3 detectors (CPU, FP32, chip {at})" in said for at in (0, 1)] == [True, True]
+
+
 def test_the_column_of_table_1_is_the_place_that_has_most_of_it(
     tmp_path: Path, timed: dict[str, Any]
 ) -> None:

@@ -5,13 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from mkd import cli
+from mkd import cli, schemas
+from mkd.edge import verbs
+from mkd.errors import UserError
 
 
 def config(results: Path, data: Path) -> list[str]:
     """The smoke scale with folders of its own."""
     folders = json.dumps({"badges": str(data.parent), "coco": str(data.parent)})
     return ["--config", "scale=smoke", f"results={results}", f"data={folders}"]
+
+
+def test_a_device_without_the_schemas_keeps_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="latency record"):
+        verbs._validate({})
+    monkeypatch.setattr(schemas, "FOLDER", tmp_path)
+    verbs._validate({})
 
 
 @pytest.mark.parametrize(

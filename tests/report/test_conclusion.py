@@ -77,6 +77,16 @@ def test_sizes_are_grouped_by_outcome_and_those_without_a_test_are_named() -> No
     assert sentences[2:] == ["What is not tested lacks seeds or runs."]
 
 
+def test_the_number_of_seeds_is_the_least_of_all_three_comparisons() -> None:
+    kept = {"tiny-baseline": range(10), "tiny-mkd": range(6), "tiny-cwd": (0, 1, 2, 6, 7, 8)}
+    by_run: dict[str, dict[int, dict[str, Any]]] = {
+        run: {seed: {"metrics": {"box": {"AP": 40.0 + seed % 3}}} for seed in seeds}
+        for run, seeds in kept.items()
+    }
+    sentence, *_ = conclusion.sentences(Records("desk", by_run, []), SUITE.runs, (TINY,), 3)
+    assert sentence.endswith("over 3 seeds or more.")
+
+
 def test_without_a_control_the_question_is_said_to_be_open() -> None:
     question = said({"tiny-baseline": PLAIN, "tiny-mkd": above(2)})[1]
     assert question == "Do the new terms beat plain CWD? Not tested on RTMDet-tiny."

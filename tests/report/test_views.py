@@ -169,6 +169,15 @@ def test_the_summary_names_what_held_and_counts_what_did_not(
 
     held = summary_view.summary(suite, records, list(map(yes, judged)), [], [])["What held"]
     assert any(said.startswith("Answered yes: ") for said in held)
+
+    def no(verdict: Verdict) -> Verdict:
+        return replace(verdict, word=verdicts.NOT_REPRODUCED)
+
+    failed = summary_view.summary(suite, records, list(map(no, judged)), [], [])
+    first, *others = failed["What did not hold"]
+    # Before what is only counted: training cannot change it.
+    assert "parameters" in first
+    assert sum("more verdicts, under the verdicts below" in said for said in others) == 1
     undecided = sum(v.word == verdicts.NOT_RUN and v.claim.kind != "size" for v in judged
                     if v.claim.reading == "default")  # fmt: skip
     assert f"{undecided} not run" in made["What stayed undecided"][0]

@@ -79,6 +79,13 @@ def test_a_sound_scale_passes_every_gate() -> None:
     assert gates.summary(list(judged.values())).startswith("10 of 10 gates pass, 0 fail, 0 not run")
 
 
+def test_a_teacher_that_is_just_good_enough_does_not_fail_by_rounding() -> None:
+    assert 34.3 - 30.3 < 4
+    for above, word in ((34.3, "pass"), (34.299, "fail")):
+        students = {"tiny-baseline": {0: record(30.3)}, "s-teacher": {0: record(above)}}
+        assert judge(sound() | students)["teachers"].word == word
+
+
 def test_without_a_record_nothing_is_run_and_nothing_fails() -> None:
     judged = judge({}, {})
     assert {gate.word for gate in judged.values()} == {"not run"}

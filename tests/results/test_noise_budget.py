@@ -209,6 +209,18 @@ def test_a_reading_that_the_command_does_not_make_is_not_counted_as_decided_by_i
         assert bool(budget.steps[-1].decided) == decided
 
 
+def test_seeds_that_a_scale_has_are_no_step() -> None:
+    done = {run: seeds(*BASE) for run in SUITE.planned if "-ins-" not in SUITE.runs[run].arch}
+    assert [step.seeds for step in build(done).steps] == [3, 5, 10]
+    masks = {run: seeds(*BASE) for run in SUITE.planned if run not in done}
+    for record in (record for by_seed in masks.values() for record in by_seed.values()):
+        record["metrics"]["mask"] = record["metrics"]["box"]
+    assert [step.seeds for step in build(done | masks).steps] == [5, 10]
+    # Some of its runs have ten.
+    longer = config.load({"scale": "overnight"})
+    assert [step.seeds for step in build({}, suite=longer).steps] == [10]
+
+
 def test_the_command_means_the_configuration_it_is_priced_for() -> None:
     asked = {"results": "/mes résultats", "starts": "train", "runs": "config/smoke.tsv"}
     suite = config.load(asked)

@@ -296,6 +296,7 @@ def test_a_correction_for_many_claims_keeps_the_clear_ones_alone() -> None:
     [
         (lambda d: d.pop("min_seeds"), "min_seeds"),
         (lambda d: d.update(min_seeds=1), "min_seeds"),
+        (lambda d: d.update(level=0.9), "level"),
         (lambda d: d["claims"][0]["rule"].update(kind="bigger"), "bigger"),
         (lambda d: d["claims"][0]["rule"].update(metric="box.mAP"), "box.mAP"),
         (lambda d: d["claims"][0]["rule"].pop("metric"), "has no metric"),
