@@ -27,12 +27,17 @@ PACKAGES = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 RUN = "tiny-baseline"
 
 SNAKEMAKE = """\
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from snakemake_executor_plugin_slurm import Executor
 Executor.next_seconds_between_status_checks = property(lambda self: 2, lambda self, value: None)
 from snakemake.cli import main
 main()
 """
-"""Snakemake that asks Slurm every two seconds; for long jobs it would wait ten longer each time."""
+"""Snakemake that asks Slurm every two seconds; for long jobs it would wait ten longer each time.
+
+It has a terminal to lose, also where the tests run under nohup.
+"""
 
 CONF = """\
 ClusterName=tests
