@@ -31,7 +31,7 @@ OWN_RUNS = "config/own.tsv"
 OWNER = "scale_file"
 """Key of ``data.json`` that says of which file of a user's own a results folder is."""
 READINGS = "config/readings.tsv"
-"""More readings of the method, beyond the paper's tables: trained when they are asked for."""
+"""Readings and rivals beyond the rows of the paper: trained when they are asked for."""
 
 
 def default_config(path: Path = ROOT / "config/config.yaml") -> dict[str, Any]:

@@ -74,8 +74,13 @@ def first(suite: Suite) -> list[str]:
 
 
 def readings(suite: Suite) -> list[str]:
-    """Record files of the readings beyond the paper's tables."""
+    """Record files of the readings beyond the paper's rows."""
     return _records(suite, [run for run in suite.runs.values() if run.reading])
+
+
+def readings_tables(suite: Suite) -> list[int]:
+    """The tables that show readings where those were run."""
+    return sorted({table for run in suite.runs.values() if run.reading for table in run.tables})
 
 
 def _records(suite: Suite, shown: Iterable[runs.Run]) -> list[str]:
