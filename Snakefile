@@ -24,6 +24,7 @@ from mkd.errors import UserError
 from mkd.experiment import config as mkd_config
 from mkd.experiment import paths, run_digests
 from mkd.experiment.code import code_digest
+from mkd.paper import claims
 from mkd.provenance import digest
 from mkd.workflow import (
     environment,
@@ -48,8 +49,13 @@ try:
     suite = mkd_config.load(dict(config))
     edge.settings(suite)
     # What is wrong with these a rule's input function could not say.
+    suite.data_root.name
     paths.missing_pretrained(suite)
+    paths.missing_weights(suite)
     pipeline.counted(suite)
+    edge.published_records(suite)
+    if not suite.own:
+        claims.load()
     environment.tell_jobs(suite, workflow)
 except UserError as error:
     sys.exit(f"mkd: {error}")

@@ -17,7 +17,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
+# What the caller's own workflows are told is not for those of the tests.
+os.environ.pop("MKD_CONFIG", None)
+os.environ.pop("MKD_PROVIDERS", None)
+os.environ.pop("SNAKEMAKE_PROFILE", None)
 # The many processes that tests start need not compile every module anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -243,12 +247,16 @@ RUNS = (
 
 
 def over_runs(root: Path) -> Suite:
-    """The desk scale over :data:`RUNS`, its results in a folder that is still empty."""
+    """The desk scale over :data:`RUNS`, its results in a folder that is still empty.
+
+    It names no longer scale: the reference of that one is no test's.
+    """
     asked, desk = {"results": str(root / "results")}, _desk()
     assert desk.starts is not None
     plugins.use(())
     return replace(
         desk,
+        settings=desk.settings.model_copy(update={"longer": None}),
         runs={run.id: run for run in RUNS},
         config=desk.config | asked,
         starts=replace(desk.starts, config=desk.starts.config | asked),
@@ -311,10 +319,25 @@ def fill_own(own: Suite) -> Callable[..., Path]:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Suite:
-    """:func:`over_runs` with every record: one for all tests of a module, which only read it."""
+    """:func:`over_runs` with every record: one for all tests of a module, which only read it.
+
+    It names a longer scale, which has records as well.
+    """
     whole = over_runs(tmp_path_factory.mktemp("filled"))
     lay(whole)
-    return whole
+    for name in ("tiny-baseline", "tiny-cwd", "tiny-mkd"):
+        for seed in range(3):
+            put(whole.results.parent, made_up(whole.runs[name], seed, "overnight"))
+    longer = whole.settings.model_copy(update={"longer": "overnight"})
+    return replace(whole, settings=longer)
+
+
+@pytest.fixture(scope="module")
+def half_filled(tmp_path_factory: pytest.TempPathFactory) -> Suite:
+    """The same with two of its runs."""
+    part = over_runs(tmp_path_factory.mktemp("half-filled"))
+    lay(part, "tiny-baseline", "tiny-mkd")
+    return part
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.datasets import Badges
 from mkd.files import write_json
+from mkd.provenance import seal
 from mkd.training import weights
 from mkd.workflow import fork_server, progress
 
@@ -243,7 +244,12 @@ def in_ascii() -> dict[str, str]:
 def test_files_are_utf_8_whatever_the_locale(
     here: tuple[Path, list[str]], fill: Callable[..., Path], verb: str
 ) -> None:
-    fill("tiny-baseline", "tiny-mkd")
+    results = fill("tiny-baseline") / "desk"
+    path = results / "runs/tiny-baseline/seed0/record.json"
+    record = json.loads(path.read_text())
+    record["host"]["cpu"] = "Größe 9"
+    record["sha256"] = seal(record)
+    path.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
     settings = ["--config", f"results={here[0] / 'results'}"]
     done = subprocess.run(
         [sys.executable, "-m", "mkd", verb, *settings],
@@ -253,7 +259,10 @@ def test_files_are_utf_8_whatever_the_locale(
     )
     assert "Traceback" not in done.stderr
     assert done.returncode == (verb == "check-results")
-    assert "is not what" not in done.stdout
+    if verb == "report":
+        page = (results / "report/index.html").read_text(encoding="utf-8")
+        assert "Größe 9" in page
+    assert "tiny-baseline/seed0/record.json" not in done.stdout
 
 
 def test_letters_that_the_locale_cannot_read_are_said_to_be_so() -> None:
@@ -269,19 +278,21 @@ def test_letters_that_the_locale_cannot_read_are_said_to_be_so() -> None:
 
 @pytest.mark.usefixtures("snakemake_server")
 def test_the_workflow_says_a_mistake_in_one_sentence(tmp_path: Path) -> None:
-    for name in ("rtmdet_s_1.pth", "rtmdet_s_2.pth"):
-        (tmp_path / name).touch()
+    root = "~nobody-of-that-name/set"
+    (tmp_path / "own.yaml").write_text(f"base: desk\ndata: {{kind: coco, root: {root}}}\n")
+    for end in ("", "-1"):
+        (tmp_path / f"cspnext-tiny_imagenet_600e{end}.pth").touch()
     for setting, sentence in (
+        ("scale=dekc", "unknown scale 'dekc'"),
         ("results=a{b", "is not a path without braces"),
-        ("seeds=[4294967296]", "is greater than the maximum"),
-        (f"runs={tmp_path}", "is no file: name a file"),
         # A rule's input function could only leave the file out, and plan a training.
-        (f"pretrained={{s-baseline: {tmp_path}/rtmdet_s}}", "both fit"),
         (f"pretrained={{s-baseline: '{tmp_path}/a{{x}}.pth'}}", "as a wildcard: give the file an"),
+        (f"scale={tmp_path}/own.yaml", "data.root: "),
+        (f"weights={tmp_path}", "the ImageNet weights may be "),
     ):
         asked = ["-n", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(ROOT)]
         done = subprocess.run(
-            ["snakemake", *asked, "--config", setting],
+            ["snakemake", *asked, "--config", setting, *["scale=lab"] * setting.startswith("we")],
             capture_output=True,
             text=True,
         )

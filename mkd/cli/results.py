@@ -28,9 +28,7 @@ def add(verb: Verb) -> None:
     compare.add_argument("a", type=Path, help="a scale's results, e.g. results/reference/desk")
     compare.add_argument("b", type=Path, help="another's, e.g. results/desk")
 
-    text = (
-        "keep records and tables under results/reference; show them in docs/results.md and report/"
-    )
+    text = "keep records and tables under results/reference; show them in docs/"
     reference = verb("reference", _reference, text)
     reference.add_argument("folder", type=Path, nargs="?", help="default: results of the scale")
 

@@ -116,7 +116,8 @@ def _xml(path: Path, image: Path) -> tuple[tuple[int, int], list[Box]]:
     if len(content) > MOST_XML:
         raise Broken(f"is longer than {MOST_XML >> 20} MiB")
     # Entities can grow without end or read other files, and no annotation needs them.
-    if b"<!" in content.replace(b"<!--", b""):
+    # In UTF-16, too.
+    if b"<!" in content.replace(b"\0", b"").replace(b"<!--", b""):
         raise Broken("has a document type or entities, which an annotation does not need")
     try:
         tree = ElementTree.fromstring(content)

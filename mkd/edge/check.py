@@ -29,6 +29,10 @@ def check(
     own = [record for record in records.latency if record["scale"] is not None]
     yield from _missing(suite, own, root)
     yield from _mixed(records, own)
+    for record in own:
+        if records.outdated(record):
+            words = "is of another file than the one that is exported now: time it again"
+            yield f"latency of {record['model']} {record['precision']} on {place(record)}", words
     for run, record in records.exported.items():
         where = f"exported/{run}.json"
         if record["digests"].get("weights") != weights.get((run, record["seed"])):

@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from mkd.edge.engines import place
-from mkd.edge.records import EdgeRecords, steady
+from mkd.edge.records import EdgeRecords, conditions, steady
 
 Timed = dict[tuple[str, str, str], dict[str, Any]]
 
@@ -52,8 +52,18 @@ def compare(before: EdgeRecords, after: EdgeRecords) -> Iterator[str]:
             yield (
                 f"latency, {setting[0]} {setting[1]}: B takes {median(ratios.values()):.2f} times "
                 f"A's over {len(ratios)} files ({ratios[low]:.2f} {low} to {ratios[high]:.2f} "
-                f"{high})"
+                f"{high}){_where([(one[key], two[key]) for key in shared])}"
             )
+
+
+def _where(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
+    """Chips, threads and versions of the engine, where A's are not B's; empty where all are."""
+    changed = []
+    for what, at in (("chip", 2), ("threads", 3), ("engine", 4)):
+        old, new = ({str(conditions(pair[side])[at]) for pair in pairs} for side in (0, 1))
+        if old != new:
+            changed.append(f"{what} {' and '.join(sorted(old))} → {' and '.join(sorted(new))}")
+    return f"; {', '.join(changed)}" if changed else ""
 
 
 def _timed(records: EdgeRecords) -> Timed:

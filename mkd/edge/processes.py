@@ -145,4 +145,5 @@ def _environment() -> dict[str, str]:
     # The first is what the workflow sets for its trainings; a device's own process has none of it.
     kept = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**kept, "PYTHONPATH": path}
+    # GPUs are numbered as nvidia-smi does, which names the one that was timed.
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **kept, "PYTHONPATH": path}

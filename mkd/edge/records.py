@@ -88,6 +88,12 @@ class EdgeRecords:
             costs.setdefault(model, {}).update(known)
         return costs
 
+    def outdated(self, record: dict[str, Any]) -> bool:
+        """Whether a latency is of another file of its run than those that are exported now."""
+        exported = self.exported.get(record["model"], {"files": {}})["files"].values()
+        digests = {file["digest"] for file in exported}
+        return bool(digests) and record["digests"]["model"] not in digests
+
     def note(self) -> str:
         """What the figures of Table 1 are that no run has, in two sentences."""
         quoted = "AP of a detector outside the suite is quoted: the paper’s column has it"
@@ -101,7 +107,7 @@ class EdgeRecords:
             return ""
         words = (
             "Params, MACs and latency are those of the full-width detectors of 80 classes at "
-            f"{' and '.join(map(str, sizes))} px"
+            f"{' and '.join(map(str, sizes))} px, their weights random"
         )
         column = self.column()
         if not column:

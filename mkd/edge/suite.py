@@ -15,6 +15,7 @@ from mkd.edge import models
 from mkd.edge.engines import ENGINES, installed
 from mkd.edge.metadata import PRECISIONS, precision_path
 from mkd.errors import UserError
+from mkd.experiment.paths import only_one
 from mkd.experiment.suite import Suite
 from mkd.schemas import checked_yaml
 
@@ -105,7 +106,7 @@ def zoo(suite: Suite) -> list[str]:
 
 def students(suite: Suite) -> list[str]:
     """Runs whose first seed is exported, scored and timed."""
-    return [run for run in settings(suite).students if run in suite.runs]
+    return [run for run in settings(suite).students if run in suite.runs and suite.scored(run)]
 
 
 def providers() -> list[str]:
@@ -203,12 +204,15 @@ def checkpoint(suite: Suite, model: str) -> Path | None:
 
     OpenMMLab names a checkpoint by its configuration, with the date and a digest behind it. RTMDet
     is trained here, so what is published of it is not looked for.
+
+    Raises:
+        UserError: Several files may be it.
     """
     source = models.MODELS[model]
     if source is None:
         return None
-    name = Path(source).name
-    return next(iter(sorted(Path(suite.config["weights"]).glob(f"{name}*.pth"))), None)
+    folder = Path(suite.config["weights"])
+    return only_one(folder, Path(source).name, f"the published checkpoint of {model}")
 
 
 def table_records(suite: Suite) -> list[str]:

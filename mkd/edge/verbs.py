@@ -30,7 +30,7 @@ def add(verb: Callable[..., argparse.ArgumentParser], suite: Callable[..., Any])
         "export a trained run, or a detector of Table 1, to ONNX and check it against torch",
     )
     what = export.add_mutually_exclusive_group(required=True)
-    what.add_argument("--run", help="an id of config/runs.tsv, trained")
+    what.add_argument("--run", help="id of a run of the scale, trained")
     what.add_argument("--model", help="a detector of Table 1, e.g. yolov7, with random weights")
     export.add_argument("--seed", type=int, help="of the run; default: its first")
     export.add_argument("--out", type=Path, required=True, help="the FP32 file; others beside it")
@@ -129,7 +129,7 @@ def _latency(options: argparse.Namespace) -> None:
     refused = []
     for entry in entries:
         settings, file = entry.settings, entry.path
-        half = "-fp16" if settings.half else ""
+        half = "-half" if settings.half else ""
         out = options.out or file.with_name(f"{file.stem}{half}-{settings.place}.json")
         try:
             record = measure.measure(file, settings, options.scale)

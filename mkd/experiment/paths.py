@@ -103,18 +103,36 @@ def backbone_weights(suite: Suite, run: str) -> list[str]:
 
 
 def imagenet_weights(suite: Suite, run: str) -> Path | None:
-    """The ImageNet weights mmdet's recipe starts a run from, where the scale uses them."""
+    """The ImageNet weights mmdet's recipe starts a run from, where the scale uses them.
+
+    Raises:
+        UserError: Several files may be they.
+    """
     release = suite.run(run).architecture.imagenet
     if suite.settings.train.pretrained != "imagenet" or release is None:
         return None
     folder = Path(suite.config["weights"])
-    # A release's digest may stand behind the name.
+    return only_one(folder, release, "the ImageNet weights") or folder / f"{release}.pth"
+
+
+def only_one(folder: Path, release: str, what: str) -> Path | None:
+    """The file of a release, behind whose name its date and digest may stand; None for no file.
+
+    Raises:
+        UserError: There are several.
+    """
     found = sorted(folder.glob(f"{release}*.pth"))
-    return found[0] if found else folder / f"{release}.pth"
+    if len(found) > 1:
+        raise UserError(f"{what} may be {found[0]} or {found[1]}: move all but one out of {folder}")
+    return found[0] if found else None
 
 
 def missing_weights(suite: Suite) -> list[Path]:
-    """ImageNet weights the scale needs and the weights folder does not hold."""
+    """ImageNet weights the scale needs and the weights folder does not hold.
+
+    Raises:
+        UserError: Of some it holds several.
+    """
     needed = {imagenet_weights(suite, run) for run in suite.runs if not suite.taken(run)}
     return sorted(path for path in needed if path is not None and not path.is_file())
 

@@ -24,7 +24,7 @@ LARGEST = 1e15
 
 @dataclass(frozen=True)
 class Run:
-    """One row of ``config/runs.tsv``.
+    """One row of a table of runs.
 
     Attributes:
         id: The run's name.
@@ -37,7 +37,7 @@ class Run:
         order: Added to its seed for all that a training draws.
         shuffled_labels: Share of the train images whose labels are shuffled.
         weights: File or pattern of the weights it has in the place of a training.
-        reading: Whether it is beyond the paper's tables, and only run when asked for.
+        reading: Whether it is a row of ``config/readings.tsv``, which is only run when asked for.
     """
 
     id: str

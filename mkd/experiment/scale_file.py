@@ -19,6 +19,11 @@ MERGED = ("train", "pretrain", "evaluate")
 """Sections of which a scale may replace a part of its base's."""
 
 
+def names(scales: Path) -> list[str]:
+    """Names of the suite's scales, from their folder."""
+    return sorted(file.stem for file in scales.glob("*.yaml"))
+
+
 def find(named: str, scales: Path) -> tuple[Path, bool]:
     """A scale's file, and whether it is a user's own.
 
@@ -29,7 +34,7 @@ def find(named: str, scales: Path) -> tuple[Path, bool]:
     Raises:
         UserError: There is none, or its results would lie among another's.
     """
-    known = sorted(file.stem for file in scales.glob("*.yaml"))
+    known = names(scales)
     if named in known:
         return scales / f"{named}.yaml", False
     path = Path(os.path.expanduser(named))
@@ -90,7 +95,7 @@ def read(path: Path, scales: Path) -> Scale:
 def _on_base(settings: dict[str, Any], path: Path, scales: Path) -> dict[str, Any]:
     """A scale's settings over those of the one that it names as its base."""
     own = dict(settings)
-    base, known = own.pop("base"), sorted(file.stem for file in scales.glob("*.yaml"))
+    base, known = own.pop("base"), names(scales)
     if base not in known:
         raise UserError(
             f"{path}: base: there is no scale '{base}' in {scales}; it has {', '.join(known)}"

@@ -73,7 +73,7 @@ class Suite:
 
     @property
     def planned(self) -> list[str]:
-        """Ids of the runs that are made unasked: all but the readings beyond the tables."""
+        """Ids of the runs that are made unasked: all but the rows of ``config/readings.tsv``."""
         return [name for name, run in self.runs.items() if not run.reading]
 
     def run(self, run: str) -> Run:

@@ -22,7 +22,7 @@ CLASSES = 1000
 
 
 def write(folder: Path) -> list[Path]:
-    """Write the files; any of their names is found where the scale looks for the release.
+    """Write the files, under names the scale looks for, into a folder that has no releases.
 
     Returns:
         Their paths.

@@ -82,7 +82,7 @@ def load(path: Path = FILE) -> list[Claim]:
     """Read and check the claims, one for each case and one more for each size.
 
     Raises:
-        UserError: The file is missing, malformed, or names a claim twice.
+        UserError: The file is missing or malformed, names a claim twice, or a rule cannot judge.
     """
     document = checked_yaml(path, "claims")
     claims: dict[str, Claim] = {}
@@ -104,6 +104,20 @@ def _expand(document: Mapping[str, Any], path: Path) -> Iterator[Claim]:
                 (side,) if isinstance(side, str) else tuple(side)
                 for side in (values["left"], values["right"])
             ]
+            where = f"{path}: claim '{entry['id']}'"
+            if rule["kind"] == "equal" and max(map(len, sides)) > 1:
+                raise UserError(f"{where}, case '{case}': 'equal' compares two runs, one a side")
+            if rule["kind"] == "equal" and "tolerance" in rule:
+                raise UserError(f"{where}: 'equal' has no tolerance: leave it out")
+            if rule["kind"] == "greater" and metric == "graph":
+                raise UserError(f"{where}: a graph is no number: only 'equal' compares graphs")
+            words = {"case": case, "metric": metric.rpartition(".")[2]}
+            try:
+                statement = entry["statement"].format(**words)
+            except (LookupError, ValueError, AttributeError) as error:
+                raise UserError(
+                    f"{where}: braces in its statement are {{case}} or {{metric}}, nothing else"
+                ) from error
             claim = Claim(
                 id=f"{entry['id']}-{case}",
                 family=entry["id"],
@@ -112,7 +126,7 @@ def _expand(document: Mapping[str, Any], path: Path) -> Iterator[Claim]:
                 stated=entry["stated"],
                 reading=entry.get("reading", "default"),
                 locator=entry["locator"],
-                statement=entry["statement"].format(case=case, metric=metric.rpartition(".")[2]),
+                statement=statement,
                 kind=rule["kind"],
                 left=sides[0],
                 right=sides[1],

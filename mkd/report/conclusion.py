@@ -7,13 +7,14 @@ rows of one method, with other teachers, it is the first of the table.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from mkd.experiment.architectures import has_masks
 from mkd.experiment.labels import arch_name
-from mkd.experiment.runs import Run
+from mkd.experiment.runs import Run, baseline_of
 from mkd.report.frames import plain
 from mkd.results import gates, statistics, tallies, verdicts
-from mkd.results.formats import half, signed
+from mkd.results.formats import half, number, signed
 from mkd.results.gates import Gate
 from mkd.results.records import Records, ap_of
 from mkd.results.statistics import Interval
@@ -57,8 +58,8 @@ def sentences(
     said = [
         f"At {scale} scale MKD, as this suite reads the paper, {_grouped(helped, WORDS, '; it ')}. "
         f"Plain CWD {_grouped(control, WORDS, '; it ')}. "
-        "These and the next are differences in AP with 95 % intervals over "
-        f"{seeds} seeds or more."
+        f"± is half a 95 % interval of the difference over {seeds} seeds or more, not corrected "
+        "for many tests."
     ]
     answer = _grouped(beaten, ("yes on", "no on", "not decided on", "not tested on"), "; ")
     said.append(f"Do the new terms beat plain CWD? {answer[:1].upper()}{answer[1:]}.")
@@ -68,18 +69,42 @@ def sentences(
 
 
 def of_longer(
-    records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int
+    records: Records, ours: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int
 ) -> list[str]:
     """The answer of the scale that this one is compared with; none where it tested nothing.
 
-    Arguments as of :func:`sentences`, the records of that scale.
+    Arguments as of :func:`sentences`: the records of that scale, then those of this one.
     """
     helped = _tested(records, runs, archs, ("mkd", "baseline"), min_seeds)
     tested = [arch for arch, found in helped.items() if found is not None]
     if not tested:
         return []
     said = " ".join(sentences(records, runs, tested, min_seeds))
+    there, here = (_undistilled(side, runs, tested) for side in (records, ours))
+    below = [
+        f"{arch_name(arch)} at {number(there[arch])} AP ({number(here[arch])} here)"
+        for arch in there.keys() & here.keys()
+        if there[arch] < here[arch]
+    ]
+    if below:
+        said += (
+            f" Without distillation it ends {', '.join(sorted(below))}, so a gain there may be no "
+            "more than a faster start."
+        )
     return [f"The same task, every student trained from random weights: {said}"]
+
+
+def _undistilled(
+    records: Records, runs: Mapping[str, Run], archs: Sequence[str]
+) -> dict[str, float]:
+    """Mean AP of each architecture without distillation, where it has a record."""
+    found = {}
+    for arch in archs:
+        baseline = next((run.id for run in plain(runs, arch) if run.method == "baseline"), None)
+        points = records.points(baseline, ap_of(arch))
+        if points:
+            found[arch] = fmean(points.values())
+    return found
 
 
 def headline(
@@ -121,6 +146,54 @@ def balanced(
     return (
         f"At {records.scale} scale MKD with balanced terms, weighted so that in the first steps "
         f"each has a gradient as strong as the third’s, {_grouped(tested, WORDS, '; it ')}."
+    )
+
+
+def gains(records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int) -> str:
+    """That no method at its defaults gains on any detector; empty where one does, or none harms.
+
+    Arguments as of :func:`sentences`.
+    """
+    methods = {run.method for arch in archs for run in plain(runs, arch)} - {"baseline"}
+    signs = [
+        delta.sign
+        for method in methods
+        for delta in _tested(records, runs, archs, (method, "baseline"), min_seeds).values()
+        if delta
+    ]
+    if 1 in signs or -1 not in signs:
+        return ""
+    return (
+        f"At {records.scale} scale no method raises AP on any detector, CWD and the paper’s rivals "
+        "included: this scale has shown harm, and no gain."
+    )
+
+
+def weaker(records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int) -> str:
+    """What MKD does with the least weight of the table; empty where that was not tested.
+
+    Arguments as of :func:`sentences`.
+    """
+    found: Found = {}
+    alphas = {
+        run.id: float(run.options["alpha"])
+        for run in runs.values()
+        if run.method == "mkd" and run.options.keys() == {"alpha"} and run.arch in archs
+    }
+    least = min(alphas.values(), default=1.0)
+    if least >= 1:
+        return ""
+    for run in (run for run, alpha in alphas.items() if alpha == least):
+        arch, baseline = runs[run].arch, baseline_of(run, runs)
+        ours, plain_ones = (records.points(name, ap_of(arch)) for name in (run, baseline))
+        delta = statistics.paired_delta(ours, plain_ones)
+        if delta and len(delta.points) >= min_seeds:
+            found[arch] = delta
+    if not found:
+        return ""
+    return (
+        f"At {records.scale} scale MKD with {least:g} times its weight "
+        f"{_grouped(found, WORDS, '; it ')}."
     )
 
 

@@ -101,9 +101,11 @@ def by_size(frame: pd.DataFrame) -> str:
     both, more = len(beside), int((beside["small"] > beside["arch"].map(cwd)).sum())
     # Of one student several runs may be MKD's, on a page of one's own.
     what = "run" if students["arch"].duplicated().any() else "student"
-    said = f"MKD gains most on small objects for {most} of {_count(len(students), what)}"
-    if none:
-        said += f", and at no size for {none}"
+    if none == len(students):
+        said = f"MKD gains at no size of objects for any of {_count(len(students), what)}"
+    else:
+        said = f"MKD gains most on small objects for {most} of {_count(len(students), what)}"
+        said += f", and at no size for {none}" * bool(none)
     if both:
         said += f"; on small ones it ends above CWD for {more} of {both}"
     return f"{said} (by the means)."

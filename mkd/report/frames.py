@@ -93,7 +93,7 @@ def differences(table: Table, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def readings(found: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:
-    """ΔAP of MKD at its defaults, then under each reading beyond the paper's tables.
+    """ΔAP of MKD at its defaults, then of each other row of MKD that stands in no table.
 
     As :func:`differences`. Architectures without such a reading are left out.
     """
@@ -222,9 +222,17 @@ def precision_recall(records: Records, chosen: Mapping[str, Sequence[Run]]) -> p
     return _compared(
         {**shared, "iou": iou, "recall": level / (len(curve) - 1), "value": value}
         for shared, record in _each(records, chosen)
-        for iou, curve in (record.get("pr") or {}).items()
+        for iou, curve in _curves(record).items()
         for level, value in enumerate(curve)
     )
+
+
+def _curves(record: Mapping[str, Any]) -> Mapping[str, Sequence[float]]:
+    """Precision by recall; of a detector that found nothing, which has no curve, it is 0."""
+    found: Mapping[str, Sequence[float]] = record.get("pr") or {}
+    if not found and record["metrics"]["box"]["AP50"] == 0:
+        return {"50": [0.0] * 101, "75": [0.0] * 101}
+    return found
 
 
 def errors(records: Records, chosen: Mapping[str, Sequence[Run]]) -> pd.DataFrame:

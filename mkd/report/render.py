@@ -117,10 +117,15 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
             ).strip(),
             conclusion=[
                 *conclusion.sentences(records, suite.runs, archs, min_seeds),
-                *(conclusion.of_longer(theirs, suite.runs, archs, min_seeds) if theirs else ()),
+                *(
+                    conclusion.of_longer(theirs, records, suite.runs, archs, min_seeds)
+                    if theirs
+                    else ()
+                ),
                 *([compared.decided] if compared and compared.gains else ()),
             ],
             notes=[
+                conclusion.gains(records, suite.runs, archs, min_seeds),
                 conclusion.ahead(judged, suite.runs, suite.scale),
                 conclusion.caution(left, suite.scale, gated),
                 *(
@@ -128,6 +133,7 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
                     for found in (records, theirs)
                     if found
                 ),
+                conclusion.weaker(records, suite.runs, archs, min_seeds),
             ],
             tally=verdict_view.tally(judged, suite.scale),
             report=summary_view.summary(suite, records, judged, gated, choices),

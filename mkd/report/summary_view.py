@@ -82,8 +82,9 @@ def _done(suite: Suite, records: Records) -> list[str]:
     if found:
         hosts = dict.fromkeys(map(machine, found))
         said.append(
-            f"Their trainings took {records.training_hours():.1f} hours, summed over them, on "
-            f"{'; '.join(hosts)}; of one that was resumed the last part counts."
+            f"The trainings behind all {len(found)} records took {records.training_hours():.1f} "
+            f"hours, one after the other, on {'; '.join(hosts)}; of one that was resumed the last "
+            "part counts, of weights that were taken from elsewhere none."
         )
     timed = {r["model"] for r in records.edge.latency}
     if timed:

@@ -103,11 +103,13 @@ class Agreement:
         rank = (
             ""
             if self.rank is None
-            else f" Rank correlation (Kendall’s τ) of the mean gains: {number(self.rank, 2)}."
+            else f" Rank correlation (Kendall’s τ) of the {len(self.gains)} mean gains: "
+            f"{number(self.rank, 2)}."
         )
         return (
             f"{self.decided} Gains over no distillation: {_counts(self.gains)}. "
-            f"Order of two methods: {_counts(self.order)}.{rank}"
+            f"Order of two methods: {_counts(self.order)}.{rank} These are differences of "
+            f"{len(self.levels)} runs, so they do not count as so many findings."
         )
 
 

@@ -16,7 +16,7 @@ Timed = tuple[Any, ...]
 def rows(edge: EdgeRecords) -> list[dict[str, Any]]:
     """A row for each student, precision, engine and host; this scale's own first.
 
-    A record carried from another host counts where it is of the very file that was scored here.
+    A record counts where it is of the very file that was scored here.
 
     Returns:
         Each with ``run``; ``precision``; ``input_px``; ``megabytes`` of the file; ``torch`` and
@@ -44,12 +44,10 @@ def rows(edge: EdgeRecords) -> list[dict[str, Any]]:
 
 def _of_run(edge: EdgeRecords, exported: dict[str, Any]) -> Iterator[dict[str, Any]]:
     shared = timings(edge)
-    digests = {file["digest"] for file in exported["files"].values()}
     timed = [
         record
         for record in edge.latency
-        if record["model"] == exported["run"]
-        and (record["scale"] is not None or record["digests"]["model"] in digests)
+        if record["model"] == exported["run"] and not edge.outdated(record)
     ]
     scored = [("", precision, file) for precision, file in exported["files"].items()]
     for engine, by_precision in exported.get("engines", {}).items():
@@ -125,7 +123,7 @@ def timings(edge: EdgeRecords) -> dict[Timed, float | None]:
     """
     found: dict[Timed, list[dict[str, Any]]] = {}
     for record in edge.latency:
-        if record["scale"] is not None:
+        if record["scale"] is not None and not edge.outdated(record):
             found.setdefault(_graph(record, edge), []).append(record)
     return {graph: _middle(records) for graph, records in found.items()}
 

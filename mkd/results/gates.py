@@ -33,12 +33,14 @@ class Gate:
         rule: One sentence that must hold.
         word: One of :data:`WORDS`.
         figure: What was measured, or why nothing can be said.
+        otherwise: What a failure forbids to read, one sentence; empty where it does not fail.
     """
 
     id: str
     rule: str
     word: str
     figure: str
+    otherwise: str = ""
 
 
 Finding = tuple[bool | None, str]
@@ -73,7 +75,8 @@ def judge(document: Mapping[str, Any], records: Records, runs: Mapping[str, Run]
         holds = [part for part, _ in found]
         word = FAIL if False in holds else NOT_RUN if None in holds or not holds else PASS
         figure = "; ".join(text for _, text in found) or "the table of runs has no such row"
-        judged.append(Gate(entry["id"], entry["rule"], word, figure))
+        otherwise = entry["otherwise"] if word == FAIL else ""
+        judged.append(Gate(entry["id"], entry["rule"], word, figure, otherwise))
     return judged
 
 
@@ -89,7 +92,10 @@ def summary(judged: Sequence[Gate]) -> str:
 def lines(judged: Sequence[Gate]) -> list[str]:
     """A line a gate for a terminal, and the summary."""
     return [
-        *(f"{gate.word:<8} {gate.id}: {gate.rule} {gate.figure}" for gate in judged),
+        *(
+            f"{gate.word:<8} {gate.id}: {gate.rule} {gate.figure}. {gate.otherwise}".rstrip()
+            for gate in judged
+        ),
         summary(judged),
     ]
 

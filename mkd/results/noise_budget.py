@@ -111,6 +111,9 @@ def files(budget: Budget) -> dict[str, str]:
     """``noise-budget.json``, all of it, and ``noise-budget.csv``, an undecided claim a row."""
     columns = list(Need.__dataclass_fields__)
     needs = pd.DataFrame([asdict(need) for need in budget.needs], columns=columns)
+    needs["runs"] = needs["runs"].map(" ".join)
+    # Whole numbers, also where one is not known.
+    needs = needs.astype({"needed": "Int64", "trainings": "Int64"})
     return {
         "noise-budget.json": json.dumps(asdict(budget), indent=1) + "\n",
         "noise-budget.csv": needs.to_csv(index=False),

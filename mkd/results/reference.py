@@ -91,7 +91,7 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
     kept |= {
         f"runs/{run}/config.json": config
         for run, seeds in records.by_run.items()
-        if (config := _configuration(source / "runs" / run, min(seeds))) is not None
+        if (config := _configuration(source / "runs" / run, seeds[min(seeds)])) is not None
     }
     for path in (file for kind in KINDS for file in source.glob(f"{kind}/**/*.json")):
         kept[path.relative_to(source).as_posix()] = fewer_samples(read_json(path))
@@ -114,12 +114,18 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
     return records
 
 
-def _configuration(run: Path, seed: int) -> Any:
-    """The configuration of a run in full, as its first seed was trained, or None."""
-    trained, kept = run / f"seed{seed}/train.json", run / "config.json"
-    if trained.is_file():
-        return read_json(trained).get("config")
-    return read_json(kept) if kept.is_file() else None
+def _configuration(run: Path, record: dict[str, Any]) -> Any:
+    """The configuration of a run in full, as the seed of a record was trained, or None."""
+    trained, kept = run / f"seed{record['seed']}/train.json", run / "config.json"
+    if not trained.is_file():
+        return read_json(kept) if kept.is_file() else None
+    said = read_json(trained)
+    try:
+        # A training that was not scored yet may be another one.
+        same = said["digests"]["config"] == record["digests"]["config"]
+    except (LookupError, TypeError):
+        return None
+    return said.get("config") if same else None
 
 
 def built(suite: Suite, records: Records) -> list[Table]:

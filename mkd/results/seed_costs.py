@@ -51,7 +51,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Step:
-    """All runs of the table with so many seeds.
+    """All runs that `reproduce` makes, with so many seeds.
 
     Attributes:
         seeds: Of every run.
@@ -150,7 +150,7 @@ def _step(count: int, needs: Sequence[Need], records: Records, suite: Suite) -> 
     untrained = [s for s in starts if s and not Path(paths.kept_weights(wanted, *s)).is_file()]
     known = {run: len(left) for run, left in missing.items() if run in records.by_run}
     trainings = sum(map(len, missing.values()))
-    # Readings beyond the tables are none of what the command makes.
+    # Readings are none of what the command makes.
     added = [need for need in needs if need.tested and missing.keys() >= set(need.runs)]
     return Step(
         count,

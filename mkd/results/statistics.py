@@ -119,6 +119,17 @@ def p_value(interval: Interval) -> float | None:
     return float(ttest_1samp(points, 0).pvalue)
 
 
+def least_ratio(points: int, tests: int, level: float = 0.95) -> float:
+    """Mean over standard deviation with which a t-test is the first that Holm's correction leaves.
+
+    Args:
+        points: How many the mean is of, two or more.
+        tests: How many tests there are.
+        level: 1 less the chance that any of them is wrong.
+    """
+    return float(student_t.isf((1 - level) / tests / 2, points - 1)) / points**0.5
+
+
 def holm(values: Sequence[float]) -> list[float]:
     """p values corrected for their number, in the order given (Holm 1979, step-down).
 

@@ -48,10 +48,12 @@ class Corrected:
     Attributes:
         tests: How many directions were tested, of all groups.
         left: Of them those that are significant still, the claimed direction or the opposite.
+        pairs: Paired seeds of the one that has fewest.
     """
 
     tests: int
     left: tuple[Verdict, ...]
+    pairs: int = 0
 
     def said(self, runs: Mapping[str, Run]) -> str:
         """The tally in one sentence, and what is left in words.
@@ -78,6 +80,12 @@ class Corrected:
             f"t-test): {len(sides[0])} as claimed, {len(sides[1])} the opposite, "
             f"{self.tests - len(self.left)} not separable from noise."
         )
+        if self.pairs > 1:
+            wanted = statistics.least_ratio(self.pairs, self.tests)
+            said += (
+                f" To be left first, a mean over {self.pairs} seeds must be {wanted:.0f} times its "
+                "standard deviation: what is not left may be there all the same."
+            )
         for words, statements in zip(("As claimed", "The opposite of"), sides, strict=True):
             if statements:
                 said += f" {words}: {' '.join(statements)}"
@@ -112,7 +120,8 @@ def corrected(judged: Sequence[Verdict]) -> Corrected:
     values = [statistics.p_value(v.delta) for v in tested if v.delta]
     adjusted = statistics.holm([1.0 if p is None else p for p in values])
     left = (v for v, p in zip(tested, adjusted, strict=True) if p < 1 - v.claim.level)
-    return Corrected(len(tested), tuple(left))
+    pairs = min((len(v.delta.points) for v in tested if v.delta), default=0)
+    return Corrected(len(tested), tuple(left), pairs)
 
 
 def lines(judged: Sequence[Verdict], scale: str, runs: Mapping[str, Run]) -> list[str]:

@@ -49,6 +49,8 @@ LIBRARIES = (
     "mmcv",
 )
 """What takes the time of an import. Not mmdet, which needs the suite's stand-ins first."""
+ON_ONE_CPU = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+"""The server's own environment: mmengine decides when it is imported that it computes on a GPU."""
 
 
 _started: list[subprocess.Popen[bytes]] = []
@@ -82,7 +84,7 @@ def start() -> subprocess.Popen[bytes] | None:
             [sys.executable, "-P", __file__, folder, str(listener.fileno())],
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
-            env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+            env=os.environ | ON_ONE_CPU,
         )
     _started.append(server)
     return server

@@ -110,7 +110,8 @@ def starts_arguments(suite: Suite) -> str:
         return ""
     own = ("runs", "seeds", "pretrained")
     values = {key: value for key, value in config.replaced(suite).items() if key not in own}
-    return config.arguments({**values, "scale": suite.starts.scale})
+    scale = str(suite.starts.file) if suite.starts.own else suite.starts.scale
+    return config.arguments({**values, "scale": scale})
 
 
 def starts_threads(suite: Suite, cores: int) -> int:
@@ -161,20 +162,25 @@ def attended(suite: Suite) -> dict[str, list[str]]:
 def counted(suite: Suite) -> dict[str, str]:
     """``train.json`` of the first seed of each undistilled student that the gates speak of.
 
-    Nothing where the table lacks one of them: the gate on levels is then not run.
+    Nothing where the table lacks one of them, or it only teaches: the gate on levels is not run.
     """
     # Not by mkd.results.gates, whose imports would cost every start of Snakemake half a second.
     students = checked_yaml(ROOT / "config/gates.yaml", "gates")["students"]
-    if suite.own or not suite.runs.keys() >= set(students):
+    if not _all_scored(suite, students):
         return {}
     return {run: run_path(suite, run, suite.seeds(run)[0], "train.json") for run in students}
 
 
 def resampled(suite: Suite) -> dict[str, str]:
     """Detections of the first seed of each of :data:`RESAMPLED`, or nothing without both."""
-    if suite.own or not suite.runs.keys() >= set(RESAMPLED):
+    if not _all_scored(suite, RESAMPLED):
         return {}
     return {run: run_path(suite, run, suite.seeds(run)[0], "detections.json") for run in RESAMPLED}
+
+
+def _all_scored(suite: Suite, wanted: Iterable[str]) -> bool:
+    """Whether a scale of the suite's own has all these runs, and a record of each."""
+    return not suite.own and all(run in suite.runs and suite.scored(run) for run in wanted)
 
 
 def shown(suite: Suite, table: int | None = None) -> str:

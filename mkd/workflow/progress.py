@@ -154,11 +154,10 @@ def running(trainings: Iterable[Training]) -> list[Training]:
     return [training for training in trainings if training.state == "running"]
 
 
-def describe(suite: Suite, trainings: Sequence[Training], at_once: int = 0) -> list[str]:
+def describe(trainings: Sequence[Training], at_once: int = 0) -> list[str]:
     """A line for all trainings together, and one for each that runs.
 
     Args:
-        suite: The scale and its table of runs.
         trainings: As they stand now.
         at_once: As for :func:`seconds_left`.
     """
@@ -176,7 +175,7 @@ def describe(suite: Suite, trainings: Sequence[Training], at_once: int = 0) -> l
 
 def status(suite: Suite) -> str:
     """The scale's name and :func:`describe` of it, as ``mkd status`` prints it."""
-    head, *lines = describe(suite, look(suite))
+    head, *lines = describe(look(suite))
     return "\n".join([f"scale {suite.scale}: {head}", *lines])
 
 

@@ -103,7 +103,7 @@ class Watch:
         if self._wanted:
             found = progress.look(self._suite, since, self._wanted)
             self._running.append(len(progress.running(found)))
-            count, *lines = progress.describe(self._suite, found, max(self._running))
+            count, *lines = progress.describe(found, max(self._running))
             head.append(count)
         rules = Counter(rule for rule in self._jobs.copy().values() if rule not in TRAININGS)
         if rules:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.experiment.suite import Suite
 from mkd.results.records import coverage, load_folder
@@ -45,8 +46,12 @@ def summary(suite: Suite, logs: Iterable[str]) -> str:
     records = load_folder(suite.results, suite.scale)
     lines.append(f"scale {suite.scale}: {coverage(records, suite)}")
     if records.by_run and not suite.own:
-        judged = verdicts.judge(claims.load(), records.points, suite.scale)
-        lines += tallies.lines(judged, suite.scale, suite.runs)
+        try:
+            judged = verdicts.judge(claims.load(), records.points, suite.scale)
+            lines += tallies.lines(judged, suite.scale, suite.runs)
+        except UserError as error:
+            # The file may have changed since the workflow began.
+            lines.append(f"no verdicts: {error}")
     tables = [] if suite.own else sorted(suite.results.glob("tables/table?.md"))
     if tables:
         numbers = ", ".join(path.stem.removeprefix("table") for path in tables)

@@ -229,6 +229,10 @@ XML = {
     "cut off": (spoiled("<annotation><object>"), "is not XML"),
     "empty": (spoiled(""), "is not XML"),
     "entities that grow": (spoiled(LAUGHS), "has a document type or entities"),
+    "entities in UTF-16": (
+        lambda path: path.write_bytes(LAUGHS.encode("utf-16")),
+        "has a document type or entities",
+    ),
     "an entity that reads a file": (spoiled(READS), "has a document type or entities"),
     "binary": (lambda path: path.write_bytes(b"\xff\xfe\x00\xd8" * 9), "is not XML"),
     "an unknown encoding": (spoiled('<?xml version="1.0" encoding="klingon"?><a/>'), "is not XML"),

@@ -14,7 +14,8 @@ import torch
 from mkd import cli
 from mkd.edge import models
 from mkd.edge import suite as edge
-from mkd.experiment import config
+from mkd.errors import UserError
+from mkd.experiment import config, paths
 from mkd.experiment.suite import Suite
 from mkd.files import sha256_file
 from mkd.results import formats, tables
@@ -81,6 +82,24 @@ def put(suite: Suite, state: Any) -> Path:
     file = draft.with_name(f"{NAME}_20220919_090739-{sha256_file(draft)[:8]}.pth")
     draft.rename(file)
     return file
+
+
+def test_two_files_that_may_be_a_release_are_one_sentence(tmp_path: Path) -> None:
+    """A stand-in of random weights beside the release would be scored, or trained from, for it."""
+    suite = config.load({"scale": "lab", "weights": str(tmp_path)})
+    assert edge.checkpoint(suite, "yolov5-n") is None
+    imagenet = suite.run("tiny-baseline").architecture.imagenet
+    for name in (NAME, imagenet):
+        (tmp_path / f"{name}_20220919_090739-8113c0eb.pth").touch()
+    assert edge.checkpoint(suite, "yolov5-n") == tmp_path / f"{NAME}_20220919_090739-8113c0eb.pth"
+    start = paths.imagenet_weights(suite, "tiny-baseline")
+    assert start == tmp_path / f"{imagenet}_20220919_090739-8113c0eb.pth"
+    for name in (NAME, imagenet):
+        (tmp_path / f"{name}-random.pth").touch()
+    with pytest.raises(UserError, match=r"yolov5-n may be .*random\.pth or .*: move all but one"):
+        edge.checkpoint(suite, "yolov5-n")
+    with pytest.raises(UserError, match=r"the ImageNet weights may be .*: move all but one"):
+        paths.imagenet_weights(suite, "tiny-baseline")
 
 
 needs_mmyolo = pytest.mark.skipif(not models.mmyolo_installed(), reason="MMYOLO is not installed")

@@ -14,6 +14,7 @@ import pytest
 from mkd.edge import measure
 from mkd.edge import suite as edge
 from mkd.edge.opening import Settings
+from mkd.edge.records import EdgeRecords
 from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.experiment.suite import Suite
@@ -53,6 +54,8 @@ COMPLEXITY = {
     "versions": {},
 }
 FIGURES = {"AP": 40.0, "AP50": 60.0}
+EXPORTED = {"digests": {"model": "0" * 64}}
+"""Of the file that :func:`exported_record` speaks of."""
 HOST = {"cpu": "A", "cores": 1, "memory_gb": 1, "gpu": [], "os": "Linux", "python": "3.11"}
 
 
@@ -244,9 +247,10 @@ def test_speeds_are_compared_on_one_provider(tmp_path: Path, timed: dict[str, An
         ("3", "cuda", "fp16", 4.0),
     ):
         changes = {"provider": provider, "precision": precision, "latency_ms": milliseconds}
-        put(tmp_path, f"latency/{name}.json", told(timed, "tiny-mkd", **changes))
+        put(tmp_path, f"latency/{name}.json", told(timed, "tiny-mkd", **changes, **EXPORTED))
     shaky = {**timed["graph"], "passed": False}
-    put(tmp_path, "latency/4.json", told(timed, "tiny-mkd", precision="int8", graph=shaky))
+    record = told(timed, "tiny-mkd", precision="int8", graph=shaky, **EXPORTED)
+    put(tmp_path, "latency/4.json", record)
     records = load_folder(tmp_path, "desk")
     table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
     rows = latency_view.view(records, table)["exported"]
@@ -264,8 +268,9 @@ def test_the_page_tells_carried_records_from_its_own(tmp_path: Path, timed: dict
     put(tmp_path, "exported/tiny-mkd.json", exported_record("tiny-mkd", "a"))
     many = {**timed["graph"], "samples": 100, "p99_ms": 9.0}
     put(tmp_path, "latency/own.json", told(timed, "yolov7", graph=many))
-    put(tmp_path, "latency/1.json", told(timed, "tiny-mkd", arch="rtmdet-tiny", latency_ms=8.0))
-    put(tmp_path, "latency/2.json", told(timed, "tiny-mkd", latency_ms=4.0, precision="int8"))
+    for name, ms, precision in (("1", 8.0, "fp32"), ("2", 4.0, "int8")):
+        record = told(timed, "tiny-mkd", arch="rtmdet-tiny", latency_ms=ms, precision=precision)
+        put(tmp_path, f"latency/{name}.json", record | EXPORTED)
     put(tmp_path, "latency/carried.json", told(timed, "tiny-mkd", scale=None, host=board))
     records = load_folder(tmp_path, "desk")
     table = tables.build(records, config.load({"scale": "desk"}).runs, 1)
@@ -453,9 +458,8 @@ def planned(suite: Suite, fill: Callable[..., Path], timed: dict[str, Any]) -> S
         put(root, f"complexity/{name}.json", COMPLEXITY, model=name)
     for name in [*edge.zoo(small), *edge.students(small)]:
         for precision in ("fp32", "int8"):
-            put(
-                root, f"latency/{name}-{precision}-cpu.json", told(timed, name), precision=precision
-            )
+            record = told(timed, name, precision=precision, **EXPORTED)
+            put(root, f"latency/{name}-{precision}-cpu.json", record)
     return small
 
 
@@ -489,6 +493,9 @@ def test_a_missing_a_mixed_and_an_outdated_edge_record_are_found(
     assert "B, 1, " in found["latency"]
     assert ("exported/tiny-mkd.json", "is of other weights than the run's record") in said(planned)
     assert found["exported/tiny-mkd.json"] == "the FP32 file has an AP of 40.0 and torch 40.2"
+    put(root, "latency/tiny-mkd-int8-cpu.json", told(timed, "tiny-mkd", precision="int8"))
+    words = "is of another file than the one that is exported now: time it again"
+    assert dict(said(planned))["latency of tiny-mkd int8 on cpu"] == words
 
 
 def test_a_provider_that_timed_one_file_is_to_time_them_all(
@@ -573,3 +580,20 @@ def test_compare_says_what_the_edge_suite_found_otherwise(planned: Suite, tmp_pa
     assert "latency only in A: tiny-mkd int8 cpu" in lines
     (moved,) = [line for line in lines if line.startswith("latency, cpu fp32: ")]
     assert f"over {len(edge.zoo(planned)) + 1} files (1.00 " in moved
+    assert moved.endswith(")")
+    for path in two.glob("latency/*.json"):
+        content = json.loads(path.read_text())
+        put(two, f"latency/{path.name}", content, settings__threads=8, host__cpu="B 9")
+    (moved,) = [line for line in compare(one, two) if line.startswith("latency, cpu fp32: ")]
+    assert moved.endswith(f"; chip {record['host']['cpu']} → B 9, threads 1 → 8")
+
+
+@pytest.mark.parametrize(("before", "steady"), [(None, True), (0.1, True), (0.4, False)])
+def test_the_way_end_to_end_is_not_steady_behind_other_work(
+    timed: dict[str, Any], before: float | None, steady: bool
+) -> None:
+    whole = {**timed["graph"], "prepare_ms": 1.0, "passed": True, "restart_spread": 0.0}
+    settings, load = {**timed["settings"], "load": 0.1}, {"before": before, "during": 0.0}
+    record = told(timed, "rtmdet-s", end_to_end=whole, settings=settings, load=load)
+    (host,) = latency_view._hosts(EdgeRecords(latency=[record]), [])
+    assert host["rows"][0]["steady_end"] is steady

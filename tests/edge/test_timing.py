@@ -406,10 +406,16 @@ def test_a_timed_process_has_nothing_of_the_trainings_heap(
     python = tmp_path / "python"
     python.write_text(
         "#!/bin/sh\n"
-        """printf '{"error": "%s", "cannot": false}' "${GLIBC_TUNABLES:-plain}" > "$4"\n"""
+        """said="${GLIBC_TUNABLES:-plain} $CUDA_DEVICE_ORDER"\n"""
+        """printf '{"error": "%s", "cannot": false}' "$said" > "$4"\n"""
     )
     python.chmod(0o755)
     monkeypatch.setattr(processes.sys, "executable", str(python))
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
-    with pytest.raises(UserError, match="^plain$"):
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    # GPUs have the numbers that nvidia-smi gives them, unless the user says otherwise.
+    with pytest.raises(UserError, match="^plain PCI_BUS_ID$"):
+        measure.measure(detector, Settings(restarts=1))
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    with pytest.raises(UserError, match="^plain FASTEST_FIRST$"):
         measure.measure(detector, Settings(restarts=1))

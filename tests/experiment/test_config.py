@@ -15,7 +15,7 @@ from snakemake.cli import parse_config
 
 from mkd import ROOT
 from mkd.errors import UserError
-from mkd.experiment import code, config, methods, paths
+from mkd.experiment import code, config, methods, paths, scale_file
 from mkd.experiment.run_digests import backbones, config_digest, pretraining
 from mkd.experiment.runs import read_runs
 from mkd.experiment.suite import Suite
@@ -37,7 +37,7 @@ def load(folder: Path, **replace: object) -> Suite:
     return config.load(dict(replace), folder / "config.yaml")
 
 
-@pytest.mark.parametrize("scale", ["smoke", "desk", "lab", "paper", "rehearsal"])
+@pytest.mark.parametrize("scale", scale_file.names(ROOT / "config/scales"))
 def test_every_scale_loads_and_resolves_every_run(scale: str) -> None:
     suite = config.load({"scale": scale})
     for run in suite.runs:

@@ -228,6 +228,32 @@ def test_the_first_page_waits_for_no_record_of_what_only_teaches() -> None:
     assert set(pipeline.first(whole)) - set(pipeline.first(taught)) == {"s-baseline"}
 
 
+@pytest.mark.parametrize("run", ["tiny-baseline", "s-baseline", "tiny-cwd"])
+def test_nothing_is_counted_resampled_or_exported_of_what_only_teaches(run: str) -> None:
+    whole = config.load({"scale": "lab"})
+    taught = config.load({"scale": "lab", "pretrained": {run: {"teaches": "s.pth"}}})
+    assert set(edge.students(whole)) - set(edge.students(taught)) == {run} & set(
+        edge.students(whole)
+    )
+    for made in (pipeline.counted, pipeline.resampled):
+        assert made(whole)
+        assert bool(made(taught)) == (run not in made(whole))
+
+
+def test_stems_of_a_scale_of_ones_own_are_trained_by_its_file(
+    load: Callable[..., Suite], tmp_path: Path
+) -> None:
+    head = "run\tarch\tteacher\tmethod\toptions\ttables\n"
+    (tmp_path / "stems.tsv").write_text(f"{head}stem\trtmdet-tiny\t-\tbaseline\t-\t-\n")
+    stems = tmp_path / "stems.yaml"
+    stems.write_text(f"base: desk-starts\n{DATA}runs: stems.tsv\n")
+    suite = load(
+        f"base: desk\n{DATA}starts: {{scale: {stems}, stems: {{rtmdet-tiny: stem}}}}\n",
+        starts="train",
+    )
+    assert f"scale={stems}" in pipeline.starts_arguments(suite)
+
+
 def test_a_bundled_scale_by_its_path_is_that_scale() -> None:
     suite = config.load({"scale": str(config.ROOT / "config/scales/smoke.yaml")})
     assert (suite.scale, suite.own) == ("smoke", False)

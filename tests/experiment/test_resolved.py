@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from mkd import ROOT
 from mkd.errors import UserError
-from mkd.experiment import config
+from mkd.experiment import config, scale_file
 from mkd.experiment.resolved import ResolvedRun
 
 ODD = [
@@ -37,7 +38,7 @@ def run() -> ResolvedRun:
     return config.load({"scale": "paper"}).resolve("mask-r50-mkd", 0)
 
 
-@pytest.mark.parametrize("scale", ["smoke", "desk", "lab", "paper", "rehearsal"])
+@pytest.mark.parametrize("scale", scale_file.names(ROOT / "config/scales"))
 def test_a_run_is_read_as_it_was_written(scale: str) -> None:
     suite = config.load({"scale": scale})
     for name in suite.runs:

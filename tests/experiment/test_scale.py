@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 from mkd import ROOT
 from mkd.errors import UserError
-from mkd.experiment import config, run_digests, scale
+from mkd.experiment import config, run_digests, scale, scale_file
 from mkd.experiment.datasets import Badges
 from mkd.schemas import read_yaml, schema_path, validate
 
-SCALES = ("smoke", "desk", "lab", "paper", "rehearsal")
+SCALES = scale_file.names(ROOT / "config/scales")
 
 
 def settings(name: str) -> dict[str, Any]:

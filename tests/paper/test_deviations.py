@@ -7,9 +7,10 @@ import yaml
 
 from mkd import ROOT
 from mkd.errors import UserError
+from mkd.experiment import scale_file
 from mkd.paper import deviations, facts
 
-SCALES = [path.stem for path in (ROOT / "config/scales").glob("*.yaml")]
+SCALES = scale_file.names(ROOT / "config/scales")
 
 
 def test_every_scale_named_is_a_scale_and_every_item_an_item() -> None:

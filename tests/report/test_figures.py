@@ -347,7 +347,12 @@ def test_precision_recall_needs_two_methods_that_carry_it(suite: Suite) -> None:
     }
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words == ["no distillation", "MKD", "MKD (tiny-mkd-other)"]
-    assert frames.precision_recall(carrying({}), chosen).empty
+    some = {"metrics": {"box": {"AP50": 0.1}}}
+    assert frames.precision_recall(carrying(some), chosen).empty
+    # Of a seed that found nothing there is no curve, and its AP50 counts as 0.
+    nothing = {"metrics": {"box": {"AP50": 0.0}}}
+    frame = frames.precision_recall(carrying({"pr": {"50": [1.0] * 101}}, nothing), chosen)
+    assert frame[frame["iou"] == "50"].groupby("seed")["value"].mean().to_dict() == {0: 1, 1: 0}
     del given.by_run["tiny-mkd"]
     assert frames.precision_recall(given, chosen).empty
 

@@ -75,7 +75,7 @@ def test_small_objects_and_the_control() -> None:
     )
     harmed = pd.DataFrame(size("mkd", small=-1.0, medium=-2.0, large=-3.0))
     assert findings.by_size(harmed) == (
-        "MKD gains most on small objects for 0 of 1 student, and at no size for 1 (by the means)."
+        "MKD gains at no size of objects for any of 1 student (by the means)."
     )
 
     # Two runs of one student's method are two, and of two controls none is the control.

@@ -17,13 +17,17 @@ def timed(
         "scale": "desk", "latency_ms": milliseconds,
         "graph": {"passed": passed, "restart_spread": spread},
         "host": {"cpu": cpu, "gpu": []}, "settings": {"threads": 2}, "versions": {},
+        "digests": {"model": model},
     }  # fmt: skip
 
 
 def latencies(*records: dict[str, Any], **graphs: str) -> dict[str, float | None]:
     edge = EdgeRecords(
         latency=list(records),
-        exported={name.replace("_", "-"): {"graph": graph} for name, graph in graphs.items()},
+        exported={
+            (run := name.replace("_", "-")): {"graph": graph, "files": {"fp32": {"digest": run}}}
+            for name, graph in graphs.items()
+        },
     )
     shared = devices.timings(edge)
     graph = {name: entry["graph"] for name, entry in edge.exported.items()}
@@ -46,6 +50,14 @@ def test_timings_of_one_graph_that_do_not_agree_are_not_steady() -> None:
         timed("tiny-baseline", 1.47), timed("tiny-mkd", 2.66), tiny_baseline="one", tiny_mkd="one"
     )
     assert found == {"tiny-baseline": None, "tiny-mkd": None}
+
+
+def test_a_timing_of_an_earlier_file_is_none_of_the_graphs() -> None:
+    found = latencies(
+        timed("tiny-baseline", 2.0), {**timed("tiny-mkd", 9.0), "digests": {"model": "earlier"}},
+        tiny_baseline="one", tiny_mkd="one",
+    )  # fmt: skip
+    assert found == {"tiny-baseline": 2.0, "tiny-mkd": 2.0}
 
 
 def test_timings_of_one_graph_on_two_hosts_are_two() -> None:

@@ -64,6 +64,11 @@ def full_page(filled: Suite) -> Page:
     return page(filled)
 
 
+@pytest.fixture(scope="module")
+def half_page(half_filled: Suite) -> Page:
+    return page(half_filled)
+
+
 def squeezed(text: str) -> str:
     return " ".join(text.split())
 
@@ -79,23 +84,18 @@ def test_empty_results_render_and_say_not_run(suite: Suite) -> None:
     assert "problems" not in made.ids
 
 
-def test_a_missing_cell_says_not_run_beside_one_that_ran(
-    suite: Suite, fill: Callable[..., Path]
-) -> None:
-    fill("tiny-baseline", "tiny-mkd")
-    made = page(suite)
-    assert made.text["t1-rtmdet-tiny-fgd-measured"] == "not run"
-    assert made.text["t1-rtmdet-tiny-cwd-measured"] == "not run"
-    assert made.text["t1-rtmdet-tiny-ours-c-latency_ms"] == "not run"
-    assert re.match(r"\d+\.\d ± \d", made.text["t1-rtmdet-tiny-ours-m-ap"])
+def test_a_missing_cell_says_not_run_beside_one_that_ran(half_page: Page) -> None:
+    assert half_page.text["t1-rtmdet-tiny-fgd-measured"] == "not run"
+    assert half_page.text["t1-rtmdet-tiny-cwd-measured"] == "not run"
+    assert half_page.text["t1-rtmdet-tiny-ours-c-latency_ms"] == "not run"
+    assert re.match(r"\d+\.\d ± \d", half_page.text["t1-rtmdet-tiny-ours-m-ap"])
 
 
 def test_a_cell_shows_what_stats_says_and_links_to_its_run(
-    suite: Suite, fill: Callable[..., Path]
+    half_filled: Suite, half_page: Page
 ) -> None:
-    fill("tiny-baseline", "tiny-mkd")
-    made = page(suite)
-    records = load_folder(suite.results, "desk")
+    made = half_page
+    records = load_folder(half_filled.results, "desk")
     mkd, base = (records.points(run, "box.AP") for run in ("tiny-mkd", "tiny-baseline"))
     value, delta = statistics.interval(mkd.values()), statistics.paired_delta(mkd, base)
     assert delta is not None
@@ -257,7 +257,8 @@ def test_the_kept_reference_is_rendered_beside_the_docs_and_every_link_lands(
     fill("tiny-baseline", "tiny-mkd")
     config = {"run": "tiny-mkd", "input_px": 128}
     trained = suite.results / "runs/tiny-mkd/seed0/train.json"
-    trained.write_text(json.dumps({"config": config}))
+    digests = json.loads(trained.with_name("record.json").read_text())["digests"]
+    trained.write_text(json.dumps({"config": config, "digests": digests}))
     root = tmp_path / "checkout"
     (root / "docs").mkdir(parents=True)
     (root / reference.PAGE).write_text("<!-- reference desk -->\n<!-- end of reference desk -->\n")
@@ -280,6 +281,7 @@ def test_the_kept_page_has_the_longer_scales_answer_once_that_is_kept_too(
     suite: Suite, fill: Callable[..., Path], tmp_path: Path
 ) -> None:
     """And never that of a run beside it which nobody kept."""
+    suite = replace(suite, settings=suite.settings.model_copy(update={"longer": "overnight"}))
     fill("tiny-baseline", "tiny-cwd")
     record = suite.results / "runs/tiny-baseline/seed0/record.json"
     loose = suite.results.parent / "overnight/runs/tiny-baseline/seed0/record.json"
@@ -314,7 +316,8 @@ def test_who_only_teaches_is_no_student_that_was_not_tested(
     top = page.partition("</header>")[0]
     assert "Holm’s correction for many tests leaves " in top
     assert " validity gates " in top
-    assert "Students go on for 3 epochs from <em>stems</em>" in top
+    assert "Each student starts from a <em>stem</em>" in top
+    assert "trains 3 epochs more" in " ".join(top.split())
 
 
 CORRUPT = {
@@ -416,12 +419,9 @@ def test_a_record_of_an_unknown_run_is_shown(suite: Suite, fill: Callable[..., P
     assert made.text["t1-rtmdet-tiny-cwd-measured"] == "not run"
 
 
-def test_data_json_holds_tables_verdicts_and_records(
-    suite: Suite, fill: Callable[..., Path]
-) -> None:
-    fill("tiny-baseline", "tiny-mkd")
-    page(suite)
-    data = json.loads((suite.results / "report/data.json").read_text())
+@pytest.mark.usefixtures("half_page")
+def test_data_json_holds_tables_verdicts_and_records(half_filled: Suite) -> None:
+    data = json.loads((half_filled.results / "report/data.json").read_text())
     assert data["scale"] == "desk"
     assert len(data["records"]) == 6
     assert "curve" not in data["records"][0]["train"]
@@ -463,5 +463,7 @@ def test_every_gate_stands_on_the_page_with_its_word_and_figure(
     for gate in data["gates"]:
         row = squeezed(full_page.text[f"gate-{gate['id']}"])
         assert row.startswith(f"{gate['id'].replace('-', ' ')}{gate['word']} desk")
-        assert row.endswith(gate["figure"][-12:].replace("_", "").replace("'", "’"))
+        figure = gate["figure"][-12:].replace("_", "").replace("'", "’")
+        assert row.endswith(" ".join(filter(None, [f"{figure}.", gate["otherwise"]])))
+        assert bool(gate["otherwise"]) == (gate["word"] == gates.FAIL)
     assert "MKD takes no part" in full_page.text["gates"]

@@ -201,7 +201,8 @@ def test_hours_are_those_of_the_trainings_this_scale_made(
     assert without.training_hours() == pytest.approx(hours - kept["train"]["wall_s"] / 3600)
     said = summary_view.summary(suite, without, judged, [], [])["What was done"]
     assert any(
-        f"Their trainings took {without.training_hours():.1f} hours" in line for line in said
+        f"records took {without.training_hours():.1f} hours, one after the other" in line
+        for line in said
     )
 
 

@@ -121,6 +121,14 @@ def test_another_hosts_record_counts_where_it_is_of_the_file_that_was_scored() -
     ]
 
 
+def test_the_scales_own_time_of_an_earlier_file_stands_beside_no_later_ap() -> None:
+    found = rows([timed("fp32", 8.0, digests={"model": "c" * 64})])
+    assert told(found, "precision", "latency_ms", "timed") == [
+        ("fp32", None, False),
+        ("int8", None, False),
+    ]
+
+
 def test_a_speedup_is_over_as_many_threads_and_the_same_engine() -> None:
     four = {"host": "board", "settings": {"threads": 4}}
     newer = {"host": "new", "versions": {"onnxruntime": "2"}}

@@ -255,4 +255,6 @@ def test_the_files_hold_it_all() -> None:
     assert len(whole["needs"]) == len(budget.needs)
     rows = list(csv.DictReader(files["noise-budget.csv"].splitlines()))
     assert [row["claim"] for row in rows] == [need.claim for need in budget.needs]
+    assert {row["runs"] for row in rows} >= {"tiny-mkd tiny-baseline"}
+    assert all(row["needed"].isdigit() for row in rows if row["needed"])
     assert noise_budget.files(build({}))["noise-budget.csv"].startswith("claim,")

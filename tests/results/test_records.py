@@ -150,23 +150,25 @@ def test_no_record_however_changed_stops_the_rest_or_passes_in_silence(full: Sui
     files = {kind: full.results / place for kind, place in KINDS.items()}
     sound = {kind: json.loads(path.read_text()) for kind, path in files.items()}
     silent = []
-    for at in range(210):
-        kind = list(KINDS)[at % len(KINDS)]
-        changed = mutated(sound[kind], chance)
-        as_written = at % 3 == 0
-        if as_written:
-            # As if the suite had written it so, or before it kept a digest.
-            changed.pop("sha256", None)
-        files[kind].write_text(json.dumps(changed))
-        said = show(full)
-        different = json.dumps(changed) != json.dumps(sound[kind])
-        if different and not as_written and KINDS[kind] not in {where for where, _ in said}:
-            silent.append(changed)
-        if at % 21 == 20 or at < 2:
+    for at in range(70):
+        # Three kinds at once: to look at them takes as long as to look at one.
+        changed = {kind: mutated(sound[kind], chance) for kind in chance.sample(list(KINDS), 3)}
+        # The first as if the suite had written it so, or before it kept a digest.
+        as_written = next(iter(changed))
+        changed[as_written].pop("sha256", None)
+        for kind, record in changed.items():
+            files[kind].write_text(json.dumps(record))
+        said = {where for where, _ in show(full)}
+        for kind, record in changed.items():
+            different = json.dumps(record) != json.dumps(sound[kind])
+            if different and kind != as_written and KINDS[kind] not in said:
+                silent.append(record)
+        if at % 7 == 6 or at < 2:
             compare(full.results, full.results)
             render(full, full.results / "report")
             (full.results / "report/data.json").unlink()
-        files[kind].write_text(json.dumps(sound[kind]))
+        for kind in changed:
+            files[kind].write_text(json.dumps(sound[kind]))
     # What is not different is a digest that was taken away: that is said of all such records.
     assert [changed for changed in silent if "sha256" in changed] == []
 
@@ -185,7 +187,6 @@ def test_a_digest_that_was_taken_away_is_missed(full: Suite) -> None:
     }
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -205,13 +206,15 @@ def test_a_digest_that_was_taken_away_is_missed(full: Suite) -> None:
     ],
 )
 def test_what_is_no_json_is_named_and_the_rest_is_shown(
-    full: Suite, kind: str, content: bytes, words: str
+    full: Suite, content: bytes, words: str
 ) -> None:
-    path = full.results / KINDS[kind]
-    path.write_bytes(content)
+    for place in KINDS.values():
+        (full.results / place).write_bytes(content)
     found = dict(show(full))
-    assert words in found[KINDS[kind]]
-    assert "\n" not in found[KINDS[kind]]
+    for place in KINDS.values():
+        assert words in found[place]
+        assert "\n" not in found[place]
+    assert load_folder(full.results, "desk").by_run.keys() == {"tiny-baseline", "tiny-mkd"}
 
 
 @pytest.mark.parametrize("what", ["folder", "dangling link", "loop", "pipe"])
@@ -225,8 +228,10 @@ def test_what_is_no_file_is_named(full: Suite, what: str) -> None:
             os.mkfifo(path)
         else:
             path.symlink_to(path if what == "loop" else full.results / "nowhere")
-    render(full, full.results / "report")
     assert set(KINDS.values()) <= {where for where, _ in show(full)}
+    if what in ("folder", "pipe"):
+        # Whoever opened a pipe would wait for ever.
+        render(full, full.results / "report")
 
 
 def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:

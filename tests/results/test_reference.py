@@ -38,6 +38,26 @@ def test_what_is_kept_is_small_and_says_the_same(
     assert (out / "tables/table4.csv").read_text() == rows
 
 
+def test_the_configuration_that_is_kept_is_that_of_the_record(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Not that of a training which has not been scored yet."""
+    fill("tiny-baseline", "tiny-cwd", "tiny-mkd", seeds=(0,))
+    kept = tmp_path / "reference"
+    for run, changed in (("tiny-baseline", {}), ("tiny-cwd", {"config": "0" * 64})):
+        folder = suite.results / f"runs/{run}/seed0"
+        digests = json.loads((folder / "record.json").read_text())["digests"]
+        said = {"config": {"run": run}, "digests": digests | changed}
+        (folder / "train.json").write_text(json.dumps(said))
+    (suite.results / "runs/tiny-mkd/seed0/train.json").write_text("[]")
+    reference.keep(suite, suite.results, kept)
+    (found,) = kept.glob("runs/*/config.json")
+    assert (found.parent.name, json.loads(found.read_text())) == (
+        "tiny-baseline",
+        {"run": "tiny-baseline"},
+    )
+
+
 def test_keeping_the_kept_changes_nothing(
     suite: Suite, fill: Callable[..., Path], tmp_path: Path
 ) -> None:

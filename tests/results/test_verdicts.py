@@ -271,12 +271,18 @@ def test_a_correction_for_many_claims_keeps_the_clear_ones_alone() -> None:
     assert left.tests == len(tested)
     assert 0 < len(left.left) < len(decided)
     alone = [v for v in judged if v.claim.id == "mkd-over-baseline-tiny"]
-    assert tallies.corrected(alone) == tallies.Corrected(1, tuple(alone))
+    assert tallies.corrected(alone) == tallies.Corrected(1, tuple(alone), 3)
     (statement,) = (v.claim.statement for v in alone)
     said = tallies.corrected(alone).said(RUNS)
+    # 4.303, Student's t of two degrees of freedom, over the root of three.
     assert said.endswith(
-        f"1 as claimed, 0 the opposite, 0 not separable from noise. As claimed: “{statement}”"
+        "1 as claimed, 0 the opposite, 0 not separable from noise. To be left first, a mean over 3 "
+        "seeds must be 2 times its standard deviation: what is not left may be there all the same. "
+        f"As claimed: “{statement}”"
     )
+    assert statistics.least_ratio(3, 1) == pytest.approx(4.303 / 3**0.5, rel=1e-3)
+    held = statistics.interval([statistics.least_ratio(3, 9) + step for step in (-1, 0, 1)])
+    assert statistics.p_value(held) == pytest.approx(0.05 / 9)
     (verdict,) = alone
     denied = replace(verdict, claim=replace(verdict.claim, delta=-0.1))
     note = "(the paper’s own table shows the opposite or nothing)"
@@ -302,6 +308,20 @@ def test_a_correction_for_many_claims_keeps_the_clear_ones_alone() -> None:
         (lambda d: d["claims"][0]["rule"].pop("metric"), "has no metric"),
         (lambda d: d["claims"][0]["cases"]["tiny"].pop("left"), "left"),
         (lambda d: d["claims"].append(d["claims"][0]), "stands there twice"),
+        (lambda d: d["claims"][0].update(statement="On {arch}."), "braces in its statement are"),
+        (lambda d: d["claims"][0].update(statement="On {"), "braces in its statement are"),
+        (lambda d: d["claims"][0].update(statement="On {0}."), "braces in its statement are"),
+        (lambda d: d["claims"][0].update(statement="On {case.x}."), "braces in its statement are"),
+        (lambda d: d["claims"][0]["rule"].update(metric="graph"), "only 'equal' compares graphs"),
+        (
+            lambda d: (
+                d["claims"][0]["rule"].update(kind="equal"),
+                d["claims"][0]["rule"].pop("tolerance"),
+                d["claims"][0]["cases"]["tiny"].update(left=["tiny-mkd", "tiny-cwd"]),
+            ),
+            "'equal' compares two runs, one a side",
+        ),
+        (lambda d: d["claims"][0]["rule"].update(kind="equal"), "'equal' has no tolerance"),
     ],
 )
 def test_malformed_claims_are_refused(tmp_path, change, message):

@@ -176,16 +176,6 @@ def test_a_folder_in_the_place_of_a_loss_is_one_sentence(
         methods.plan("mine", "new", {})
 
 
-def test_the_snakefile_says_so(new_loss: Callable[[str], None], tmp_path: Path) -> None:
-    """It reads the table by :func:`mkd.experiment.config.load` and prints a UserError alone."""
-    rows = ["run\tarch\tteacher\tmethod\toptions\ttables", "b\trtmdet-s\t-\tbaseline\t-\t1"]
-    rows += ["mine\trtmdet-tiny\tb\tnew\tnew.strength=2\t1", ""]
-    (tmp_path / "runs.tsv").write_text("\n".join(rows))
-    new_loss(PLAIN)
-    with pytest.raises(UserError, match="run 'mine': option 'new.strength' is no argument"):
-        config.load({"scale": "smoke", "runs": str(tmp_path / "runs.tsv")})
-
-
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

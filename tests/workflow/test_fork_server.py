@@ -1,14 +1,16 @@
 """Jobs that a fork server runs end as they would by themselves."""
 
+import importlib.util
 import os
+import re
 import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -16,22 +18,57 @@ from mkd import ROOT
 from mkd.workflow import fork_server
 
 
-@pytest.fixture(scope="module")
-def environment() -> Iterator[dict[str, str]]:
+@pytest.fixture
+def environment(forked: None) -> dict[str, str]:
     """What a job inherits from a workflow that has a server."""
-    before = os.environ.copy()
-    server = fork_server.start()
-    assert server is not None
-    assert server.stdin is not None
-    told = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    yield told
-    folder = Path(told[fork_server.VARIABLE]).parent
-    assert folder.is_dir()
-    server.stdin.close()
-    server.wait(timeout=60)
+    if fork_server.VARIABLE not in os.environ:
+        pytest.skip("no fork server on this system")
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The same module without libraries: its server is there at once."""
+    file = tmp_path / "bare_fork_server.py"
+    text = Path(fork_server.__file__).read_text()
+    file.write_text(re.sub(r"^LIBRARIES = \(.*?^\)", "LIBRARIES = ()", text, flags=re.M | re.S))
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.LIBRARIES == ()
+    # Set, so that it is put back to what it was.
+    monkeypatch.setenv(fork_server.VARIABLE, "")
+    return module
+
+
+def test_a_server_ends_with_its_caller_and_leaves_nothing(
+    bare: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its jobs are for a CPU: it sees no GPU, and a job's environment is the job's own."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    server = bare.start()
+    if server is None:
+        pytest.skip("no fork server on this system")
+    with server:
+        own = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
+        assert {b"CUDA_VISIBLE_DEVICES=", b"OMP_NUM_THREADS=1"} <= set(own)
+        main = "import os\nprint(os.environ['CUDA_VISIBLE_DEVICES'], os.getppid())"
+        told = os.environ | {"OMP_NUM_THREADS": "1"}
+        job = subprocess.Popen(
+            command("train"), cwd=package(tmp_path, main), env=told, stdout=subprocess.PIPE
+        )
+        said, _ = job.communicate(timeout=60)
+        visible, parent = said.split()
+        assert visible == b"3"
+        # Of the server's own family, not the caller's.
+        assert int(parent) not in (job.pid, os.getpid())
+        folder = Path(os.environ[fork_server.VARIABLE]).parent
+        assert folder.is_dir()
+        server.stdin.close()
+        server.wait(timeout=60)
     assert not folder.exists()
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def command(*arguments: str) -> list[str]:
@@ -117,7 +154,9 @@ def test_a_job_runs_by_itself_without_a_server_on_more_threads_and_to_time(
     assert done.stdout == "False\n", done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["train", "--run", "none"], ["tra"]])
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["status", "--config", "scale=dekc"], ["tra"]]
+)
 def test_words_and_exit_codes_are_those_of_a_process_of_its_own(
     environment: dict[str, str], arguments: list[str]
 ) -> None:

@@ -68,7 +68,7 @@ def test_done_running_and_left(few: Suite) -> None:
     ] * 3
     # Two and three of the tiny ones at 0.1 s, four epochs of 225; s teaches: 800 of 1350 left.
     assert progress.seconds_left(trainings) == pytest.approx(5 * 900 * 0.1 + 800 * 0.2)
-    assert progress.describe(few, trainings) == [
+    assert progress.describe(trainings) == [
         "1 of 7 trainings done, 1 running, ~10 min of training left",
         "  s-baseline seed 0: epoch 3 of 6, iteration 550 of 1350, loss 1.5",
     ]
@@ -161,9 +161,9 @@ def test_a_long_log_is_read_from_its_end(few: Suite) -> None:
 
 
 def test_nothing_yet_and_just_started(few: Suite) -> None:
-    assert progress.describe(few, progress.look(few)) == ["0 of 7 trainings done"]
+    assert progress.describe(progress.look(few)) == ["0 of 7 trainings done"]
     write(few, "tiny-mkd-seed2", "", running=True)
-    assert progress.describe(few, progress.look(few)) == [
+    assert progress.describe(progress.look(few)) == [
         "0 of 7 trainings done",
         "  tiny-mkd seed 2: starting",
     ]
@@ -172,7 +172,7 @@ def test_nothing_yet_and_just_started(few: Suite) -> None:
 def test_a_cluster_does_not_fill_the_screen(suite: Suite) -> None:
     for run in suite.runs:
         write(suite, f"{run}-seed0", line(1, 20), running=True)
-    lines = progress.describe(suite, progress.look(suite))
+    lines = progress.describe(progress.look(suite))
     assert len(lines) == progress.SHOWN + 2
     assert lines[-1] == f"  and {len(suite.runs) - progress.SHOWN} more"
 

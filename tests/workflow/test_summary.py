@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from mkd import ROOT
+from mkd.errors import UserError
 from mkd.experiment.suite import Suite
+from mkd.paper import claims
 from mkd.results import tallies
 from mkd.workflow.summary import reason, summary
 
@@ -80,6 +82,19 @@ def test_a_sound_end_names_tables_and_report(suite: Suite, tmp_path: Path) -> No
     _, tables, report = summary(suite, [str(log)]).splitlines()
     assert tables == f"tables 2, 4: {suite.results}/tables/table<N>.csv, .md and .tex"
     assert report == f"report: {suite.results / 'report/index.html'}"
+
+
+def test_claims_that_cannot_be_read_leave_the_rest_of_the_screen(
+    suite: Suite, fill: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise UserError("config/claims.yaml: claim 'x' has no metric")
+
+    fill("tiny-baseline")
+    monkeypatch.setattr(claims, "load", broken)
+    coverage, said = summary(suite, []).splitlines()
+    assert "planned runs have a record" in coverage
+    assert said == "no verdicts: config/claims.yaml: claim 'x' has no metric"
 
 
 def test_a_job_without_a_log_or_a_word(tmp_path: Path) -> None:
