@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked_job
 import pytest
 
 from mkd import ROOT
 from mkd.edge import engines
 from mkd.edge import suite as edge
 from mkd.experiment import code
-from mkd.workflow import fork_server
 
 STAGES = (
     "mkd.training.trainer",
@@ -25,13 +25,13 @@ STAGES = (
 )
 
 
-LOADED = """
-import importlib, json, os, sys
-libraries, stages = map(json.loads, sys.argv[1:])
-for library in libraries:
-    importlib.import_module(library)
-found = {}
-for stage in stages:
+LOADED = f"""
+import importlib, json, os
+for name in [name for name in sys.modules if name.partition(".")[0] == "mkd"]:
+    del sys.modules[name]
+sys.path.insert(0, {str(ROOT)!r})
+found = {{}}
+for stage in json.loads(sys.argv[1]):
     read, write = os.pipe()
     if os.fork() == 0:
         importlib.import_module(stage)
@@ -41,16 +41,16 @@ for stage in stages:
     found[stage] = os.fdopen(read).read().split()
 print(json.dumps(found))
 """
-"""Forks for each stage, so that the libraries are imported once."""
+"""Of the suite itself it forks anew for each stage; the libraries the fork server has."""
 
 
 @pytest.fixture(scope="module")
-def loaded() -> dict[str, set[str]]:
+def loaded(forked: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """Stage → modules of the package that Python has loaded once it has imported it alone."""
-    arguments = map(json.dumps, (fork_server.LIBRARIES, STAGES))
     done = subprocess.run(
-        [sys.executable, "-c", LOADED, *arguments],
-        cwd=ROOT,
+        forked_job.command(json.dumps(STAGES)),
+        cwd=forked_job.package(tmp_path_factory.mktemp("loaded"), LOADED),
+        env=forked_job.environment(),
         capture_output=True,
         text=True,
         check=True,

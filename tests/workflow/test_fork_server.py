@@ -7,12 +7,13 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
 
+import forked_job
 import pytest
+from forked_job import command, package
 
 from mkd import ROOT
 from mkd.workflow import fork_server
@@ -23,7 +24,7 @@ def environment(forked: None) -> dict[str, str]:
     """What a job inherits from a workflow that has a server."""
     if fork_server.VARIABLE not in os.environ:
         pytest.skip("no fork server on this system")
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return forked_job.environment()
 
 
 @pytest.fixture
@@ -69,26 +70,6 @@ def test_a_server_ends_with_its_caller_and_leaves_nothing(
         server.stdin.close()
         server.wait(timeout=60)
     assert not folder.exists()
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "mkd", *arguments]
-
-
-def package(folder: Path, main: str) -> Path:
-    """Another checkout's ``mkd``, of which the server has seen nothing."""
-    (folder / "mkd").mkdir()
-    (folder / "mkd/__init__.py").touch()
-    (folder / "mkd/__main__.py").write_text(
-        f"import sys\nsys.path.append({str(ROOT)!r})\n"
-        "import importlib.util\n"
-        f"where = {str(ROOT / 'mkd/workflow/fork_server.py')!r}\n"
-        "spec = importlib.util.spec_from_file_location('fork_server', where)\n"
-        "fork_server = importlib.util.module_from_spec(spec)\n"
-        "spec.loader.exec_module(fork_server)\n"
-        f"fork_server.hand_over(sys.argv[1:])\n{main}\n"
-    )
-    return folder
 
 
 def test_a_job_is_forked_with_the_libraries_and_without_the_suite(
