@@ -1,6 +1,6 @@
 """The noise budget's findings in sentences."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mkd.results.formats import number, signed
 from mkd.results.noise_budget import Budget, Spread
@@ -27,6 +27,25 @@ def starts(budget: Budget, named: Callable[[str], str]) -> str:
         f"their own, over starts and seeds: {listed(own)}."
     )
     return f"{said} From starts that some seeds share: {listed(shared)}." if shared else said
+
+
+def power(budget: Budget, printed: Mapping[str, float]) -> str:
+    """How many of the paper's gains these seeds could find; empty where it prints none of them.
+
+    Args:
+        budget: The noise budget.
+        printed: Run → the paper's AP minus that of its undistilled row, in percent.
+    """
+    found = [row for row in budget.pairings if row.name in printed]
+    if not found:
+        return ""
+    # With as many seeds as there are, or the next smaller count that is shown.
+    least = [row.smallest[max(n for n in row.smallest if n <= row.pairs)] for row in found]
+    enough = sum(printed[row.name] >= one for row, one in zip(found, least, strict=True))
+    return (
+        f"Of the runs with three paired seeds or more the paper prints the gain of {len(found)}. "
+        f"Were it the same here, the seeds that are there would find {enough} of them."
+    )
 
 
 def val_set(budget: Budget, named: Callable[[str], str]) -> str:

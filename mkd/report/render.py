@@ -146,6 +146,12 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
             gate_styles=verdict_view.GATES,
             tables=[tables_view.shown(table, records, suite.runs) for table in made.values()],
             budget=budget,
+            printed={
+                row.run: float(row.paper_delta["AP"])
+                for table in made.values()
+                for row in table.rows
+                if row.run and "AP" in row.paper_delta
+            },
             agreement=compared,
             most_seeds=seed_costs.MOST,
             figures=figures,
@@ -213,6 +219,7 @@ def environment(suite: Suite, stated: Iterable[Claim] = ()) -> jinja2.Environmen
         said=tallies.said,
         starts=partial(noise_view.starts, named=named),
         val_set=partial(noise_view.val_set, named=named),
+        power=noise_view.power,
     )
     environment.globals.update(caption=caption, absent=formats.absent)
     return environment
