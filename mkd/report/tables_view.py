@@ -28,7 +28,7 @@ class Shown:
         metric: The column that stands first: AP, or mask AP.
         others: The other columns of AP.
         costs: The columns of costs, of full-width detectors.
-        cost_px: The input size that all its costs are of, paper's and measured, in words.
+        cost_px: The input size that the measured costs are of, in words; the paper's are of 640 px.
         intervals: Row id → its interval as a small plot, or its one seed in words.
         range: The ends of all those plots, in words.
         lone: Ids of rows with a single seed in common with the baseline.

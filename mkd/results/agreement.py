@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 
 from scipy.stats import kendalltau
@@ -17,6 +17,8 @@ from mkd.results.statistics import Interval
 
 SAME, OPPOSITE, OPEN = "the same sign", "opposite signs", "open"
 WORDS = (SAME, OPPOSITE, OPEN)
+AGAINST = " against "
+"""Between the names of two runs."""
 NAMED = 3
 """So many differences that the two disagree on are named in a sentence."""
 
@@ -109,8 +111,13 @@ class Agreement:
         return (
             f"{self.decided} Gains over no distillation: {_counts(self.gains)}. "
             f"Order of two methods: {_counts(self.order)}.{rank} These are differences of "
-            f"{len(self.levels)} runs, so they do not count as so many findings."
+            f"{self._runs()} runs, so they do not count as so many findings."
         )
+
+    def _runs(self) -> int:
+        """How many runs the differences are of."""
+        names = (effect.name.split(AGAINST) for effect in (*self.gains, *self.order))
+        return len(set(chain.from_iterable(names)))
 
 
 def other_records(suite: Suite, kept: Path | None = None) -> Records | None:
@@ -206,7 +213,7 @@ def _effect(
         enough = min(len(here.points), len(there.points)) >= min_seeds
         signs = here.sign * there.sign * enough
         word = {1: SAME, -1: OPPOSITE, 0: OPEN}[signs]
-        name = f"{run_name(run, runs)} against {run_name(other, runs)}"
+        name = f"{run_name(run, runs)}{AGAINST}{run_name(other, runs)}"
         yield Effect(name, here, there, word)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,12 @@ def check(suite: Suite, root: Path, rescore: bool = False) -> tuple[int, list[Pr
         The number of sound records, and everything worth a look.
 
     Raises:
-        UserError: There is no such folder, or no data set to score on.
+        UserError: There is no such folder, it is of another scale, or no data set to score on.
     """
     if not root.is_dir():
         raise UserError(f"there is no results folder {root}: run `snakemake reproduce` first")
     records = load_folder(root, suite.scale)
+    _check_scale(root, suite.scale)
     edge = records.edge
     count = sum(map(len, records.by_run.values())) + sum(
         map(len, (edge.complexity, edge.exported, edge.latency, edge.published))
@@ -54,6 +56,21 @@ def check(suite: Suite, root: Path, rescore: bool = False) -> tuple[int, list[Pr
 
         found += [Problem(*problem) for problem in rescored(suite, root, records.each())]
     return count, found
+
+
+def _check_scale(root: Path, scale: str) -> None:
+    """Refuse a folder all of whose runs are of one other scale: its name was left out.
+
+    Raises:
+        UserError: It is.
+    """
+    found = set()
+    for path in root.glob("runs/*/seed*/record.json"):
+        with suppress(UserError, TypeError, LookupError):
+            found.add(str(read_json(path)["scale"]))
+    if len(found) == 1 and found != {scale}:
+        (other,) = found
+        raise UserError(f"{root} has results of scale {other}: add --config scale={other}")
 
 
 def _plan(suite: Suite, records: Records) -> Iterator[Problem]:

@@ -255,6 +255,13 @@ def test_a_record_that_cannot_be_used(
     assert problems["tiny-cwd"] == "no sound record of seed 0"
 
 
+def test_a_folder_of_another_scale_alone_is_one_sentence(sound: Suite) -> None:
+    for name in ("tiny-baseline", "tiny-cwd", "s-baseline"):
+        of_another_scale(record(sound, name))
+    with pytest.raises(UserError, match="has results of scale paper: add --config scale=paper"):
+        check(sound, sound.results)
+
+
 def test_a_stale_report_and_a_stale_table(sound: Suite) -> None:
     def better(content: dict[str, Any]) -> None:
         content["metrics"]["box"]["AP"] += 0.5
