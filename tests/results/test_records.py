@@ -332,3 +332,114 @@ def test_the_kept_reference_is_sound(suite: Suite) -> None:
     if not root.is_dir():
         pytest.skip("no reference of desk scale is kept: python -m mkd reference")
     assert load_folder(root, "desk").problems == []
+
+
+def test_other_detections_or_another_training_beside_a_record(full: Suite) -> None:
+    path = full.results / KINDS["runs"]
+    record = json.loads(path.read_text())
+    detections = path.with_name("detections.json")
+    detections.write_text('{"bbox": []}')
+    record["digests"]["detections"] = sha256_file(detections)
+    write(path, record)
+
+    def said() -> str:
+        return " ".join(what for where, what in show(full) if where == "tiny-cwd seed 0")
+
+    assert "beside the record" not in said()
+    detections.write_text('{"bbox": [] }')
+    assert "detections.json beside the record is not the file that was scored" in said()
+    other = {"weights": "0" * 64, "train": record["train"]}
+    for content in ("{", "[]", "{}", json.dumps(other)):
+        path.with_name("train.json").write_text(content)
+        assert "train.json beside the record" in said()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null", '{"config": []}', '{"a": NaN}'])
+def test_a_broken_training_file_is_one_sentence(full: Suite, content: str) -> None:
+    path = full.results / "runs/tiny-cwd/seed0/train.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"train\.json"):
+        outputs.read_trained(full, "tiny-cwd", 0)
+
+
+def test_data_of_figures_that_are_none_leave_the_page(full: Suite) -> None:
+    chance = random.Random(0)
+    folder = full.results / "figures"
+    folder.mkdir()
+    for name in ("qualitative", "attention", "spectrum"):
+        (folder / f"{name}.json").write_text(json.dumps(chance.choice(NASTY[:12])))
+    (folder / "spectrum.json").write_text("[NaN]")
+    render(full, full.results / "report")
+    page = (full.results / "report/index.html").read_text(encoding="utf-8")
+    assert page.count("not the figure&#39;s data") == 3
+
+
+def half_of(annotations: Path) -> dict[str, Any]:
+    """Every second object as a detection."""
+    truth = read_json(annotations)["annotations"]
+    return {"bbox": [{**t, "score": 0.5 + i % 7 / 20} for i, t in enumerate(truth[::2])]}
+
+
+def test_detections_are_scored_anew_and_compared(full: Suite, smoke_data: Path) -> None:
+    settings = config.load({"scale": "smoke"}).settings
+    badges = {"badges": str(smoke_data.parent), "coco": "coco"}
+    suite = replace(full, settings=settings, config={**full.config, "data": badges})
+    splits = Badges.splits
+    annotations = smoke_data / splits["val"].annotations
+    found = half_of(annotations)
+    path = full.results / KINDS["runs"]
+    path.with_name("detections.json").write_text(json.dumps(found))
+    record = json.loads(path.read_text()) | scoring.score(annotations, found)
+    record["digests"]["data"] = fingerprint.digest(smoke_data, *splits.values())
+
+    def said() -> set[str]:
+        write(path, record)
+        records = [("tiny-cwd", 0, record)]
+        return {what for _, what in rescored(suite, suite.results, records)}
+
+    assert said() == set()
+    record["metrics"]["box"]["AP_S"] += 0.01
+    record["errors"]["missed"] -= 0.01
+    record["pr"]["75"][3] -= 0.001
+    assert said() == {"scored anew it has another errors missed, metrics box AP_S, pr 75"}
+    older = {**record, "metrics": json.loads(json.dumps(record["metrics"]))}
+    older["metrics"]["box"]["AP_S"] -= 0.01
+    for key in ("classes", "errors", "pr"):
+        del older[key]
+    assert not list(rescored(suite, suite.results, [("tiny-cwd", 0, older)]))
+    for content in ("{", "[]", '{"bbox": [1]}', '{"bbox": [{"image_id": -5}]}'):
+        path.with_name("detections.json").write_text(content)
+        (words,) = said()
+        assert "cannot be scored anew" in words
+    path.with_name("detections.json").unlink()
+    assert "detections.json does not exist" in next(iter(said()))
+    record["digests"]["data"] = "0" * 64
+    assert "is not its data set" in next(iter(said()))
+
+
+def test_the_verb_scores_anew_where_it_is_asked_to(
+    suite: Suite, fill: Callable[..., Path], smoke_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = fill("tiny-cwd", seeds=(0,))
+    splits = Badges.splits
+    found = half_of(smoke_data / splits["val"].annotations)
+    record = json.loads((root / "desk" / KINDS["runs"]).read_text())
+    record |= scoring.score(smoke_data / splits["val"].annotations, found) | {"scale": "smoke"}
+    record["digests"]["data"] = fingerprint.digest(smoke_data, *splits.values())
+    path = root / "smoke" / KINDS["runs"]
+    write(path, record)
+    asked = ["--config", "scale=smoke", f"results={root}"]
+    asked.append(f"data={{badges: {smoke_data.parent}, coco: coco}}")
+
+    def said(detections: dict[str, Any], *options: str) -> list[str]:
+        path.with_name("detections.json").write_text(json.dumps(detections))
+        with pytest.raises(SystemExit):
+            cli.main(["check-results", *options, *asked])
+        lines = capsys.readouterr().out.splitlines()
+        return [line for line in lines if "scored anew" in line]
+
+    assert said(found, "--rescore") == []
+    other = {"bbox": found["bbox"][::2]}
+    assert said(other) == []
+    (line,) = said(other, "--rescore")
+    assert line.startswith("tiny-cwd seed 0: scored anew it has another classes box ")
