@@ -456,3 +456,14 @@ def test_whatever_is_in_a_file_ends_in_a_sentence(
             path.write_bytes(kept[path])
     assert len(refused) > 60
     assert all(str(tmp_path) in words for words in refused)
+
+
+def test_a_comment_is_no_document_type_in_utf_16_either(
+    smoke_data: Path, voc: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = voc(smoke_data, tmp_path / "voc")
+    path = next((root / "Annotations").iterdir())
+    text = path.read_text().replace("<annotation>", "<annotation><!-- by hand -->", 1)
+    path.write_bytes(text.encode("utf-16"))
+    importing.convert(root)
+    assert (root / "coco/val.json").is_file()

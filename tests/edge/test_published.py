@@ -89,6 +89,9 @@ def test_two_files_that_may_be_a_release_are_one_sentence(tmp_path: Path) -> Non
     suite = config.load({"scale": "lab", "weights": str(tmp_path)})
     assert edge.checkpoint(suite, "yolov5-n") is None
     imagenet = suite.run("tiny-baseline").architecture.imagenet
+    # What is still being fetched is no file yet.
+    (tmp_path / f"{imagenet}.pth.part").touch()
+    assert paths.imagenet_weights(suite, "tiny-baseline") == tmp_path / f"{imagenet}.pth"
     for name in (NAME, imagenet):
         (tmp_path / f"{name}_20220919_090739-8113c0eb.pth").touch()
     assert edge.checkpoint(suite, "yolov5-n") == tmp_path / f"{NAME}_20220919_090739-8113c0eb.pth"

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from mkd.edge import compare as edge_compare
 from mkd.edge import measure
 from mkd.edge import suite as edge
 from mkd.edge.opening import Settings
@@ -597,3 +598,18 @@ def test_the_way_end_to_end_is_not_steady_behind_other_work(
     record = told(timed, "rtmdet-s", end_to_end=whole, settings=settings, load=load)
     (host,) = latency_view._hosts(EdgeRecords(latency=[record]), [])
     assert host["rows"][0]["steady_end"] is steady
+
+
+def test_conditions_that_changed_are_named(timed: dict[str, Any]) -> None:
+    one = {**timed, "versions": {"onnxruntime": "1"}, "host": {**HOST, "cpu": "A"}}
+    newer = {**one, "versions": {"onnxruntime": "2"}}
+    other = {**one, "host": {**HOST, "cpu": "B"}}
+    assert edge_compare._where([(one, one)]) == ""
+    assert edge_compare._where([(one, newer)]) == "; engine ONNX Runtime 1 → ONNX Runtime 2"
+    assert edge_compare._where([(one, one), (one, other)]) == "; chip A → A and B"
+    assert edge_compare._where([(other, one), (one, one)]) == "; chip A and B → A"
+
+
+def test_a_carried_record_may_be_of_an_earlier_file(planned: Suite, timed: dict[str, Any]) -> None:
+    put(planned.results, "latency/board.json", told(timed, "tiny-mkd", scale=None))
+    assert said(planned) == []

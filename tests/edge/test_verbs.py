@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mkd import cli, schemas
-from mkd.edge import verbs
+from mkd.edge import measure, verbs
 from mkd.errors import UserError
 
 
@@ -54,3 +54,18 @@ def test_a_mistake_is_one_sentence(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("mkd: ")
     assert words in line
+
+
+def test_a_record_in_half_precision_takes_no_other_files_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither that of the FP32 file nor of an FP16 file beside it."""
+    monkeypatch.setattr(measure, "measure", lambda *_: {})
+    monkeypatch.setattr(measure, "line", lambda _: "")
+    monkeypatch.setattr(verbs, "_validate", lambda _: None)
+    for name, half in (("a", []), ("a", ["--half"]), ("a-fp16", [])):
+        (tmp_path / f"{name}.onnx").touch()
+        cli.main(["latency", str(tmp_path / f"{name}.onnx"), "--engine", "ncnn", *half])
+    assert {path.name for path in tmp_path.glob("*.json")} == {
+        *("a-ncnn.json", "a-half-ncnn.json", "a-fp16-ncnn.json"),
+    }

@@ -1,5 +1,6 @@
 """The page's conclusion: every sentence follows from intervals, and says no more than they do."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -266,3 +267,69 @@ def test_gains_that_the_paper_claims_are_counted_apart_from_its_other_claims() -
         f"{reproduced} are reproduced at desk scale."
     )
     assert conclusion.ahead([], SUITE.runs, "desk") == ""
+
+
+def several(part: str = "box", scale: str = "desk", **figures: Sequence[float]) -> Records:
+    by_run = {
+        run.replace("_", "-"): {
+            seed: {"metrics": {part: {"AP": v}}} for seed, v in enumerate(values)
+        }
+        for run, values in figures.items()
+    }
+    return Records(scale, by_run, [])
+
+
+def test_a_gain_of_any_method_on_any_detector_counts_where_it_is_tested() -> None:
+    def said(**figures: Sequence[float]) -> str:
+        given = several(tiny_baseline=PLAIN, s_baseline=PLAIN, **figures)
+        return conclusion.gains(given, SUITE.runs, (TINY, SMALL), 3)
+
+    assert said(tiny_fgd=above(-2))
+    assert said(s_mkd=above(-2))
+    assert said(tiny_mkd=above(-2), tiny_fgd=above(1)) == ""
+    assert said(tiny_mkd=above(-2), s_mkd=above(1)) == ""
+    assert said(tiny_mkd=above(-2)[:2]) == ""
+
+
+def test_the_least_weight_is_that_of_mkd_with_no_other_option() -> None:
+    light = {"tiny-mkd-alpha0.1": above(-1), "s-mkd-alpha0.1": above(2)}
+    given = several(tiny_baseline=PLAIN, s_baseline=PLAIN, **light)
+
+    def said(runs: Any, *archs: str) -> str:
+        return conclusion.weaker(given, runs, archs or (TINY,), 3)
+
+    words = "At desk scale MKD with 0.1 times its weight lowers the AP of RTMDet-tiny (−1.0 ± 0.2)."
+    assert said(SUITE.runs) == words
+    least = SUITE.runs["tiny-mkd-alpha0.1"]
+    for change in (
+        {"method": "cwd", "options": {"alpha": 0.01}},
+        {"options": {"alpha": 0.01, "terms": "fad"}},
+        {"arch": SMALL, "options": {"alpha": 0.01}},
+    ):
+        assert said({**SUITE.runs, "x": replace(least, id="x", **change)}) == words
+    heavy = {name: run for name, run in SUITE.runs.items() if run.options.get("alpha") != 0.1}
+    assert said(heavy) == ""
+    one = replace(SUITE.runs["tiny-mkd-alpha5"], options={"alpha": 1.0})
+    assert said({**heavy, one.id: one}) == ""
+    assert "raises the AP of RTMDet-s (+2.0" in said(SUITE.runs, TINY, SMALL)
+    masks = replace(least, id="ins-light", arch="rtmdet-ins-tiny")
+    given = several("mask", ins_tiny_baseline=PLAIN, ins_light=above(-1))
+    assert "mask" in said({**SUITE.runs, masks.id: masks}, "rtmdet-ins-tiny")
+
+
+def test_a_faster_start_is_named_where_a_tested_student_ends_lower_there() -> None:
+    longer = several(
+        scale="overnight", tiny_baseline=PLAIN, tiny_mkd=above(2), s_baseline=PLAIN[:1]
+    )
+
+    def said(there: Records, here: Records, *archs: str) -> str:
+        (paragraph,) = conclusion.of_longer(there, here, SUITE.runs, archs or (TINY, SMALL), 3)
+        return paragraph
+
+    assert "Without distillation" not in said(longer, several(tiny_baseline=PLAIN))
+    higher = several(tiny_baseline=[50.0], s_baseline=[50.0])
+    mean = sum(PLAIN) / len(PLAIN)
+    assert f"it ends RTMDet-tiny at {mean:.1f} AP (50.0 here), so" in said(longer, higher)
+    longer = several("mask", ins_tiny_baseline=PLAIN, ins_tiny_mkd=above(2))
+    higher = several("mask", ins_tiny_baseline=[50.0])
+    assert f"at {mean:.1f} AP (50.0 here)" in said(longer, higher, "rtmdet-ins-tiny")

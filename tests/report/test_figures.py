@@ -415,3 +415,10 @@ def test_a_method_has_one_color_and_one_mark_in_every_figure(
         assert inks == {style.color(method), style.palette()["paper"]}
     looks = [(style.color(method), style.marker(method)) for method in (*style.METHODS, "new")]
     assert len({color for color, _ in looks}) == len({mark for _, mark in looks}) == len(looks)
+
+
+def test_a_detector_that_found_nothing_has_a_curve_of_zeros() -> None:
+    zeros, own = [0.0] * 101, {"50": [0.5] * 101}
+    nothing = {"metrics": {"box": {"AP50": 0.0}}}
+    assert frames._curves(nothing) == {"50": zeros, "75": zeros}
+    assert frames._curves({**nothing, "pr": own}) == own

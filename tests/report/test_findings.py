@@ -165,3 +165,22 @@ def test_a_students_maps_are_compared_at_the_finest_stride() -> None:
         "Correlation with the teacher’s map at stride 8: plain 0.50 (n=1); MKD 0.80 ± 1.27."
     )
     assert findings.attention({"detectors": [looks("plain", [None], [0.9]), teacher]}) == ""
+
+
+def test_sizes_of_objects_at_which_some_students_gain() -> None:
+    up, down = (3.0, 1.0, 2.0), (-1.0, -2.0, -3.0)
+
+    def said(*students: tuple[float, ...]) -> str:
+        rows = [
+            {"arch": str(at), "method": "mkd", "run": str(at), "size": size, "delta": delta}
+            for at, deltas in enumerate(students)
+            for size, delta in zip(("small", "medium", "large"), deltas, strict=True)
+        ]
+        return findings.by_size(pd.DataFrame(rows))
+
+    most = "MKD gains most on small objects for"
+    assert said(up, down) == f"{most} 1 of 2 students, and at no size for 1 (by the means)."
+    assert said(up, up) == f"{most} 2 of 2 students (by the means)."
+    assert said(down, down) == (
+        "MKD gains at no size of objects for any of 2 students (by the means)."
+    )

@@ -90,3 +90,29 @@ def test_what_a_board_timed_stands_before_why_this_hosts_engine_did_not() -> Non
     for more, words in cases:
         (shown,) = latency_view._exported([row | more])
         assert shown["latency"] == words
+
+
+def test_a_timing_from_another_host_is_none_of_this_scales() -> None:
+    found = latencies(
+        timed("tiny-baseline", 2.0), {**timed("tiny-mkd", 9.0), "scale": None},
+        tiny_baseline="one", tiny_mkd="one",
+    )  # fmt: skip
+    assert found["tiny-baseline"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("load", "settings", "disturbed"),
+    [
+        ({"load": {"before": 0.4}}, {"load": 0.1}, True),
+        ({"load": {"before": 0.1}}, {"load": 0.1}, False),
+        ({"load": {"before": None}}, {"load": 0.1}, False),
+        ({"load": {"before": 0.4}}, {}, False),
+        ({"load": {"before": 0.4}}, {"load": None}, False),
+        ({"load": None}, {"load": 0.1}, False),
+        ({}, {}, False),
+    ],
+)
+def test_a_record_that_does_not_say_was_not_disturbed(
+    load: dict[str, Any], settings: dict[str, Any], disturbed: bool
+) -> None:
+    assert latency_view._disturbed({**load, "settings": settings}) is disturbed

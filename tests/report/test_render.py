@@ -16,6 +16,7 @@ from mkd.experiment import config
 from mkd.experiment.runs import Run
 from mkd.experiment.suite import Suite
 from mkd.provenance import seal
+from mkd.report import conclusion, noise_view
 from mkd.report.render import render, typeset
 from mkd.results import formats, gates, reference, statistics
 from mkd.results.records import load_folder
@@ -467,3 +468,42 @@ def test_every_gate_stands_on_the_page_with_its_word_and_figure(
         assert row.endswith(" ".join(filter(None, [f"{figure}.", gate["otherwise"]])))
         assert bool(gate["otherwise"]) == (gate["word"] == gates.FAIL)
     assert "MKD takes no part" in full_page.text["gates"]
+
+
+def html(suite: Suite) -> str:
+    render(suite, suite.results / "report")
+    return squeezed((suite.results / "report/index.html").read_text())
+
+
+def test_what_is_found_stands_on_the_page(
+    suite: Suite, fill: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def says(name: str) -> Callable[..., str]:
+        return lambda records, *_: f"What {name} says of {records.scale}."
+
+    fill("tiny-baseline", "tiny-cwd", "tiny-mkd")
+    for name in ("gains", "weaker"):
+        monkeypatch.setattr(conclusion, name, says(name))
+    power = lambda _, printed: f"What power says of {printed['tiny-mkd']:.1f}."  # noqa: E731
+    monkeypatch.setattr(noise_view, "power", power)
+    failed = gates.Gate("levels", "A rule.", gates.FAIL, "It is 3", "So read nothing.")
+    monkeypatch.setattr(gates, "judge", lambda *_: [failed])
+    made = html(suite)
+    for words in (
+        "What gains says of desk.",
+        "What weaker says of desk.",
+        "What power says of 0.7.",
+        "It is 3. <strong>So read nothing.</strong>",
+    ):
+        assert words in made
+
+
+def test_the_longer_scale_speaks_beside_this_one_and_sizes_of_gains_are_left_out(
+    filled: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        conclusion, "of_longer", lambda there, here, *_: [f"{there.scale} beside {here.scale}."]
+    )
+    made = html(filled)
+    assert "overnight beside desk." in made
+    assert ", size:" not in made.partition('id="verdicts"')[2]

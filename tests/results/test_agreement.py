@@ -202,3 +202,11 @@ def made(
         path.write_text(json.dumps({**record, "scale": "overnight"}))
 
     return lay
+
+
+def test_gains_and_runs_are_counted_apart_from_pairs() -> None:
+    one = {"tiny-cwd": (3, 3.1, 2.9), "tiny-mkd": UP, "tiny-mgd": DOWN, "tiny-fgd": (5, 5.1, 4.9)}
+    assert compare(one, one).sentence.endswith(
+        "of the 4 mean gains: 1.00. These are differences of 5 runs, so they do not count as so "
+        "many findings."
+    )

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -277,3 +278,21 @@ def test_a_count_of_another_scale_is_left_out(tmp_path: Any) -> None:
     (tmp_path / "levels.json").write_text(json.dumps(other))
     assert load_folder(tmp_path, "desk").measured == {}
     assert load_folder(tmp_path, "lab").measured == {"levels": other}
+
+
+def test_a_line_of_a_gate_that_fails_says_what_not_to_read() -> None:
+    failed = gates.Gate("levels", "A rule.", gates.FAIL, "It is 3", "So read nothing.")
+    assert gates.lines([failed, replace(failed, word=gates.PASS, otherwise="")])[:2] == [
+        "fail     levels: A rule. It is 3. So read nothing.",
+        "pass     levels: A rule. It is 3.",
+    ]
+
+
+@pytest.mark.parametrize("at", range(10))
+def test_every_gate_says_what_not_to_read(tmp_path: Path, at: int) -> None:
+    document = yaml.safe_load(gates.FILE.read_text())
+    del document["gates"][at]["otherwise"]
+    path = tmp_path / "gates.yaml"
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(UserError, match=f"gates.{at}"):
+        gates.load(path)

@@ -269,3 +269,23 @@ def test_the_files_hold_it_all() -> None:
     assert {row["runs"] for row in rows} >= {"tiny-mkd tiny-baseline"}
     assert all(row["needed"].isdigit() for row in rows if row["needed"])
     assert noise_budget.files(build({}))["noise-budget.csv"].startswith("claim,")
+
+
+def test_what_is_found_follows_from_the_seeds_that_are_there() -> None:
+    """Of six pairs, from what five find; and a loss that is printed is found by none."""
+    six = (40.0, 42.0, 41.0, 40.0, 42.0, 41.0)
+    steps = (1.0, 0.2, 0.9, 1.0, 0.2, 0.9)
+    ours = seeds(*(one + step for one, step in zip(six, steps, strict=True)))
+    budget = build({"tiny-baseline": seeds(*six), "tiny-mkd": ours})
+    (row,) = (row for row in budget.pairings if row.name == "tiny-mkd")
+    for gain, found in ((row.smallest[5], 1), (row.smallest[5] - 0.01, 0), (-99.0, 0)):
+        assert noise_view.power(budget, {"tiny-mkd": gain}).endswith(f"would find {found} of them.")
+
+
+def test_whole_numbers_stay_whole_beside_what_is_not_known() -> None:
+    budget = build({"tiny-baseline": seeds(*BASE), "tiny-mkd": near(1.0, 0.2, 0.9)})
+    known = replace(budget.needs[0], needed=7, trainings=8)
+    unknown = replace(known, needed=None, trainings=None, minutes=None)
+    text = noise_budget.files(replace(budget, needs=[known, unknown]))["noise-budget.csv"]
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [(row["needed"], row["trainings"]) for row in rows] == [("7", "8"), ("", "")]

@@ -238,3 +238,22 @@ def test_where_a_record_was_made_names_its_gpus_first(
     said = reference.section(suite, records)
     assert re.search(r"; NVIDIA H100, Xeon, 64 cores; \d+\.\d hours of training, summed", said)
     assert "NVIDIA H100" in compare(suite.results, suite.results)[0]
+
+
+def test_the_configuration_is_that_of_the_first_seed_and_is_kept_again(
+    suite: Suite, fill: Callable[..., Path], tmp_path: Path
+) -> None:
+    fill("tiny-baseline", seeds=(1, 2))
+    fill("tiny-cwd", seeds=(0,))
+    (suite.results / "runs/tiny-cwd/seed0/train.json").write_text("{}")
+    for seed in (1, 2):
+        folder = suite.results / f"runs/tiny-baseline/seed{seed}"
+        digests = json.loads((folder / "record.json").read_text())["digests"]
+        said = {"config": {"seed": seed}, "digests": digests}
+        (folder / "train.json").write_text(json.dumps(said))
+    once, again = tmp_path / "once", tmp_path / "again"
+    reference.keep(suite, suite.results, once)
+    reference.keep(suite, once, again)
+    for kept in (once, again):
+        (found,) = kept.glob("runs/*/config.json")
+        assert json.loads(found.read_text()) == {"seed": 1}

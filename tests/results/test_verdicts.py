@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -346,3 +348,35 @@ def test_a_claim_that_the_papers_own_table_does_not_show_says_so() -> None:
     (verdict,) = verdicts.judge([against], lambda run, _: figures[run], "desk")
     assert verdict.word == verdicts.REPRODUCED
     assert verdict.evidence.endswith("the paper prints −0.1, which is not what it claims.")
+
+
+def test_how_clear_a_difference_must_be_follows_from_the_fewest_pairs() -> None:
+    def points(run: str | None, metric: str) -> dict[int, Any]:
+        if run is None or metric == "graph":
+            return {}
+        if run == "tiny-cwd":
+            return {0: 25.0}
+        return {0: 23.1, 1: 24.0, 2: 24.9} if run.endswith("-mkd") else {0: 20.0, 1: 21.0, 2: 22.0}
+
+    judged = verdicts.judge(claims.load(), points, "desk")
+    # One pair is no test.
+    assert tallies.corrected(judged).pairs == 3
+    one, other = (
+        v for v in judged if v.claim.id in ("mkd-over-baseline-tiny", "mkd-over-baseline-s")
+    )
+    longer = replace(other, delta=statistics.interval([3.0, 3.1, 2.9, 3.0, 3.05]))
+    assert tallies.corrected([one, longer]).pairs == 3
+    wanted = f"must be {statistics.least_ratio(3, 40):.0f} times"
+    assert wanted in tallies.Corrected(40, (), 3).said({})
+    for pairs in range(3):
+        said = tallies.Corrected(1, (), pairs).said({})
+        assert ("To be left first" in said) == (pairs > 1)
+    assert statistics.least_ratio(3, 1, 0.99) == pytest.approx(9.925 / 3**0.5, rel=1e-3)
+
+
+def test_a_statement_names_a_metric_by_its_last_word(tmp_path: Path) -> None:
+    document = yaml.safe_load(claims.FILE.read_text())
+    document["claims"][0]["statement"] = "On {case}: {metric}."
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump(document))
+    assert "On tiny: AP." in {claim.statement for claim in claims.load(path)}

@@ -54,7 +54,7 @@ def test_a_server_ends_with_its_caller_and_leaves_nothing(
         pytest.skip("no fork server on this system")
     with server:
         own = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
-        assert {b"CUDA_VISIBLE_DEVICES=", b"OMP_NUM_THREADS=1"} <= set(own)
+        assert {b"CUDA_VISIBLE_DEVICES=", b"OMP_NUM_THREADS=1", b"MKL_NUM_THREADS=1"} <= set(own)
         main = "import os\nprint(os.environ['CUDA_VISIBLE_DEVICES'], os.getppid())"
         told = os.environ | {"OMP_NUM_THREADS": "1"}
         job = subprocess.Popen(

@@ -14,6 +14,7 @@ from mkd.edge import suite as edge
 from mkd.errors import UserError
 from mkd.experiment import scale_file
 from mkd.experiment.config import load
+from mkd.workflow import pipeline
 
 pytestmark = pytest.mark.usefixtures("snakemake_server")
 
@@ -126,3 +127,11 @@ def test_every_scale_has_settings_the_schema_accepts() -> None:
         assert set(edge.settings(suite).students) <= set(load().runs)
         chosen = edge.settings(suite).models
         assert chosen == "all" or set(chosen) <= set(models.MODELS)
+
+
+@pytest.mark.slow
+def test_readings_are_shown_in_the_tables_that_have_them(tmp_path: Path) -> None:
+    said = snakemake(tmp_path, "-n", "-p", "--cores", "1", "readings", scale="desk")
+    assert "for number in 1 2 4; do python -m mkd table --table $number || exit; done;" in said
+    none = load({"scale": "paper", "runs": "config/mask-rcnn.tsv"})
+    assert pipeline.readings_tables(none) == []
