@@ -53,8 +53,6 @@ def test_a_server_ends_with_its_caller_and_leaves_nothing(
     if server is None:
         pytest.skip("no fork server on this system")
     with server:
-        own = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
-        assert {b"CUDA_VISIBLE_DEVICES=", b"OMP_NUM_THREADS=1", b"MKL_NUM_THREADS=1"} <= set(own)
         main = "import os\nprint(os.environ['CUDA_VISIBLE_DEVICES'], os.getppid())"
         told = os.environ | {"OMP_NUM_THREADS": "1"}
         job = subprocess.Popen(
@@ -65,6 +63,8 @@ def test_a_server_ends_with_its_caller_and_leaves_nothing(
         assert visible == b"3"
         # Of the server's own family, not the caller's.
         assert int(parent) not in (job.pid, os.getpid())
+        own = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
+        assert {b"CUDA_VISIBLE_DEVICES=", b"OMP_NUM_THREADS=1", b"MKL_NUM_THREADS=1"} <= set(own)
         folder = Path(os.environ[fork_server.VARIABLE]).parent
         assert folder.is_dir()
         server.stdin.close()
