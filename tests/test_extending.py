@@ -154,3 +154,29 @@ def test_own_data_and_published_weights(
     assert "kd_l_rtmdet_x_neck_300e_coco_20230220_141912-c9979722.pth" in published
     assert "time_file" not in scored
     assert "scale paper: nothing is trained" in scored
+
+
+def test_a_broken_claim_is_said_before_anything_runs(checkout: Path) -> None:
+    """But not to a scale of one's own, which has none of the paper's."""
+    file = checkout / "config/claims.yaml"
+    sound = file.read_text()
+    (checkout / "own.yaml").write_text("base: desk\ndata: {kind: coco, root: cells}\n")
+    asked = ["snakemake", "-n", "data", "--config"]
+    try:
+        file.write_text(sound.replace("{case}", "{arch}"))
+        paper, own = (
+            subprocess.run(
+                [*asked, f"scale={scale}"],
+                cwd=checkout,
+                env={**os.environ, "PYTHONPATH": str(checkout)},
+                capture_output=True,
+                text=True,
+            )
+            for scale in ("smoke", checkout / "own.yaml")
+        )
+    finally:
+        file.write_text(sound)
+    assert paper.returncode == 1
+    said = "braces in its statement are {case} or {metric}, nothing else"
+    assert paper.stderr.strip().splitlines()[-1].endswith(said)
+    assert "braces" not in own.stderr

@@ -37,11 +37,7 @@ def add(verb: Verb) -> None:
     keep.add_argument("--seed", type=int, required=True)
     keep.add_argument("--out", type=Path, required=True)
 
-    take = verb(
-        "take",
-        _take,
-        "put the weights of a file in the place of a training",
-    )
+    take = verb("take", _take, "put the weights of a file in the place of a training")
     take.add_argument("--run", required=True)
     take.add_argument("--seed", type=int, required=True)
 

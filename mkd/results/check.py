@@ -34,7 +34,8 @@ def check(suite: Suite, root: Path, rescore: bool = False) -> tuple[int, list[Pr
     if not root.is_dir():
         raise UserError(f"there is no results folder {root}: run `snakemake reproduce` first")
     records = load_folder(root, suite.scale)
-    _check_scale(root, suite.scale)
+    if not records.by_run:
+        _check_scale(root, suite.scale)
     edge = records.edge
     count = sum(map(len, records.by_run.values())) + sum(
         map(len, (edge.complexity, edge.exported, edge.latency, edge.published))
@@ -59,7 +60,7 @@ def check(suite: Suite, root: Path, rescore: bool = False) -> tuple[int, list[Pr
 
 
 def _check_scale(root: Path, scale: str) -> None:
-    """Refuse a folder all of whose runs are of one other scale: its name was left out.
+    """Refuse a folder without a run of this scale whose runs are of one other: it was not named.
 
     Raises:
         UserError: It is.

@@ -83,8 +83,8 @@ class Corrected:
         if self.pairs > 1:
             wanted = statistics.least_ratio(self.pairs, self.tests)
             said += (
-                f" To be left first, a mean over {self.pairs} seeds must be {wanted:.0f} times its "
-                "standard deviation: what is not left may be there all the same."
+                f" Over {self.pairs} seeds a mean must be about {wanted:.0f} times its standard "
+                "deviation to be left: what is not left may be there all the same."
             )
         for words, statements in zip(("As claimed", "The opposite of"), sides, strict=True):
             if statements:

@@ -278,8 +278,9 @@ def test_a_correction_for_many_claims_keeps_the_clear_ones_alone() -> None:
     said = tallies.corrected(alone).said(RUNS)
     # 4.303, Student's t of two degrees of freedom, over the root of three.
     assert said.endswith(
-        "1 as claimed, 0 the opposite, 0 not separable from noise. To be left first, a mean over 3 "
-        "seeds must be 2 times its standard deviation: what is not left may be there all the same. "
+        "1 as claimed, 0 the opposite, 0 not separable from noise. Over 3 seeds a mean must be "
+        "about 2 times its standard deviation to be left: what is not left may be there all the "
+        "same. "
         f"As claimed: “{statement}”"
     )
     assert statistics.least_ratio(3, 1) == pytest.approx(4.303 / 3**0.5, rel=1e-3)
@@ -366,11 +367,11 @@ def test_how_clear_a_difference_must_be_follows_from_the_fewest_pairs() -> None:
     )
     longer = replace(other, delta=statistics.interval([3.0, 3.1, 2.9, 3.0, 3.05]))
     assert tallies.corrected([one, longer]).pairs == 3
-    wanted = f"must be {statistics.least_ratio(3, 40):.0f} times"
+    wanted = f"must be about {statistics.least_ratio(3, 40):.0f} times"
     assert wanted in tallies.Corrected(40, (), 3).said({})
     for pairs in range(3):
         said = tallies.Corrected(1, (), pairs).said({})
-        assert ("To be left first" in said) == (pairs > 1)
+        assert ("to be left" in said) == (pairs > 1)
     assert statistics.least_ratio(3, 1, 0.99) == pytest.approx(9.925 / 3**0.5, rel=1e-3)
 
 

@@ -299,6 +299,18 @@ def test_paper_scale_builds_the_whole_graph_and_says_its_hours(tmp_path: Path) -
     assert "trainings with mask-rcnn-r101, mask-rcnn-r50, whose MACs" in said
 
 
+def test_a_run_that_teaches_nobody_is_no_teachers_training(tmp_path: Path) -> None:
+    row = "run\tarch\tteacher\tmethod\toptions\ttables\none\trtmdet-tiny\t-\tbaseline\t-\t1\n"
+    (tmp_path / "one.tsv").write_text(row)
+    done = subprocess.run(
+        ["snakemake", "-n", "--config", "scale=smoke", f"runs={tmp_path}/one.tsv"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert set(re.findall(r"^(train\w*) +\d+$", done.stdout, re.M)) == {"train"}
+
+
 def test_another_python_has_the_same_digests() -> None:
     """Of any Python 3.12 or newer on PATH: their syntax trees are written otherwise than 3.11's."""
     code = (
