@@ -248,6 +248,8 @@ def test_a_run_whose_training_ends_four_times_leaves_the_record_made_without(
     # The terminal is lost from which Snakemake was started.
     lost = submitted(cluster, tmp_path)
     first, pid = training(cluster, tmp_path, lost)
+    # As below: it shall not end by itself first.
+    os.kill(pid, signal.SIGSTOP)
     lost.send_signal(signal.SIGHUP)
     assert lost.wait(60) != 0
     until(lambda: cluster.jobs().get(first) == "CANCELLED" and not psutil.pid_exists(pid), 60)
