@@ -32,9 +32,9 @@ from mkd.training.outputs import read_trained
 
 CHECKED_IMAGES = 2
 """Val images on which an export is compared with torch."""
-SETTLED_IMAGES, SETTLED_PX = 4, 320
-"""Train images, and their size, from which a random model takes its batch norm statistics; its
-INT8 file, which is timed and never scored, takes its ranges from the same images."""
+SETTLED_IMAGES, SETTLED_PX, RANGED_IMAGES = 4, 320, 1
+"""Train images, and their size, from which a random model takes its batch norm statistics; and
+those its INT8 file takes its ranges from: it is timed and never scored, and each takes a second."""
 
 
 def export_model(
@@ -58,7 +58,7 @@ def export_model(
     complexity = zoo.complexity(detector, model, card.input_px)
     few = replace(card, input_px=min(SETTLED_PX, card.input_px))
     zoo.settle(detector, read_frames(suite, "train", SETTLED_IMAGES), few)
-    difference = _export(suite, detector, card, out, precisions, SETTLED_IMAGES)
+    difference = _export(suite, detector, card, out, precisions, RANGED_IMAGES)
     if record is not None:
         found = {
             **complexity,

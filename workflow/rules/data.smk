@@ -4,6 +4,8 @@ rule data:
         f"{RESULTS}/data.json",
     log:
         f"{RESULTS}/logs/data.log",
+    # Nearly everything waits for it: what a start needs, on one core, is made beside what follows.
+    priority: 5
     threads: 2
     params:
         data=digest([suite.settings.data.model_dump(), str(suite.data_root)]),
