@@ -24,12 +24,12 @@ from mkd.errors import UserError
 from mkd.experiment import config as mkd_config
 from mkd.experiment import paths, run_digests
 from mkd.experiment.code import code_digest
-from mkd.paper import claims
 from mkd.provenance import digest
 from mkd.workflow import (
     environment,
     estimate,
     fork_server,
+    judged,
     locks,
     pipeline,
     screen,
@@ -55,7 +55,7 @@ try:
     pipeline.counted(suite)
     edge.published_records(suite)
     if not suite.own:
-        claims.load()
+        judged.check(suite)
     environment.tell_jobs(suite, workflow)
 except UserError as error:
     sys.exit(f"mkd: {error}")

@@ -195,6 +195,15 @@ def read_runs(path: Path, beside: Mapping[str, Run] | None = None) -> dict[str, 
     return runs
 
 
+def ids(path: Path) -> set[str]:
+    """The ids of a table's runs.
+
+    Raises:
+        UserError: It cannot be read, or a row is malformed.
+    """
+    return {row["run"] for row in _rows(path)}
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     text = read_text(path, "the table of runs")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)

@@ -1,0 +1,45 @@
+"""Whether the claims and gates speak of runs that there are.
+
+Torch is not imported here.
+"""
+
+from contextlib import suppress
+
+from mkd import ROOT
+from mkd.errors import UserError, meant
+from mkd.experiment import runs
+from mkd.experiment.suite import Suite
+from mkd.paper import claims
+from mkd.schemas import checked_yaml
+
+FOLDER = ROOT / "config"
+
+
+def check(suite: Suite) -> None:
+    """Refuse a claim or a gate of a run that no table has: it would read *not run* for ever.
+
+    Args:
+        suite: The scale; its table may be any file.
+
+    Raises:
+        UserError: There is one, or a file of them is malformed.
+    """
+    known = set(suite.runs)
+    for table in FOLDER.glob("*.tsv"):
+        # Whoever runs that table is told what is wrong with it.
+        with suppress(UserError):
+            known |= runs.ids(table)
+    gates = checked_yaml(FOLDER / "gates.yaml", "gates")
+    judged = [("gates.yaml: the list of students", gates["students"])]
+    for gate in gates["gates"]:
+        sides = [gate[side] for side in ("left", "right") if side in gate]
+        judged.append((f"gates.yaml: gate '{gate['id']}'", [*gate.get("runs", ()), *sides]))
+    for claim in claims.load(FOLDER / "claims.yaml"):
+        judged.append((f"claims.yaml: claim '{claim.family}'", [*claim.left, *claim.right]))
+    for where, named in judged:
+        for run in named:
+            if run not in known:
+                raise UserError(
+                    f"{FOLDER}/{where} names the run '{run}', which no table of runs there "
+                    f"has{meant(run, known)}"
+                )

@@ -1,0 +1,45 @@
+"""Claims and gates of runs that no table has."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mkd import ROOT
+from mkd.errors import UserError
+from mkd.experiment import config
+from mkd.workflow import judged
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    copied: Path = shutil.copytree(ROOT / "config", tmp_path / "config")
+    monkeypatch.setattr(judged, "FOLDER", copied)
+    return copied
+
+
+def test_the_suites_own_are_of_runs_of_any_of_its_tables(folder: Path) -> None:
+    """Smoke's table has few of them; a table that is malformed is another matter."""
+    (folder / "mine.tsv").write_text("run\n")
+    judged.check(config.load({"scale": "smoke"}))
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "said"),
+    [
+        ("claims.yaml", "left: tiny-mkd,", "left: tiny-mdk,", "claim 'mkd-over-baseline' names"),
+        ("gates.yaml", "students: [tiny-b", "students: [tinny-b", "the list of students names"),
+        ("gates.yaml", "runs: [tiny-b", "runs: [tinny-b", "gate 'sizes' names the run"),
+        ("gates.yaml", "right: tiny-b", "right: tinny-b", "gate 'cwd-helps' names the run"),
+    ],
+)
+def test_a_misspelt_run_is_told_which_one_was_meant(
+    folder: Path, file: str, right: str, wrong: str, said: str
+) -> None:
+    """Its verdict would read *not run*, whatever is run."""
+    text = (folder / file).read_text()
+    assert right in text
+    (folder / file).write_text(text.replace(right, wrong, 1))
+    with pytest.raises(UserError, match="no table of runs there has; did you mean 'tiny-") as seen:
+        judged.check(config.load({"scale": "smoke"}))
+    assert f"{folder / file}: {said}" in str(seen.value)
