@@ -54,7 +54,7 @@ try:
     paths.missing_weights(suite)
     pipeline.counted(suite)
     edge.published_records(suite)
-    if not suite.own:
+    if not (suite.own or environment.nested()):
         judged.check(suite)
     environment.tell_jobs(suite, workflow)
 except UserError as error:
@@ -116,7 +116,7 @@ onstart:
         pipeline.restore_data(suite, workflow.dag.needrun_jobs())
     except UserError as error:
         sys.exit(f"mkd: {error}")
-    live.start(logger, workflow.dag.jobs)
+    live.start(logger, workflow.dag.jobs, workflow.dag.needrun_jobs())
     if workflow.local_exec:
         # With its limit of jobs a second each job that ends leaves Snakemake's scheduler one more
         # round to every second: after a hundred they took a tenth of the processor (9.27).

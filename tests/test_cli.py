@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -142,6 +143,22 @@ def test_ctrl_c_ends_without_a_traceback(
         cli.main(["status"])
     assert end.value.code == 130
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_a_verb_that_is_told_to_end_unwinds(
+    monkeypatch: pytest.MonkeyPatch, ending: signal.Signals
+) -> None:
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    monkeypatch.setattr(progress, "status", lambda _: os.kill(os.getpid(), ending))
+    try:
+        with pytest.raises(SystemExit) as end:
+            cli.main(["status"])
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert end.value.code == 128 + ending
 
 
 def test_a_library_that_is_not_installed_is_named_and_no_module_of_the_suites_own(

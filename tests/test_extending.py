@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mkd.detectors import models  # before mmdet
 
@@ -154,6 +155,25 @@ def test_own_data_and_published_weights(
     assert "kd_l_rtmdet_x_neck_300e_coco_20230220_141912-c9979722.pth" in published
     assert "time_file" not in scored
     assert "scale paper: nothing is trained" in scored
+
+
+@pytest.mark.slow(30)
+def test_a_stem_that_was_trained_is_not_trained_again(checkout: Path) -> None:
+    """Another workflow trains it, whose files are inputs of this one."""
+    head, config = "run\tarch\tteacher\tmethod\toptions\ttables\n", checkout / "config"
+    (config / "roots.tsv").write_text(f"{head}tiny-root\trtmdet-tiny\t-\tbaseline\t-\t-\n")
+    (config / "grown.tsv").write_text(f"{head}tiny-baseline\trtmdet-tiny\t-\tbaseline\t-\t1\n")
+    scale = yaml.safe_load((config / "scales/smoke.yaml").read_text())
+    scale["train"] |= {"epochs": 1, "pretrained": "none"}
+    del scale["pretrain"]
+    starts = {"scale": "roots", "stems": {"rtmdet-tiny": "tiny-root"}}
+    for name, more in (("roots", {}), ("grown", {"starts": starts})):
+        text = yaml.safe_dump(scale | {"runs": f"config/{name}.tsv"} | more)
+        (config / f"scales/{name}.yaml").write_text(text)
+    asked = "results/grown/runs/tiny-baseline/seed0/weights.pth --config scale=grown seeds=[0]"
+    run(f"snakemake {asked}", checkout)
+    assert (checkout / "results/roots/weights/tiny-root-seed0.pth.xz").is_file()
+    assert "Nothing to be done" in run(f"snakemake -n {asked}", checkout)
 
 
 def test_a_broken_claim_is_said_before_anything_runs(checkout: Path) -> None:

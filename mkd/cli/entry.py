@@ -20,6 +20,9 @@ from mkd.errors import UserError, meant
 def main(arguments: list[str] | None = None) -> None:
     """Run one verb; a user's mistake is one sentence on standard error and exit code 2."""
     signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        # Whoever started it with nohup wants it to go on.
+        signal.signal(signal.SIGHUP, _end)
     for stream in (sys.stdout, sys.stderr):
         # A terminal that knows ASCII alone shows the rest as \\u2026.
         if isinstance(stream, io.TextIOWrapper):
@@ -50,10 +53,11 @@ def main(arguments: list[str] | None = None) -> None:
         raise
 
 
-def _end(*_: Any) -> NoReturn:
+def _end(number: int, _: Any) -> NoReturn:
     """End politely: the stack unwinds, so that temporary files go; once, however often asked."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(143)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _disk_is_full(error: Exception) -> bool:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import time
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
@@ -116,7 +115,7 @@ def train(
             # What fails here fails in the job that scores too, which says so and loses no training.
             with suppress(Exception):
                 detected.leave(folder, said, suite.data_root, decided)
-        shutil.rmtree(work_dir)
+        work_folder.remove(work_dir)
 
 
 def _check_start(suite: Suite, run: str, seed: int, start_weights: Path | None) -> None:

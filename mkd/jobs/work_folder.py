@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,15 @@ def hold(work_dir: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def remove(work_dir: Path) -> None:
+    """Remove what a training does not need any more, as far as that goes.
+
+    mmengine's log stays open until the process ends, and on NFS a folder with an open file cannot
+    be removed. The training is done: it must not fail for that.
+    """
+    shutil.rmtree(work_dir, ignore_errors=True)
 
 
 def _still_at(path: Path, handle: IO[str]) -> bool:

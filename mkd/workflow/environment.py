@@ -18,6 +18,11 @@ NUMBERS = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """CUDA numbers GPUs as nvidia-smi does, by which they are shared out and named in records."""
 
 
+def nested() -> bool:
+    """Whether a job of another workflow, or of this one on another machine, runs this one."""
+    return "MKD_CONFIG" in os.environ
+
+
 def tell_jobs(suite: Suite, workflow: Any) -> None:
     """Put into the jobs' environment what the command line replaced, and how they shall run.
 

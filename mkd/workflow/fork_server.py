@@ -120,7 +120,7 @@ def hand_over(arguments: list[str]) -> None:
 def _serve(folder: Path, listener: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """Listen until standard input ends. Returns in a job's process: the job, its three streams."""
     # What ends a workflow ends its jobs first; one that has ended is no zombie.
-    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
         signal.signal(ending, signal.SIG_IGN)
     with listener:
         for library in LIBRARIES:
@@ -163,10 +163,11 @@ def _watch(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     os._exit(0)
 
 
-def _become(job: dict[str, Any], streams: list[int]) -> None:
-    """Be the process that was asked for."""
+def _become(hangup: Any, job: dict[str, Any], streams: list[int]) -> None:
+    """Be the process that was asked for; a lost terminal is to it what it was to the server."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, hangup)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         os.dup2(streams[number], number)
         os.close(streams[number])
@@ -188,7 +189,8 @@ def _become(job: dict[str, Any], streams: list[int]) -> None:
 def serve(arguments: list[str]) -> None:
     """Be the server that :func:`start` starts, with its folder and the number of its socket."""
     folder, listener = arguments
-    _become(*_serve(Path(folder), socket.socket(fileno=int(listener))))
+    hangup = signal.getsignal(signal.SIGHUP)
+    _become(hangup, *_serve(Path(folder), socket.socket(fileno=int(listener))))
 
 
 if __name__ == "__main__":

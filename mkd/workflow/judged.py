@@ -1,9 +1,7 @@
-"""Whether the claims and gates speak of runs that there are.
+"""Whether claims, gates and the list of timed students speak of runs that there are.
 
 Torch is not imported here.
 """
-
-from contextlib import suppress
 
 from mkd import ROOT
 from mkd.errors import UserError, meant
@@ -16,7 +14,9 @@ FOLDER = ROOT / "config"
 
 
 def check(suite: Suite) -> None:
-    """Refuse a claim or a gate of a run that no table has: it would read *not run* for ever.
+    """Refuse a claim, a gate or a timing of a run that no table has: it would never be run.
+
+    Nothing is refused while a table cannot be read: the run may stand in that one.
 
     Args:
         suite: The scale; its table may be any file.
@@ -25,20 +25,25 @@ def check(suite: Suite) -> None:
         UserError: There is one, or a file of them is malformed.
     """
     known = set(suite.runs)
+    sound = True
     for table in FOLDER.glob("*.tsv"):
-        # Whoever runs that table is told what is wrong with it.
-        with suppress(UserError):
+        try:
             known |= runs.ids(table)
+        except UserError:
+            # Whoever runs that table is told what is wrong with it.
+            sound = False
     gates = checked_yaml(FOLDER / "gates.yaml", "gates")
     judged = [("gates.yaml: the list of students", gates["students"])]
     for gate in gates["gates"]:
         sides = [gate[side] for side in ("left", "right") if side in gate]
         judged.append((f"gates.yaml: gate '{gate['id']}'", [*gate.get("runs", ()), *sides]))
+    for scale, section in checked_yaml(FOLDER / "latency.yaml", "latency-settings").items():
+        judged.append((f"latency.yaml: {scale}: students", section["students"]))
     for claim in claims.load(FOLDER / "claims.yaml"):
         judged.append((f"claims.yaml: claim '{claim.family}'", [*claim.left, *claim.right]))
     for where, named in judged:
         for run in named:
-            if run not in known:
+            if sound and run not in known:
                 raise UserError(
                     f"{FOLDER}/{where} names the run '{run}', which no table of runs there "
                     f"has{meant(run, known)}"

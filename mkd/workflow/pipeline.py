@@ -3,6 +3,7 @@
 Torch is not imported here.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -114,16 +115,22 @@ def starts_arguments(suite: Suite) -> str:
     return config.arguments({**values, "scale": scale})
 
 
+def here(cores: int | None) -> int:
+    """Cores of a workflow that a job runs on this machine; a cluster's are more than it has."""
+    return min(cores or 1, os.cpu_count() or 1)
+
+
 def starts_threads(suite: Suite, cores: int) -> int:
     """Threads of the workflow that trains one of the weights this scale starts from.
 
-    One on the CPU, so that several train side by side; all where they would share a GPU, or a
-    teacher that is trained first.
+    One on the CPU, so that several train side by side; all where they would share a GPU, or what
+    is trained first: a teacher, or a backbone on crops.
     """
     if suite.starts is None:
         return 1
+    first = suite.starts.settings.train.pretrained == "crops"
     shared = gpus(suite.starts) or any(run.teacher for run in suite.starts.runs.values())
-    return cores if shared else 1
+    return cores if first or shared else 1
 
 
 def pictured(suite: Suite) -> dict[str, str]:

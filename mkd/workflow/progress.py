@@ -5,7 +5,7 @@ Torch is not imported here: the Snakefile loads this module at every start.
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
@@ -68,7 +68,10 @@ class Training:
 
 
 def look(
-    suite: Suite, since: float = 0.0, wanted: Iterable[tuple[str, int]] | None = None
+    suite: Suite,
+    since: float = 0.0,
+    wanted: Iterable[tuple[str, int]] | None = None,
+    again: Container[tuple[str, int]] = (),
 ) -> list[Training]:
     """Trainings as they stand now.
 
@@ -77,12 +80,14 @@ def look(
         since: Seconds since 1970; what wrote to its log before that and no more is not running.
         wanted: Runs and seeds; without, all that are planned, in the table's order, and of the
             readings those that have begun.
+        again: Runs and seeds that are trained anew: done is what they left after ``since``.
     """
     trainings = []
     for name, seed in _planned(suite) if wanted is None else wanted:
         run, log = suite.run(name), _log(suite, name, seed)
         logged = read_log(log)
-        if is_done(suite, name, seed):
+        earlier = since if (name, seed) in again else 0.0
+        if is_done(suite, name, seed, earlier):
             state = "done"
         else:
             state = "running" if _runs(suite, name, seed, log, logged, since) else "waiting"
@@ -90,8 +95,8 @@ def look(
     return trainings
 
 
-def is_done(suite: Suite, run: str, seed: int) -> bool:
-    """Whether a training has ended well, with today's configuration and code."""
+def is_done(suite: Suite, run: str, seed: int, since: float = 0.0) -> bool:
+    """Whether a training has ended well, with today's configuration and code, after a time."""
     path = Path(paths.run_path(suite, run, seed, "train.json"))
     try:
         trained = read_json(path)
@@ -100,7 +105,9 @@ def is_done(suite: Suite, run: str, seed: int) -> bool:
     digests = trained.get("digests") if isinstance(trained, dict) else None
     weights = path.with_name("weights.pth")
     return bool(
-        weights.exists() and digests == run_digests.training_digests(suite.resolve(run, seed))
+        weights.exists()
+        and path.stat().st_mtime >= since
+        and digests == run_digests.training_digests(suite.resolve(run, seed))
     )
 
 

@@ -65,14 +65,23 @@ class Watch:
     def __init__(self, suite: Suite) -> None:
         self._suite = suite
         self._wanted: list[tuple[str, int]] = []
+        self._again: set[tuple[str, int]] = set()
         self._jobs: dict[int, str] = {}
         self._steps = ""
         self._running: deque[int] = deque(maxlen=LOOKS)
         self._end = threading.Event()
 
-    def start(self, logger: logging.Logger, jobs: Iterable[Any]) -> None:
-        """Begin, on Snakemake's logger, with the jobs of its plan, those that are done too."""
-        self._wanted = trainings(jobs)
+    def start(
+        self, logger: logging.Logger, jobs: Iterable[Any], needed: Iterable[Any] = ()
+    ) -> None:
+        """Begin.
+
+        Args:
+            logger: Snakemake's.
+            jobs: Those of its plan, done ones too.
+            needed: Those that it will run: what they left earlier is outdated.
+        """
+        self._wanted, self._again = trainings(jobs), set(trainings(needed))
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(self.note)
@@ -101,7 +110,7 @@ class Watch:
         """What runs now: the trainings, and jobs of other rules by name."""
         head, lines = [self._steps] if self._steps else [], []
         if self._wanted:
-            found = progress.look(self._suite, since, self._wanted)
+            found = progress.look(self._suite, since, self._wanted, self._again)
             self._running.append(len(progress.running(found)))
             count, *lines = progress.describe(found, max(self._running))
             head.append(count)

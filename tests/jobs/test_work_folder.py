@@ -1,5 +1,6 @@
 """A training keeps its work folder to itself, and its end, however it comes, gives it back."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,6 +11,26 @@ import pytest
 
 from mkd.errors import UserError
 from mkd.jobs import work_folder
+
+
+def test_a_folder_that_cannot_be_removed_fails_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS keeps a file that is open, as mmengine's log is, and the folder it lies in."""
+    log = tmp_path / "work/20261130_120000/a.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("epoch 1")
+    (tmp_path / "work/epoch_1.pth").write_text("weights")
+    kept = os.rmdir
+
+    def rmdir(path: Any, **more: Any) -> None:
+        if os.fspath(path).endswith(log.parent.name):
+            raise OSError(errno.ENOTEMPTY, "Directory not empty", path)
+        kept(path, **more)
+
+    monkeypatch.setattr(os, "rmdir", rmdir)
+    work_folder.remove(tmp_path / "work")
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [log.parent.name]
 
 
 def test_a_training_that_outlived_its_snakemake_keeps_its_work_folder(tmp_path: Path) -> None:

@@ -53,14 +53,20 @@ def test_a_server_ends_with_its_caller_and_leaves_nothing(
     if server is None:
         pytest.skip("no fork server on this system")
     with server:
-        main = "import os\nprint(os.environ['CUDA_VISIBLE_DEVICES'], os.getppid())"
+        main = "import os, signal\n"
+        main += "hangup = signal.getsignal(signal.SIGHUP)\n"
+        main += "print(os.environ['CUDA_VISIBLE_DEVICES'], os.getppid(), int(hangup))"
         told = os.environ | {"OMP_NUM_THREADS": "1"}
         job = subprocess.Popen(
             command("train"), cwd=package(tmp_path, main), env=told, stdout=subprocess.PIPE
         )
         said, _ = job.communicate(timeout=60)
-        visible, parent = said.split()
+        visible, parent, hangup = said.split()
         assert visible == b"3"
+        # A lost terminal ends a job, but for one under nohup; the server ends behind its caller.
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert int(hangup) == (signal.SIG_IGN if ignored else signal.SIG_DFL)
+        server.send_signal(signal.SIGHUP)
         # Of the server's own family, not the caller's.
         assert int(parent) not in (job.pid, os.getpid())
         own = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")

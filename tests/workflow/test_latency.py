@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,25 @@ def test_readings_are_shown_in_the_tables_that_have_them(tmp_path: Path) -> None
     assert "for number in 1 2 4; do python -m mkd table --table $number || exit; done;" in said
     none = load({"scale": "paper", "runs": "config/mask-rcnn.tsv"})
     assert pipeline.readings_tables(none) == []
+
+
+def test_what_was_refused_is_tried_again_with_another_wheel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of its own engine: pnnx, which converts for ncnn, changes no timing of ONNX Runtime."""
+    here = {"onnxruntime-gpu", "ncnn"}
+    monkeypatch.setattr(edge.metadata, "distributions", lambda name: here & {name})
+    providers = ("cpu", "cuda", "ncnn", "openvino")
+    assert [edge.wheels(name) for name in providers] == ["onnxruntime-gpu"] * 2 + ["ncnn", ""]
+    assert edge.wheels() == "onnxruntime-gpu ncnn"
+    here.add("pnnx")
+    assert [edge.wheels(name) for name in providers[1:3]] == ["onnxruntime-gpu", "ncnn pnnx"]
+
+
+def test_a_run_whose_file_detects_nothing_is_no_student(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be trained first, and fail when it is exported."""
+    suite = load({"scale": "desk"})
+    section = replace(edge.settings(suite), students=["tiny-mkd", "ins-tiny-mkd"])
+    monkeypatch.setattr(edge, "_read", lambda: {"desk": section})
+    with pytest.raises(UserError, match=r"latency.yaml: desk: the run 'ins-tiny-mkd' is rtmdet-i"):
+        edge.settings(suite)

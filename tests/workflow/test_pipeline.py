@@ -456,8 +456,15 @@ def test_the_scale_that_trains_the_starts_gets_no_row_seed_or_weights_of_the_stu
     assert pipeline.starts_arguments(load({"scale": "lab"})) == ""
 
 
-def test_starts_are_trained_side_by_side_unless_they_share_a_gpu_or_a_teacher() -> None:
+def test_starts_are_trained_side_by_side_unless_they_share_a_gpu_or_what_is_made_first() -> None:
     desk, lab, smoke = (load({"scale": scale}) for scale in ("desk", "lab", "smoke"))
     untaught = replace(lab, runs={"tiny-baseline": lab.runs["tiny-baseline"]})
-    takers = [lab, desk, *(replace(desk, starts=starts) for starts in (untaught, smoke))]
-    assert [pipeline.starts_threads(suite, 8) for suite in takers] == [1, 1, 8, 8]
+    crops = replace(smoke, runs={"tiny-baseline": smoke.runs["tiny-baseline"]})
+    takers = [lab, desk, *(replace(desk, starts=starts) for starts in (untaught, smoke, crops))]
+    assert [pipeline.starts_threads(suite, 8) for suite in takers] == [1, 1, 8, 8, 8]
+
+
+def test_a_workflow_that_a_job_runs_has_no_more_cores_than_the_machine() -> None:
+    """A cluster's profile has thousands."""
+    assert pipeline.here(10_000) == os.cpu_count()
+    assert (pipeline.here(1), pipeline.here(None)) == (1, 1)

@@ -1,10 +1,12 @@
 """How far the trainings are, from logs as mmengine writes them."""
 
 import json
+import logging
 import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -130,6 +132,27 @@ def test_a_result_of_other_code_or_half_a_file_is_not_done(few: Suite) -> None:
     assert not progress.is_done(few, "tiny-mkd", 0)
     path.write_text(path.read_text()[:30])
     assert not progress.is_done(few, "tiny-mkd", 0)
+
+
+def test_what_is_trained_anew_is_done_once_it_has_ended_again(few: Suite) -> None:
+    """Until its job begins, what an earlier training left lies there."""
+    path = finish(few, "tiny-mkd", 0)
+    since = path.stat().st_mtime + 1
+    watch = screen.Watch(few)
+    jobs = [
+        SimpleNamespace(
+            rule=SimpleNamespace(name="train"),
+            wildcards=SimpleNamespace(run="tiny-mkd", seed="0"),
+        )
+    ]
+    watch.start(logging.Logger("snakemake"), jobs)
+    watch.stop()
+    assert watch.text(since) == "1 of 1 trainings done"
+    watch.start(logging.Logger("snakemake"), jobs, jobs)
+    watch.stop()
+    assert watch.text(since) == "0 of 1 trainings done"
+    os.utime(path, (since + 1,) * 2)
+    assert watch.text(since) == "1 of 1 trainings done"
 
 
 def test_a_training_whose_weights_were_deleted_is_not_done(few: Suite) -> None:

@@ -65,14 +65,17 @@ else:
     rule starts_data:
         """The data set of the scale that trains what this one starts from."""
         output:
-            f"{STARTS}/data.json",
+            # Its record is an output of that scale's own workflow: of two rules that make one file
+            # each would find it changed by the other, and all that follows would be made anew.
+            touch(f"{RESULTS}/starts-data"),
         log:
             f"{RESULTS}/logs/starts-data.log",
         localrule: True
         params:
+            record=f"{STARTS}/data.json",
             arguments=pipeline.starts_arguments(suite),
         shell:
-            "snakemake --nolock --cores 1 {output:q} {params.arguments} > {log:q} 2>&1"
+            "snakemake --nolock --cores 1 {params.record:q} {params.arguments} > {log:q} 2>&1"
 
     rule train_start:
         """What this scale starts from and did not come with the suite, or is not wanted."""
@@ -88,7 +91,7 @@ else:
             run="|".join(suite.starts.runs),
         # No priority: what needs one waits for it, and the first page needs none.
         localrule: True
-        threads: pipeline.starts_threads(suite, workflow.cores)
+        threads: pipeline.starts_threads(suite, pipeline.here(workflow.cores))
         params:
             arguments=pipeline.starts_arguments(suite),
         shell:
@@ -100,7 +103,7 @@ else:
             f"{RESULTS}/logs/all-starts.log",
         localrule: True
         params:
-            cores=workflow.cores,
+            cores=pipeline.here(workflow.cores),
             arguments=pipeline.starts_arguments(suite),
         shell:
             "snakemake --nolock --cores {params.cores} starts {params.arguments}"
