@@ -59,7 +59,7 @@ def compare(before: EdgeRecords, after: EdgeRecords) -> Iterator[str]:
 def _where(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
     """Chips, threads and versions of the engine, where A's are not B's; empty where all are."""
     changed = []
-    for what, at in (("chip", 2), ("threads", 3), ("engine", 4)):
+    for what, at in (("chip", 2), ("threads", 3), ("engine", 4), ("input size", 5)):
         old, new = ({str(conditions(pair[side])[at]) for pair in pairs} for side in (0, 1))
         if old != new:
             changed.append(f"{what} {' and '.join(sorted(old))} → {' and '.join(sorted(new))}")

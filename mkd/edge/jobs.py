@@ -224,6 +224,9 @@ def _export(
         elif precision != "fp32":
             quantize.to_int8(out, card, calibration, file, precision == "int8-symmetric")
         files[file] = card.at(precision)
+    for file in files:
+        # One of an earlier export would be timed as this one's.
+        detector_path(file).unlink(missing_ok=True)
     if not has_masks(card.arch):  # boxes alone would be half a detector
         test = detector.bbox_head.test_cfg
         nms.export(detector, files, test.nms.iou_threshold, test.score_thr, test.max_per_img)

@@ -16,16 +16,15 @@ import numpy as np
 
 from mkd import host
 from mkd.edge import contents
-from mkd.edge.engines import place
+from mkd.edge.engines import ENGINES, CannotRun, place
 from mkd.edge.feeds import image_shape
 from mkd.edge.load import Load
-from mkd.edge.metadata import detector_path
+from mkd.edge.metadata import KEY, OUTPUTS, detector_path
 from mkd.edge.opening import Settings, read
 from mkd.edge.processes import answer, checked, chosen_cpus
 from mkd.edge.spread import APART, median_interval
 from mkd.files import sha256_file
 
-LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "openvino", "ncnn", "pnnx", "numpy")
 LISTEN_S, QUIET_S = 0.25, 20
 """So long the machine is listened to before anything of ours runs; and again while others work, as
 the workflow itself does when it has just started, but no longer than the second."""
@@ -49,6 +48,11 @@ def measure(path: Path, settings: Settings, scale: str | None = None) -> dict[st
     began, started = time.monotonic(), datetime.now(UTC)
     cpus = chosen_cpus(settings)
     _, task, _ = read(path, settings)
+    if KEY in task.contents.metadata and {port.name for port in task.contents.outputs} == OUTPUTS:
+        raise CannotRun(
+            f"{path} is a full detector, which is timed with the raw file it lies beside: name "
+            "that one, or compare full detectors by --compare"
+        )
     with checked(path, settings) as made:
         before = quiet(cpus, settings.load)
         first: list[float] = []
@@ -243,7 +247,7 @@ def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of the libraries a latency depends on."""
     found = {}
-    for name in LIBRARIES:
+    for name in [wheel for engine in ENGINES.values() for wheel in engine.wheels] + ["numpy"]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -13,6 +13,8 @@ from mkd.files import parse_json
 
 KEY = "mkd"
 """Name of the entry in the file's ``metadata_props``."""
+OUTPUTS = {"boxes", "scores", "labels"}
+"""Outputs of a full detector."""
 PRECISIONS = ("fp32", "fp16", "int8", "int8-symmetric")
 """``int8`` has unsigned activations, ``int8-symmetric`` signed ones (:mod:`mkd.edge.quantize`)."""
 
@@ -71,6 +73,18 @@ def loads(text: str | None, path: Path) -> Card:
         raise UserError(
             f"{path} describes itself in a way that `mkd export` does not: export it again"
         ) from error
+
+
+def one_model(raw: Card, detector: Card) -> bool:
+    """Whether a file of raw outputs and a full detector hold one model.
+
+    Files that were not exported here are named by themselves alone. Precisions are not compared:
+    what decodes a small detector of FP16 may be more FP32 than the detector itself.
+    """
+    ours, theirs = (replace(card, precision="") for card in (raw, detector))
+    if not (raw.arch or detector.arch):
+        ours, theirs = replace(ours, model=""), replace(theirs, model="")
+    return ours == theirs
 
 
 def detector_path(path: Path) -> Path:

@@ -111,8 +111,8 @@ def read(path: Path, settings: Settings) -> tuple[cards.Card, Task, engines.Feed
         card = card.at("fp16")
     task = Task(path, found, shapes, card.precision, settings.threads, settings.provider)
     if cards.KEY in found.metadata and len(shapes) == 1 and card.input_px:
-        (name,) = shapes
-        return card, task, {name: prepare(camera_frame(), card)}
+        (port,) = found.inputs
+        return card, task, {port.name: prepare(camera_frame(), card).astype(port.type)}
     return card, task, feeds.values(found, shapes)
 
 
@@ -154,7 +154,8 @@ def card_of(
     card = cards.loads(found.metadata.get(cards.KEY), path)
     if card.input_px not in (0, side):
         raise UserError(f"{path} says it takes {card.input_px} px and takes {shape_text(first)}")
-    if cards.KEY not in found.metadata:
+    # Whoever quantizes an exported file leaves its card as it was.
+    if card.precision.partition("-")[0] != found.precision:
         card = card.at(found.precision)
     return replace(card, input_px=side)
 

@@ -146,4 +146,6 @@ def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     # GPUs are numbered as nvidia-smi does, which names the one that was timed.
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **kept, "PYTHONPATH": path}
+    own = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **kept, "PYTHONPATH": path}
+    # Else NVIDIA's libraries compute an FP32 file with the ten bits of TF32.
+    return own | {"NVIDIA_TF32_OVERRIDE": "0"}

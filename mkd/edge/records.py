@@ -14,8 +14,8 @@ AP_DRIFT = 0.5
 """An AP that lies further from torch's is marked, in percent."""
 SETTINGS = (("tensorrt", "fp16"), ("cuda", "fp16"), ("cpu", "fp32"))
 """Provider and precision of Table 1's latency column: the paper's own, or the nearest to it."""
-Conditions = tuple[str, str, str, int, str]
-"""Place, precision, chip, threads, and engine with its version."""
+Conditions = tuple[str, str, str, int, str, int | None]
+"""Place, precision, chip, threads, engine with its version, and input size in pixels."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,8 @@ def conditions(record: dict[str, Any]) -> Conditions:
     """What two latencies must share to be compared."""
     threads = record["settings"]["threads"]
     version = engine_version(record)
-    return place(record), record["precision"], chip(record), threads, version
+    size = record["input_px"]
+    return place(record), record["precision"], chip(record), threads, version, size
 
 
 def _of_table_1(record: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ import ctypes.util
 import os
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mkd.edge import models
 from mkd.edge.engines import ENGINES, installed
 from mkd.edge.metadata import PRECISIONS, precision_path
 from mkd.errors import UserError
+from mkd.experiment import checks
 from mkd.experiment.paths import only_one
 from mkd.experiment.suite import Suite
 from mkd.schemas import checked_yaml
@@ -23,11 +25,10 @@ FILE = ROOT / "config" / "latency.yaml"
 ENGINE_MODULES = tuple(f"mkd.edge.engines.{name}" for name in ENGINES)
 """They are imported by name, so that whoever needs them in a digest has to say so."""
 PROVIDER_PRECISIONS = {
-    "cpu": ("fp32", "int8"),
+    "cpu": ENGINES["onnxruntime"].precisions,
     "cuda": ("fp32", "fp16"),
     "tensorrt": ("fp32", "fp16", "int8-symmetric"),
-    "openvino": ("fp32", "fp16", "int8"),
-    "ncnn": ("fp32", "fp16"),
+    **{name: engine.precisions for name, engine in ENGINES.items() if name != "onnxruntime"},
 }
 """What each provider of ONNX Runtime, and each other engine, has kernels for."""
 
@@ -85,9 +86,12 @@ def settings(suite: Suite) -> EdgeSettings:
 
     Raises:
         UserError: The file does not fit ``workflow/schemas/latency-settings.schema.yaml``, or names
-            a model that Table 1 has not; or the scale's own file names runs beside its section.
+            a model that Table 1 has not or a run that cannot be exported; or the scale's own file
+            names runs beside its section.
     """
     sections = _read()
+    if suite.scale in sections:
+        checks.check_exported(suite, f"{FILE}: {suite.scale}", sections[suite.scale].students)
     if suite.scale in sections and suite.settings.latency is not None:
         raise UserError(
             f"{suite.file}: latency: {FILE} has a section for scale '{suite.scale}': name its "
@@ -139,6 +143,17 @@ def providers() -> list[str]:
 def engines() -> list[str]:
     """Engines beside ONNX Runtime, installed or not: where one is not, its cells say so."""
     return [name for name in ENGINES if name != "onnxruntime"]
+
+
+def wheels(provider: str | None = None) -> str:
+    """Wheels of a provider's engine that are here, by default of all engines.
+
+    With another one a refusal may no longer stand: what was refused is tried again.
+    """
+    other = provider if provider in ENGINES else "onnxruntime"
+    chosen = ENGINES.values() if provider is None else [ENGINES[other]]
+    named = (wheel for engine in chosen for wheel in engine.wheels)
+    return " ".join(wheel for wheel in named if any(metadata.distributions(name=wheel)))
 
 
 def precisions() -> list[str]:

@@ -138,7 +138,11 @@ def _cpus() -> list[int] | None:
 
 
 def _end_to_end(detector: Path, card: cards.Card, settings: Settings) -> dict[str, Any]:
-    _, task, feed = read(detector, settings)
+    theirs, task, feed = read(detector, settings)
+    if not cards.one_model(card, theirs):
+        raise CannotRun(f"{detector} is of another model or size: export both again")
+    if len(feed) != 1 or not card.input_px:
+        raise CannotRun(f"{detector} does not take one square image, and a frame is made into one")
     model = engines.load(settings.engine).open_model(replace(task, strict=False), detector)
     (name,) = feed
     frame = camera_frame()

@@ -1,5 +1,6 @@
 """What a configuration must agree on, once its scale and its table of runs are read."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mkd.errors import UserError, meant
@@ -208,9 +209,24 @@ def _check_named(suite: "Suite") -> None:
             raise UserError(
                 f"{where}: latency: the run '{name}' only teaches and is not scored: leave it out"
             )
+    check_exported(suite, f"{where}: latency", suite.settings.latency or [])
+
+
+def check_exported(suite: "Suite", where: str, runs: Iterable[str]) -> None:
+    """Refuse a run that is to be exported and has no file that detects.
+
+    Args:
+        suite: The scale; runs that its table has not are left alone.
+        where: What names the runs.
+        runs: Their ids.
+
+    Raises:
+        UserError: The first one.
+    """
+    for name in filter(suite.runs.__contains__, runs):
         arch = suite.run(name).architecture
         if arch.generic or arch.has_masks:
             raise UserError(
-                f"{where}: latency: the run '{name}' is {arch.name}, which has no exported file "
+                f"{where}: the run '{name}' is {arch.name}, which has no exported file "
                 "that detects: leave it out; RTMDet has one"
             )

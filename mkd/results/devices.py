@@ -71,7 +71,10 @@ def _of_run(edge: EdgeRecords, exported: dict[str, Any]) -> Iterator[dict[str, A
         latencies = [
             record
             for record in timed
-            if record["precision"] == precision and _engine(record) == engine
+            if record["precision"] == precision
+            and _engine(record) == engine
+            # A board may have timed another of the run's files at this precision.
+            and (file is None or record["digests"]["model"] == file["digest"])
         ]
         for record in latencies:
             yield {

@@ -129,7 +129,7 @@ def test_an_engine_that_is_not_installed_says_so_in_the_cell(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    absent = engines.Engine("Absent", "pip install absent", False, True)
+    absent = engines.Engine("Absent", "pip install absent", False, True, ("fp32",), ("absent",))
     monkeypatch.setitem(engines.ENGINES, "absent", absent)
     with pytest.raises(CannotRun, match="^Absent is not installed: pip install absent$"):
         engines.load("absent")

@@ -395,6 +395,18 @@ def test_the_column_of_table_1_is_of_one_host(tmp_path: Path, timed: dict[str, A
     assert edge.unsteady() == set()
 
 
+def test_the_column_of_table_1_is_of_one_size(tmp_path: Path, timed: dict[str, Any]) -> None:
+    """Half of the detectors may not have been timed since config/latency.yaml was changed."""
+    for at, model in enumerate(("yolov7", "yolov5-n", "yolov6-s")):
+        record = told(timed, model, input_px=(320, 640)[at == 1])
+        put(tmp_path, f"latency/{model}.json", record)
+    edge = load_folder(tmp_path, "desk").edge
+    assert {record["model"] for record in edge.column()} == {"yolov7", "yolov6-s"}
+    assert edge_compare._where([(record, {**record, "input_px": 640})]) == (
+        "; input size 320 → 640"
+    )
+
+
 def test_an_engine_is_no_column_of_table_1(tmp_path: Path, timed: dict[str, Any]) -> None:
     put(tmp_path, "latency/a.json", told(timed, "yolov7", engine="openvino"))
     records = load_folder(tmp_path, "desk")

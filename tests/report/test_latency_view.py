@@ -14,7 +14,7 @@ def timed(
 ) -> dict[str, Any]:
     return {
         "model": model, "arch": "rtmdet-tiny", "precision": "fp32", "provider": "cpu",
-        "scale": "desk", "latency_ms": milliseconds,
+        "scale": "desk", "input_px": 96, "latency_ms": milliseconds,
         "graph": {"passed": passed, "restart_spread": spread},
         "host": {"cpu": cpu, "gpu": []}, "settings": {"threads": 2}, "versions": {},
         "digests": {"model": model},

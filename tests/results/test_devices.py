@@ -32,6 +32,7 @@ def timed(
     return {
         "model": "tiny-mkd",
         "precision": precision,
+        "input_px": 128,
         "provider": "cpu",
         "scale": "desk" if host == "desk" else None,
         "latency_ms": ms,
@@ -119,6 +120,27 @@ def test_another_hosts_record_counts_where_it_is_of_the_file_that_was_scored() -
         # A slow board has a frontier of its own.
         ("board, 1 thread", True, "fp32", 50.0, True),
     ]
+
+
+def test_a_board_may_have_timed_another_of_the_runs_files_at_that_precision() -> None:
+    """A file of FP16, where what was scored is the FP32 file, computed in half precision."""
+    halved = {"fp16": {"metrics": {"AP": 39.9}}}
+    own, other = (timed("fp16", ms, "openvino", host="board") for ms in (6.0, 5.0))
+    other["digests"] = {"model": DIGEST["int8"]}
+    found = rows([own, other], openvino=halved)
+    assert [row["latency_ms"] for row in found if row["host"] == "board, 1 thread"] == [6.0]
+
+
+def test_a_boards_unsteady_time_is_no_figure() -> None:
+    shaky = timed("fp32", 50.0, host="board", graph={"passed": True, "restart_spread": 0.3})
+    (row,) = (row for row in rows([shaky]) if row["carried"])
+    assert (row["timed"], row["latency_ms"], row["frontier"]) == (True, None, False)
+
+
+def test_an_ap_above_torchs_drifts_too() -> None:
+    record = exported()
+    record["files"]["fp32"]["metrics"]["AP"] = 40.6
+    assert devices.rows(EdgeRecords(exported={"tiny-mkd": record}))[0]["drifts"]
 
 
 def test_the_scales_own_time_of_an_earlier_file_stands_beside_no_later_ap() -> None:

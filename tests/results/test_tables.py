@@ -117,6 +117,7 @@ def test_a_latency_that_was_never_steady_says_so(records: Records) -> None:
         "arch": "rtmdet-tiny",
         "provider": "cpu",
         "precision": "fp32",
+        "input_px": 640,
         "graph": {"passed": False},
         "host": {"cpu": "A", "gpu": []},
         "settings": {"threads": 2},

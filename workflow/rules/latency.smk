@@ -14,7 +14,7 @@ rule export_model:
     params:
         precisions=" ".join(edge.precisions()),
         settings=edge.settings(suite).input_px,
-        engines=" ".join(filter(edge.installed, edge.engines())),
+        wheels=edge.wheels(),
         code=code_digest("mkd.edge.jobs", *edge.ENGINE_MODULES),
         paper=pipeline.paper_costs(),
     shell:
@@ -40,7 +40,7 @@ rule export_student:
     params:
         precisions=" ".join(edge.precisions()),
         settings=edge.settings(suite).calibration_images,
-        engines=" ".join(filter(edge.installed, edge.engines())),
+        wheels=edge.wheels(),
         code=code_digest("mkd.edge.jobs", *edge.ENGINE_MODULES),
     shell:
         "python -m mkd export --run {wildcards.run} --out {output.files[0]:q}"
@@ -79,6 +79,7 @@ rule time_file:
             wildcards.provider, wildcards.precision
         ),
         used=lambda wildcards, threads: edge.timing_threads(threads),
+        wheels=lambda wildcards: edge.wheels(wildcards.provider),
         code=code_digest("mkd.edge.measure", "mkd.edge.timing", *edge.ENGINE_MODULES),
     shell:
         "python -m mkd latency {input.file:q} {params.where}"

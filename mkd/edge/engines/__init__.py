@@ -5,8 +5,8 @@ An engine is a module with two functions, :class:`Engine`'s own by name::
     prepare(task, folder) -> Path      what it opens: the file itself, or what it is converted to
     open_model(task, file) -> Model    ready to be called
 
-It imports its own wheel and nothing but NumPy beside it. A new one is a module and an entry in
-:data:`ENGINES`.
+It imports its own wheel and nothing but NumPy beside it. A new one is a module, an entry in
+:data:`ENGINES`, and its name in the schemas of latency and of exported files.
 """
 
 from collections.abc import Callable, Mapping
@@ -84,18 +84,31 @@ class Engine:
         install: How to have it.
         detectors: Whether it runs files with NMS.
         halves: Whether it computes an FP32 file in half precision when asked to.
+        precisions: What it has kernels for; of ONNX Runtime, what its CPU provider has.
+        wheels: Packages whose versions decide a latency.
     """
 
     title: str
     install: str
     detectors: bool
     halves: bool
+    precisions: tuple[str, ...]
+    wheels: tuple[str, ...]
 
 
 ENGINES = {
-    "onnxruntime": Engine("ONNX Runtime", "pip install -r envs/edge.txt", True, False),
-    "openvino": Engine("OpenVINO", "pip install -r envs/edge-openvino.txt", True, True),
-    "ncnn": Engine("ncnn", "pip install --no-deps -r envs/edge-ncnn.txt", False, True),
+    "onnxruntime": Engine(
+        *("ONNX Runtime", "pip install -r envs/edge.txt", True, False),
+        *(("fp32", "int8"), ("onnxruntime", "onnxruntime-gpu")),
+    ),
+    "openvino": Engine(
+        *("OpenVINO", "pip install -r envs/edge-openvino.txt", True, True),
+        *(("fp32", "fp16", "int8"), ("openvino",)),
+    ),
+    "ncnn": Engine(
+        *("ncnn", "pip install --no-deps -r envs/edge-ncnn.txt", False, True),
+        *(("fp32", "fp16"), ("ncnn", "pnnx")),
+    ),
 }
 
 
