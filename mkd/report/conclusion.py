@@ -212,7 +212,13 @@ def caution(found: Mapping[str, Corrected], scale: str, gated: Sequence[Gate]) -
     ]
     if not said:
         return ""
-    named = ", which are named under the verdicts" * any(one.left for one in found.values())
+    places = ["the verdicts"] if scale in found and found[scale].left else []
+    places += (
+        ["the comparison of scales"]
+        if any(one.left for name, one in found.items() if name != scale)
+        else []
+    )
+    named = f", which are named under {' and '.join(places)}" if places else ""
     words = Counter(gate.word for gate in gated)
     counts = [f"{words[word]} {word}" for word in (gates.FAIL, gates.PASS) if words[word]]
     counts += [f"{words[gates.NOT_RUN]} were not run"] if words[gates.NOT_RUN] else []

@@ -34,9 +34,10 @@ def power(budget: Budget, printed: Mapping[str, float]) -> str:
 
     Args:
         budget: The noise budget.
-        printed: Run → the paper's AP minus that of its undistilled row, in percent.
+        printed: Run → the paper's AP minus that of its undistilled row, in percent; losses are no
+            gains.
     """
-    found = [row for row in budget.pairings if row.name in printed]
+    found = [row for row in budget.pairings if printed.get(row.name, 0.0) > 0]
     if not found:
         return ""
     # With as many seeds as there are, or the next smaller count that is shown.

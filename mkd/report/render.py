@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from mkd import ROOT, __version__
+from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.labels import arch_name, run_name, slug
 from mkd.experiment.suite import Suite
@@ -44,6 +45,7 @@ from mkd.results import (
     verdicts,
 )
 from mkd.results.check import comparable
+from mkd.results.compare import origin
 from mkd.results.records import Problem, Records, load_folder, without_curve
 from mkd.results.tables import Table
 from mkd.results.verdicts import Verdict
@@ -91,7 +93,9 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
     figures, problems = gallery(records, suite, made, archs, (source, plots), min_seeds)
     problems = [*records.problems, *comparable(suite, records), *problems]
     if theirs:
-        problems += [Problem(f"{theirs.scale}: {p.where}", p.what) for p in theirs.problems]
+        other = comparable(config.load({"scale": theirs.scale}), theirs)
+        found = [*theirs.problems, *other]
+        problems += [Problem(f"{theirs.scale}: {p.where}", p.what) for p in found]
     printed = facts.load()
     choices = audit_view.choices(printed)
     said = suite.settings.summary
@@ -139,6 +143,7 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
             report=summary_view.summary(suite, records, judged, gated, choices),
             corrected=left[suite.scale].said(suite.runs),
             left_there=left[theirs.scale].said(suite.runs) if theirs else "",
+            whence=origin(theirs) if theirs else "",
             size_scale=judged[0].claim.size_scale,
             groups=verdict_view.groups(judged),
             gates=gated,

@@ -43,7 +43,7 @@ def compare(a: Path, b: Path) -> list[str]:
             "figures of different scales do not compare"
         )
     return [
-        *(f"{name} {path}: {_origin(r)}" for name, path, r in (("A", a, before), ("B", b, after))),
+        *(f"{name} {path}: {origin(r)}" for name, path, r in (("A", a, before), ("B", b, after))),
         *(
             f"{name} {problem.where}: {problem.what}"
             for name, records in (("A", before), ("B", after))
@@ -72,7 +72,7 @@ def _all(records: Records) -> dict[tuple[str, int], dict[str, Any]]:
     return {(run, seed): record for run, seed, record in records.each()}
 
 
-def _origin(records: Records) -> str:
+def origin(records: Records) -> str:
     """Number of records, commits, hosts and torch versions, in one line."""
     found = list(_all(records).values())
     hosts = [f"{machine(r)}, {r['host']['os']}" for r in found]

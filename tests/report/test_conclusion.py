@@ -194,6 +194,12 @@ def test_what_remains_after_a_correction_and_which_gates_fail_is_said_of_each_sc
         "Holm’s correction for many tests leaves 1 of 9 tested directions at desk scale, which "
         "are named under the verdicts. Of 3 validity gates 1 fail, 2 were not run at desk scale."
     )
+    both = {"desk": Corrected(9, (verdict,)), "overnight": Corrected(2, (verdict,))}
+    assert "named under the verdicts and the comparison of scales." in conclusion.caution(
+        both, "desk", judged
+    )
+    theirs = both | {"desk": Corrected(9, ())}
+    assert "named under the comparison of scales." in conclusion.caution(theirs, "desk", judged)
     assert conclusion.caution({"desk": Corrected(0, ())}, "desk", judged) == ""
 
 

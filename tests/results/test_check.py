@@ -91,7 +91,11 @@ def test_the_page_says_once_what_keeps_runs_from_being_compared(sound: Suite) ->
     change(record(sound, "tiny-baseline"), lambda r: r["digests"].update(backbone="2" * 64))
     render(sound, sound.results / "report")
     page = (sound.results / "report/index.html").read_text()
-    assert page.count("was trained with another configuration than config/ has now") == 1
+    both = "s-baseline seed 0, tiny-cwd seed 0</code>: was trained with another configuration than"
+    assert page.count(both) == 1
+    # Nor do those of the scale that is laid beside it fit this checkout.
+    assert "<code>overnight: tiny-baseline seed 0, " in page
+    assert "What is laid beside this scale: 9 records of overnight scale; commit " in page
     assert "2 start weights of backbone tiny" in page
 
 
