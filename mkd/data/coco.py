@@ -125,6 +125,7 @@ def check(
         medium=sizes[1],
         large=sizes[2],
         masks=all(item.get("segmentation") for item in instances),
+        densest=max(Counter(item["image_id"] for item in instances).values()),
         dropped=dict(dropped),
         doubtful={why: count for why, count in doubtful.items() if count},
     )

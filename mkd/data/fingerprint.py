@@ -22,7 +22,10 @@ def verify_data(suite: Suite, data: Path | None = None) -> str:
         UserError: The data have changed since, or were never checked.
     """
     splits = suite.settings.data.splits.values()
-    return verify(data or suite.results / "data.json", suite.data_root, *splits)
+    told = f"{suite.file if suite.own else suite.scale} --forcerun data"
+    asked = f"snakemake {'summary' if suite.own else 'reproduce'} --config scale={told}"
+    record = data or suite.results / "data.json"
+    return verify(record, suite.data_root, *splits, anew=asked)
 
 
 def digest(root: Path, *splits: tuple[str | Path, str | Path]) -> str:
@@ -81,10 +84,18 @@ def stamp(root: Path, *splits: tuple[str | Path, str | Path]) -> str:
     return total.hexdigest()
 
 
-def verify(record: Path, root: Path, *splits: tuple[str | Path, str | Path]) -> str:
+def verify(
+    record: Path, root: Path, *splits: tuple[str | Path, str | Path], anew: str = "mkd data"
+) -> str:
     """The recorded digest of data that are still those ``mkd data`` checked.
 
     Where no file has been touched since, none is read; else their digest is taken anew.
+
+    Args:
+        record: What ``mkd data`` wrote.
+        root: As for :func:`digest`.
+        splits: As there.
+        anew: The command that checks them again, and trains what stands on them.
 
     Raises:
         UserError: The data have changed, or are missing, or the record is something else.
@@ -95,8 +106,7 @@ def verify(record: Path, root: Path, *splits: tuple[str | Path, str | Path]) -> 
     ):
         raise UserError(
             f"the data in {root} have changed since `mkd data` checked them and wrote {record}: "
-            "put the earlier files back, or run `mkd data` again and then train anew "
-            "(snakemake --forcerun data)"
+            f"put the earlier files back, or check them again and train anew: {anew}"
         )
     return recorded
 

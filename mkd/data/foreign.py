@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mkd.data import image_files
+from mkd.data.fingerprint import list_files
 from mkd.errors import UserError
 from mkd.schemas import read_text
 
@@ -56,10 +57,12 @@ def images(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: put the images there")
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+    # As the data are read: hidden files do not count, and linked folders do.
+    for place in sorted(list_files(folder)):
+        path = folder / place
+        if path.suffix.lower() not in SUFFIXES:
             continue
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = Path(place).with_suffix("").as_posix()
         if name in found:
             raise UserError(f"{found[name]} and {path} have one name: take one away")
         found[name] = path

@@ -20,6 +20,7 @@ class DatasetSummary:
         usable: Images with an instance that training keeps, or all where the split is scored.
         instances: Objects that are taught, or asked for where the split is scored.
         masks: Whether every instance has a segmentation.
+        densest: Instances of the image with most of them.
         dropped: Number of images and objects that are left out, by the reason.
         doubtful: Number of instances that are kept and look like a mistake, by the reason.
     """
@@ -34,6 +35,7 @@ class DatasetSummary:
     medium: int
     large: int
     masks: bool
+    densest: int
     dropped: dict[str, int]
     doubtful: dict[str, int]
 

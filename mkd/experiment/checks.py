@@ -33,6 +33,7 @@ def check(suite: "Suite", own_table: bool) -> None:
     _check_frozen(suite)
     _check_lengths(suite)
     _check_orders(suite)
+    _check_shuffled(suite)
     _check_resized(suite)
     _check_widths(suite)
     _check_backbones(suite)
@@ -67,6 +68,21 @@ def _check_widths(suite: "Suite") -> None:
                 f"with '{base}' of width {suite.width(base):.3g}: give both the same, or each a "
                 "scale of its own"
             )
+
+
+def _check_shuffled(suite: "Suite") -> None:
+    """Refuse to shuffle the labels of a share of images of which only the first are taken."""
+    data = suite.settings.data
+    if data.first_images is None:
+        return
+    named = [f"run '{run.id}'" for run in suite.runs.values() if run.shuffled_labels]
+    named += ["data"] if data.shuffled_labels else []
+    if named:
+        raise UserError(
+            f"{suite.file}: {named[0]}: shuffled_labels is a share of the whole train set, of "
+            f"which data.train_images takes the first {data.first_images}: name an annotation "
+            "file of those images alone, or leave one of the two out"
+        )
 
 
 def _check_resized(suite: "Suite") -> None:

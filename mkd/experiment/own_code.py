@@ -25,14 +25,14 @@ def texts(names: Iterable[str]) -> list[str]:
     found: dict[Path, str] = {}
     waiting = sorted(names)
     while waiting:
-        for file in _files(waiting.pop()):
+        for file in files(waiting.pop()):
             if file not in found:
                 found[file], imported = _read(file)
                 waiting += imported
     return sorted(found.values())
 
 
-def _files(name: str) -> list[Path]:
+def files(name: str) -> list[Path]:
     """The file of a module, or all below the package it is in; nothing for what is installed."""
     top = name.partition(".")[0]
     for entry in map(Path, dict.fromkeys(sys.path)):

@@ -80,7 +80,7 @@ def _look_for(suite: Suite, run: str, seed: int) -> Path:
             )
         if found:
             return found[0]
-    return weights / Path(named).expanduser()
+    return weights / os.path.expanduser(named)
 
 
 def taken_weights(suite: Suite, run: str, seed: int) -> list[str]:

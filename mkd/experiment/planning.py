@@ -148,8 +148,8 @@ def _sized(term: Term, given: dict[str, Any], width: float, input_px: int) -> di
             known = {**(loss_arguments.defaults(term.module, term.type) or {}), **given}
             if not loss_arguments.is_number(known.get(argument)):
                 raise UserError(
-                    f"mkd/experiment/methods.py: growth names '{argument}', for which {term.type} "
-                    "has no default that is a plain number: give it one in its __init__"
+                    f"growth names '{argument}', for which {term.type} has no default that is a "
+                    "plain number: give it one in its __init__"
                 )
             weights[argument] = factor * known[argument]
     return weights

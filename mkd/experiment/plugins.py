@@ -6,10 +6,11 @@ is read without running it: to import its losses is to import torch.
 
 import ast
 from collections.abc import Iterable
+from types import UnionType
 
 from mkd import ROOT, plugins
 from mkd.errors import UserError
-from mkd.experiment import code, loss_arguments, methods
+from mkd.experiment import code, loss_arguments, methods, own_code
 
 _ADDED: set[str] = set()
 
@@ -69,13 +70,18 @@ def _add(module: str, target: ast.expr, value: ast.expr) -> None:
         raise UserError(
             f"{where}: the terms of method '{name}' are not {{name: Term(…)}}: write them so"
         )
+    if not isinstance(entry.default, tuple) or not _hold(entry.default, str):
+        raise UserError(
+            f"{where}: default of method '{name}' is {entry.default!r}: write a tuple of names of "
+            "terms, one with a comma behind it"
+        )
     for short, term in entry.terms.items():
         for key, good in (
             ("type", isinstance(term.type, str)),
             ("module", isinstance(term.module, str)),
             ("levels", _hold(term.levels, dict)),
             ("two_stage", isinstance(term.two_stage, dict)),
-            ("growth", isinstance(term.growth, dict) and _hold(term.growth.values(), tuple)),
+            ("growth", isinstance(term.growth, dict) and _pairs(term.growth.values())),
         ):
             if not good:
                 raise UserError(
@@ -95,7 +101,13 @@ def _add(module: str, target: ast.expr, value: ast.expr) -> None:
     _ADDED.add(name)
 
 
-def _hold(values: object, kind: type) -> bool:
+def _pairs(values: Iterable[object]) -> bool:
+    return all(
+        isinstance(pair, tuple) and len(pair) == 2 and _hold(pair, int | float) for pair in values
+    )
+
+
+def _hold(values: object, kind: type | UnionType) -> bool:
     return isinstance(values, Iterable) and all(isinstance(value, kind) for value in values)
 
 
@@ -124,4 +136,11 @@ def _check_imports(module: str, tree: ast.Module) -> None:
                 raise UserError(
                     f"{path} imports '{first}', which lies beside it and would be in no digest: "
                     f"name it in plugins too, and write 'from .{first} import …'"
+                )
+            elsewhere = [] if inside or first == "mkd" else own_code.files(name)
+            # What a distribution of Linux installs lies outside Python's own places.
+            if elsewhere and "dist-packages" not in elsewhere[0].parts:
+                raise UserError(
+                    f"{path} imports '{name}', which is {elsewhere[0]} and would be in no digest: "
+                    "put it beside the plugin, name it in plugins too, and write 'from . import'"
                 )

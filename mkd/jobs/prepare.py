@@ -46,6 +46,7 @@ def prepare_data(suite: Suite, out: Path) -> None:
     check_classes(summaries["train"], summaries["val"], root)
     overlap.check_apart(root, splits["train"], splits["val"])
     _check_size(suite, summaries["train"])
+    _check_detections(suite, summaries["val"])
     _check_batches(suite, summaries["train"])
     print(table(summaries))
     digest, files = fingerprint.read_all(root, *splits.values())
@@ -71,6 +72,18 @@ def _check_size(suite: Suite, train: DatasetSummary) -> None:
             f"{wanted} of scale '{suite.scale}': complete it, or make data.train_images in the "
             "scale's file smaller"
         )
+
+
+def _check_detections(suite: Suite, val: DatasetSummary) -> None:
+    """Refuse images with more objects than detections that are kept: no AP could be right."""
+    for run in filter(suite.scored, suite.runs):
+        most = suite.evaluate(run).max_per_image
+        if most is not None and val.densest > most:
+            raise UserError(
+                f"an image of the val set in {suite.data_root} has {val.densest} objects, and "
+                f"scale '{suite.scale}' keeps {most} detections of an image: write "
+                f"evaluate: {{max_per_image: {val.densest}}} or more in the scale's file"
+            )
 
 
 def _check_batches(suite: Suite, train: DatasetSummary) -> None:

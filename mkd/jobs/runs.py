@@ -16,7 +16,7 @@ from mkd.evaluation import detected
 from mkd.experiment import paths, run_digests
 from mkd.experiment.resolved import ResolvedRun
 from mkd.experiment.suite import Suite
-from mkd.files import sha256_file, write_atomic
+from mkd.files import read_json, sha256_file, write_atomic
 from mkd.jobs import work_folder
 from mkd.jobs.around import hide_gpus, readable_images
 from mkd.schemas import validate, write_record
@@ -71,6 +71,7 @@ def train(
         else fingerprint.recorded_digest(data),
         **{name: sha256_file(path) for name, path in start.items() if path is not None},
     }
+    _check_masks(suite, run, data, "train")
     # Neither another configuration nor other code, data or teacher may go on from this run's
     # checkpoints.
     key = provenance.digest([digests, inputs])[:12]
@@ -136,6 +137,16 @@ def _check_start(suite: Suite, run: str, seed: int, start_weights: Path | None) 
         )
 
 
+def _check_masks(suite: Suite, run: str, data: Path, split: str) -> None:
+    """Refuse a detector with masks that was put into the table after data without were checked."""
+    checked = read_json(data).get("splits", {}).get(split, {})
+    if suite.run(run).architecture.has_masks and not checked.get("masks", True):
+        raise UserError(
+            f"run '{run}' has masks, and objects of the {split} set in {suite.data_root} have "
+            "none: add them and check the data again, or take the run out of the table"
+        )
+
+
 def _detected_by(suite: Suite, run: str, data_digest: str) -> dict[str, str]:
     """What decides a trained detector's detections beside its weights."""
     return {
@@ -165,6 +176,7 @@ def evaluate(suite: Suite, run: str, seed: int, data: Path, log: str) -> None:
     scored = {**provenance.commit(), "versions": provenance.versions()}
     folder, row = Path(paths.run_path(suite, run, seed, "")), suite.run(run)
     said, data_digest = outputs.read_trained(suite, run, seed), fingerprint.verify_data(suite, data)
+    _check_masks(suite, run, data, "val")
     resolved = said.config
     annotations = suite.data_root / resolved.data.splits["val"].annotations
     _check_fits(suite, run, seed, said, data_digest)

@@ -188,6 +188,22 @@ def test_a_linked_image_has_the_labels_beside_the_link(smoke_data: Path, tmp_pat
         importing.convert(root)
 
 
+def test_images_of_a_linked_folder_are_read_and_hidden_ones_are_not(
+    smoke_data: Path, tmp_path: Path
+) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    for kind in ("images", "labels"):
+        (root / kind / "train").rename(tmp_path / kind)
+        (root / kind / "train").mkdir()
+        (root / kind / "train/b").symlink_to(tmp_path / kind)
+    hidden = root / "images/val/.ipynb_checkpoints/a-checkpoint.jpg"
+    hidden.parent.mkdir()
+    hidden.write_bytes(b"")
+    importing.convert(root)
+    counts = [len(json.loads((root / f"coco/{split}.json").read_text())["images"]) for split in FEW]
+    assert counts == list(FEW.values())
+
+
 def test_labels_that_are_there_and_cannot_be_read_are_broken(
     smoke_data: Path, tmp_path: Path
 ) -> None:

@@ -38,9 +38,15 @@ def test_the_guides_settings_for_detectors_from_nothing_are_overnights(
 ) -> None:
     guide = (ROOT / "docs/own-work.md").read_text()
     advice = re.search(r"as scale `overnight` does: `(train: {.*})`", guide)
+    wider = re.search(r"wider than its students.*: `(width: {.*})`", guide)
     assert advice
-    suite, overnight = load(f"base: desk\n{DATA}{advice[1]}\n"), config.load({"scale": "overnight"})
+    assert wider
+    overnight = config.load({"scale": "overnight"})
+    suite = load(f"base: desk\n{DATA}{advice[1]}\n{wider[1]}\n")
     assert suite.settings.train == overnight.settings.train
+    students = {suite.width(run.id) for run in suite.runs.values() if run.teacher}
+    assert students == {overnight.width("tiny-mkd")}
+    assert suite.width("s-baseline") == overnight.width("s-teacher") > max(students)
     for run in suite.runs.values():
         arch = architectures.architecture(run.arch)
         models.model_config(arch, 3, suite.resolve(run.id, 0).width)
@@ -283,3 +289,42 @@ def test_weights_beside_the_file_go_before_those_of_the_suite(
         for run, name in (("s-baseline", "s.pth"), ("tiny-mkd", "tiny_coco-1.pth")):
             (folder / name).touch()
             assert paths.taken_weights(suite, run, 0) == [str(folder / name)]
+
+
+HEAD = "run\tarch\tteacher\tmethod\toptions\ttables\n"
+
+
+def test_a_baseline_that_teaches_too_has_every_seed(
+    load: Callable[..., Suite], tmp_path: Path
+) -> None:
+    """What is there to teach alone has one."""
+    rows = [
+        *("m-baseline\trtmdet-m\t-\tbaseline\t-\t-", "s-baseline\trtmdet-s\t-\tbaseline\t-\t-"),
+        *(
+            "tiny-baseline\trtmdet-tiny\t-\tbaseline\t-\t1",
+            "s-cwd\trtmdet-s\tm-baseline\tcwd\t-\t1",
+        ),
+        "tiny-mkd\trtmdet-tiny\ts-baseline\tmkd\t-\t1",
+    ]
+    (tmp_path / "mine.tsv").write_text(HEAD + "\n".join(rows) + "\n")
+    suite = load(f"base: smoke\n{DATA}runs: mine.tsv\nseeds: [0, 1, 2]\n")
+    seeds = {run: suite.seeds(run) for run in ("m-baseline", "s-baseline", "s-cwd")}
+    assert seeds == {"m-baseline": [0], "s-baseline": [0, 1, 2], "s-cwd": [0, 1, 2]}
+
+
+def test_a_share_of_all_labels_is_no_share_of_the_first_images(
+    load: Callable[..., Suite], tmp_path: Path
+) -> None:
+    row = "tiny-shuffled\trtmdet-tiny\t-\tbaseline\tshuffled_labels=0.1\t1\n"
+    (tmp_path / "mine.tsv").write_text(HEAD + row)
+    text = f"base: smoke\n{DATA}runs: mine.tsv\n"
+    assert load(text).runs["tiny-shuffled"].shuffled_labels == 0.1
+    with pytest.raises(
+        UserError, match="run 'tiny-shuffled': shuffled_labels is a share of the wh"
+    ):
+        load(text.replace("other]}", "other], train_images: 20}"))
+
+
+def test_weights_in_the_home_of_nobody_are_missing(load: Callable[..., Suite]) -> None:
+    suite = load(f"base: smoke\n{DATA}pretrained: {{s-baseline: ~nobody-of-that-name/s.pth}}\n")
+    assert list(paths.missing_pretrained(suite)) == ["s-baseline"]

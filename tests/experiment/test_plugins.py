@@ -136,6 +136,11 @@ def test_an_option_of_it_is_checked_as_any_other(load) -> None:
         ("METHODS['mine'] = Method([Term('Mine', __name__)])", "terms of method 'mine' are not"),
         ("METHODS['mine'] = Method({'a': Term('Mine', __name__, growth={'x': 1})})",
          r"line 1: growth of term 'a' is {'x': 1}: the class Term"),
+        ("METHODS['mine'] = Method({'a': Term('Mine', __name__, growth={'x': (1,)})})",
+         r"line 1: growth of term 'a' is {'x': \(1,\)}: the class Term"),
+        ("METHODS['mine'] = Method({'mine': Term('Mine', __name__)}, default=('mine'))",
+         "line 1: default of method 'mine' is 'mine': write a tuple of names"),
+        ("import helpers", r"imports 'helpers', which is .*lib/helpers\.py and would be in no"),
         ("METHODS['mine'] = Method({'a': Term(['Mine'], __name__)})", "type of term 'a' is"),
         ("METHODS['mine'] = Method({'a': Term('Mine', __name__, levels=3)})", "levels of term 'a'"),
         ("import beside", "imports 'beside', which lies beside it and would be in no digest"),
@@ -145,9 +150,12 @@ def test_an_option_of_it_is_checked_as_any_other(load) -> None:
     ],
 )  # fmt: skip
 def test_a_file_that_does_not_do_is_one_sentence(
-    load, tmp_path: Path, text: str, sentence: str
+    load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, sentence: str
 ) -> None:
     (tmp_path / "beside.py").write_text("")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/helpers.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path / "lib")
     with pytest.raises(UserError, match=sentence):
         load(own=text)
 
