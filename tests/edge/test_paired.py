@@ -252,3 +252,13 @@ def test_a_process_that_dies_is_one_sentence(
     monkeypatch.setattr(processes, "_command", lambda *_: shell)
     with pytest.raises(UserError, match="ended with 9 and no answer: the board is too hot$"):
         paired.compare([Entry(conv("a.onnx"), QUICK)])
+
+
+@pytest.mark.parametrize(("ms", "runs"), [(2.0, 25), (120.0, 1)])
+def test_a_block_lasts_as_long_as_it_should_and_has_one_run_at_least(
+    conv: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, ms: float, runs: int
+) -> None:
+    answering = ["/bin/sh", "-c", f"""echo '{{"ms": {ms}}}'; exec cat >&2"""]
+    monkeypatch.setattr(processes, "_command", lambda *_: answering)
+    with paired._Worker(Entry(conv("a.onnx"), QUICK), processes.usable_cpus()[:1], None) as worker:
+        assert worker.runs == runs

@@ -166,3 +166,15 @@ def test_mending_counts_from_cocos_own_ap50():
     assert 0.1 < base < 0.9
     assert base == pytest.approx(evaluation.stats[1], abs=1e-6)
     assert all(gain >= 0 for gain in errors(scene, detections).values())
+
+
+def test_a_tenth_of_overlap_parts_a_poor_box_from_background():
+    """IoU 8/72 and 7/73."""
+    near, off = (42.0, 10.0, 40.0, 40.0), (43.0, 10.0, 40.0, 40.0)
+    assert errors(truth((CAT, HERE)), found((CAT, near, 0.9))) == only(localization=100.0)
+    assert errors(truth((CAT, HERE)), found((CAT, off, 0.9)))["localization"] == 0.0
+
+
+def test_a_poor_box_of_its_own_class_goes_before_a_wrong_class():
+    lost = errors(truth((CAT, HERE), (DOG, POOR)), found((CAT, POOR, 0.9)))
+    assert (lost["localization"], lost["classification"]) == (50.0, 0.0)

@@ -126,6 +126,12 @@ def suite(suite: Suite) -> Suite:
     return replace(suite, settings=suite.settings.model_copy(update={"longer": "overnight"}))
 
 
+def test_of_many_that_disagree_three_are_named_and_the_rest_counted() -> None:
+    four = ("tiny-cwd", "tiny-mgd", "tiny-fgd", "tiny-mkd")
+    found = compare(dict.fromkeys(four, UP), dict.fromkeys(four, DOWN))
+    assert found.decided.endswith(" and 1 more.")
+
+
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the references of this checkout would lie."""

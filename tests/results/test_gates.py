@@ -296,3 +296,14 @@ def test_every_gate_says_what_not_to_read(tmp_path: Path, at: int) -> None:
     path.write_text(yaml.safe_dump(document))
     with pytest.raises(UserError, match=f"gates.{at}"):
         gates.load(path)
+
+
+def test_a_kind_that_costs_less_than_nothing_is_not_lost_and_seeds_are_averaged() -> None:
+    def seed(missed: float) -> dict[str, Any]:
+        costs = dict.fromkeys(KINDS, 1.0) | {"missed": missed, "duplicate": -1.0}
+        return record(44.0, errors=costs)
+
+    # 3.9 of 7.9 on average, of the first seed more than half.
+    judged = judge(sound() | {"s-baseline": {0: seed(5.9), 1: seed(1.9)}})["errors"]
+    assert judged.word == "pass"
+    assert "s-baseline: missed 49.4 %" in judged.figure

@@ -260,6 +260,7 @@ def test_a_metric_edited_by_hand_is_never_shown(full: Suite) -> None:
         ({"AP": 60.0}, "is above AP50"),
         ({"AP75": 70.0}, "is above AP50"),
         ({"AP": 10.0}, "is no mean of"),
+        ({"AP": 46.0}, "is no mean of"),
         ({"AP50": 52.0}, "is not the area"),
         ({"AP75": 33.0}, "is not the area"),
     ],

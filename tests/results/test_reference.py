@@ -12,7 +12,7 @@ from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.experiment.suite import Suite
 from mkd.provenance import seal
-from mkd.results import formats, reference, tables
+from mkd.results import formats, reference, statistics, tables
 from mkd.results.compare import compare
 from mkd.results.records import load_folder
 
@@ -257,3 +257,29 @@ def test_the_configuration_is_that_of_the_first_seed_and_is_kept_again(
     for kept in (once, again):
         (found,) = kept.glob("runs/*/config.json")
         assert json.loads(found.read_text()) == {"seed": 1}
+
+
+@pytest.mark.parametrize(
+    ("head", "scale", "size"),
+    [
+        ("`overnight`", "overnight", "tiny"),
+        ("`desk`, from", "desk", "tiny"),
+        ("RTMDet-s ", "desk", "s"),
+        ("RTMDet-m ", "desk", "m"),
+        ("RTMDet-l ", "desk", "l"),
+        ("RTMDet-Ins-tiny", "desk", "ins-tiny"),
+    ],
+)
+def test_the_readmes_findings_are_the_references(head: str, scale: str, size: str) -> None:
+    records = load_folder(reference.folder(scale), scale)
+    metric = "mask.AP" if size.startswith("ins") else "box.AP"
+    text = (ROOT / "README.md").read_text()
+    line = next(line for line in text.splitlines() if line.startswith(f"| {head}"))
+    cells = [cell.strip() for cell in line.strip("| ").split("|")]
+    pairs = [("cwd", "baseline"), ("mkd", "baseline"), ("mkd-balanced", "baseline"), ("mkd", "cwd")]
+    deltas = [
+        statistics.paired_delta(*(records.points(f"{size}-{name}", metric) for name in pair))
+        for pair in pairs
+    ]
+    assert int(cells[1]) == len(records.by_run[f"{size}-mkd"])
+    assert cells[2:] == [f"{formats.signed(d.mean, 1)} {formats.half(d, 1)}" for d in deltas]

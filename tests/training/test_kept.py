@@ -235,3 +235,13 @@ def test_packed_weights_are_the_nearest_of_six_bits(tmp_path: Path) -> None:
 def test_a_card_is_read_as_a_training_is(starts: Suite) -> None:
     path = Path(paths.kept_weights(starts, "tiny-stem", 0))
     assert outputs.parse(kept.card(path)).config == starts.resolve("tiny-stem", 0)
+
+
+def test_weights_that_were_not_scored_are_not_kept(starts: Suite) -> None:
+    """Their card would have another file's figures."""
+    own = Path(paths.run_path(starts, "tiny-stem", 0, "weights.pth"))
+    own.write_bytes(own.read_bytes() + b"x")
+    out = starts.results / "other.pth.xz"
+    with pytest.raises(UserError, match="is not what was trained and scored"):
+        kept.keep(starts, "tiny-stem", 0, out)
+    assert not out.exists()

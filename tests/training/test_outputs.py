@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mkd.detectors import models  # before mmdet
 from mkd.training import trainer
@@ -161,3 +162,29 @@ def test_a_backbone_of_another_size_is_not_taken(
     weights.save(model.backbone, tmp_path / "x.pth", {"backbone": "s", "accuracy": 0.5})
     with pytest.raises(UserError, match=f"is a backbone of size s, and run '{RUN}' wants tiny"):
         trainer.train(resolved, smoke_data, tmp_path / "work", tmp_path / "x.pth")
+
+
+def test_checkpoints_under_another_teacher_are_another_trainings(
+    suite: Suite, lay: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed run does not go on from them."""
+
+    class Begun(Exception):
+        pass
+
+    seen: list[tuple[Path, str]] = []
+
+    def begin(*given: Any) -> None:
+        seen.append((given[2], given[7]))
+        raise Begun
+
+    monkeypatch.setattr(trainer, "train", begin)
+    other = tmp_path / "mine.pth"
+    torch.save({"state_dict": {"w": torch.ones(1)}}, other)
+    own = lay("s-baseline", 0)
+    for teacher in (own, own, other):
+        with pytest.raises(Begun):
+            jobs.train(suite, OTHER, 0, tmp_path / "data.json", None, teacher, None)
+    assert seen[0] == seen[1]
+    assert seen[0][0] != seen[2][0]
+    assert seen[0][1] != seen[2][1]

@@ -20,7 +20,7 @@ from mkd.experiment import config
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.datasets import Coco
 from mkd.experiment.suite import Suite
-from mkd.training import student, weights
+from mkd.training import checkpoints, student, weights
 from mkd.training.history import Summary
 
 ROWS = [
@@ -156,6 +156,16 @@ def test_a_finished_runs_checkpoint_serves_that_run_and_seed_alone(
     # Killed before its weights were written: nothing is left to train.
     again, _ = run(suite, "plain", smoke_data, tmp_path, teacher, epochs=1)
     assert same(made, again)
+    # What is handed back are the averages, which mmengine keeps as the checkpoint's own weights.
+    saved = checkpoints.read(tmp_path / "epoch_1.pth")
+    last = {
+        name.removeprefix("module."): value
+        for name, value in saved["ema_state_dict"].items()
+        if name.startswith("module.")
+    }
+    state = made if isinstance(made, dict) else made.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in saved["state_dict"].items())
+    assert not all(torch.equal(state[name], value) for name, value in last.items())
     kept = (tmp_path / "epoch_1.pth").read_bytes()
     for name, seed in (("plain", 1), ("mkd", 0)):
         resolved = suite.resolve(name, seed)

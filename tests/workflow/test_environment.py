@@ -7,8 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
+import pytest
+
 from mkd.experiment import config
-from mkd.workflow import environment
+from mkd.workflow import environment, fork_server
 
 
 def told(*methods: str, **given: str) -> dict[str, str]:
@@ -30,3 +32,34 @@ def test_jobs_are_told_what_was_replaced_and_take_this_python() -> None:
 def test_gpus_are_numbered_as_they_are_shared_out_unless_a_user_says_otherwise() -> None:
     assert told()["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert told(CUDA_DEVICE_ORDER="FASTEST_FIRST")["CUDA_DEVICE_ORDER"] == "FASTEST_FIRST"
+
+
+def flow(jobs: int, local: bool = True, methods: tuple[str, ...] = ()) -> SimpleNamespace:
+    """A workflow with so many jobs to run."""
+    deployed = [SimpleNamespace(name=name) for name in methods]
+    return SimpleNamespace(
+        local_exec=local,
+        dag=SimpleNamespace(needrun_jobs=lambda: range(jobs)),
+        deployment_settings=SimpleNamespace(deployment_method=deployed),
+    )
+
+
+def test_several_jobs_on_this_machines_cpu_are_worth_a_fork_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(fork_server.VARIABLE, raising=False)
+    cpu, gpu = config.load({"scale": "smoke"}), config.load({"scale": "paper"})
+    assert environment.may_fork(cpu, flow(4))
+    assert not environment.may_fork(cpu, flow(3))
+    assert not environment.may_fork(gpu, flow(4))
+    assert not environment.may_fork(cpu, flow(4, local=False))
+    assert not environment.may_fork(cpu, flow(4, methods=("APPTAINER",)))
+    monkeypatch.setenv(fork_server.VARIABLE, "another workflow's")
+    assert not environment.may_fork(cpu, flow(4))
+
+
+def test_a_workflow_that_a_job_runs_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MKD_CONFIG", raising=False)
+    assert not environment.nested()
+    monkeypatch.setenv("MKD_CONFIG", "{}")
+    assert environment.nested()

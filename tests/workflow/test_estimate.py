@@ -55,6 +55,7 @@ def test_hours_are_those_of_what_was_asked(paper: Suite) -> None:
     said = estimate.text(paper, (planned, todo))
     hours = estimate.estimate(paper, todo).gpu_hours
     assert said.startswith(f"scale paper: 1 of 2 trainings to do, about {hours:,.0f} GPU hours")
+    assert f"({hours / 8:,.0f} hours on 8)" in said
     assert estimate.text(paper, ([], [])) == "scale paper: nothing is trained for what was asked"
 
 

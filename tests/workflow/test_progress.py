@@ -211,3 +211,11 @@ def test_the_verb(few: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert said[1:] == [
         f"  tiny-cwd seed 0: epoch 2 of {epochs}, iteration 245 of {225 * epochs}, loss 4.3432"
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (129600, "1.5 days")],
+)
+def test_a_span_is_told_in_its_unit(seconds: float, said: str) -> None:
+    assert progress._span(seconds) == said
