@@ -1,8 +1,11 @@
 """Exported graphs: what they compute and detect, and that distillation leaves them as they are."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -15,7 +18,7 @@ import mkd.compat  # noqa: F401  (before mmdet)
 from mmdet.structures import DetDataSample
 from mmdet.testing import demo_mm_inputs
 
-from mkd.edge import accuracy, engines, export, graph, nms, opening, quantize, zoo
+from mkd.edge import accuracy, engines, export, graph, jobs, nms, opening, quantize, zoo
 from mkd.edge import metadata as cards
 from mkd.edge.preprocessing import prepare
 from mkd.errors import UserError
@@ -71,6 +74,24 @@ def test_the_detector_finds_what_mmdets_own_head_finds(exported: Any) -> None:
     np.testing.assert_allclose(scores, theirs.scores, atol=1e-4)
     np.testing.assert_allclose(boxes, theirs.bboxes, atol=0.05)
     assert (labels == theirs.labels.numpy()).mean() > 0.95  # two scores may tie
+
+
+def test_the_detector_keeps_what_scores_above_its_own_threshold(
+    exported: Any, tmp_path: Path
+) -> None:
+    path, feed = tmp_path / "a.onnx", {"images": exported.inputs[0]}
+    shutil.copy(exported.path, path)
+    detector = cards.detector_path(path)
+
+    def scores(least: float) -> np.ndarray:
+        nms.export(exported.detector, {path: exported.card}, 0.65, least, max_boxes=50)
+        (found,) = session(detector).run(["scores"], feed)
+        return np.asarray(found)
+
+    every = scores(0.001)
+    middle = float(np.median(every))
+    np.testing.assert_array_equal(scores(middle), every[every > middle])
+    assert 0 < (every > middle).sum() < len(every)
 
 
 def test_the_files_say_what_they_are(exported: Any) -> None:
@@ -192,6 +213,27 @@ def test_fp16_halves_the_weights_and_keeps_fp32_ends(exported: Any, tmp_path: Pa
     for ours, theirs in _both(path, exported):
         assert ours.dtype == np.float32
         assert np.abs(ours - theirs).max() < 0.02 * np.abs(theirs).max()
+
+
+def test_calibration_is_on_train_images_spread_over_the_split(
+    smoke_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never on val images, on which the file is scored. What an earlier export left is removed."""
+    data = {"badges": str(smoke_data.parent), "coco": str(smoke_data.parent)}
+    suite = config.load({"scale": "smoke", "data": data})
+    given: list[Any] = []
+    monkeypatch.setattr(jobs.export, "export_raw", lambda *_: None)
+    monkeypatch.setattr(jobs.export, "check", lambda *_: {"a": 0.0})
+    monkeypatch.setattr(jobs.quantize, "to_int8", lambda _, __, images, *___: given.extend(images))
+    card = cards.Card("m", "rtmdet-ins-tiny", input_px=64)
+    earlier = tmp_path / "a-int8-detector.onnx"
+    earlier.write_bytes(b"")
+    jobs._export(suite, None, card, tmp_path / "a.onnx", ["int8"], 3)
+    listed = json.loads((smoke_data / "annotations/instances_train.json").read_text())["images"]
+    wanted = [listed[at * len(listed) // 3]["file_name"] for at in range(3)]
+    expected = [prepare(cv2.imread(str(smoke_data / "train" / name)), card) for name in wanted]
+    assert [*map(np.array_equal, given, expected)] == [True] * 3
+    assert not earlier.exists()
 
 
 def test_an_empty_calibration_set_is_one_sentence(exported: Any, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from mkd import cli, schemas
 from mkd.edge import measure, verbs
+from mkd.edge.engines import CannotRun
 from mkd.errors import UserError
 
 
@@ -69,3 +70,20 @@ def test_a_record_in_half_precision_takes_no_other_files_name(
     assert {path.name for path in tmp_path.glob("*.json")} == {
         *("a-ncnn.json", "a-half-ncnn.json", "a-fp16-ncnn.json"),
     }
+
+
+def test_a_file_that_is_refused_takes_no_other_files_record_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(file: Path, *_: object) -> dict[str, str]:
+        if file.stem == "detector":
+            raise CannotRun("it is a full detector")
+        return {}
+
+    monkeypatch.setattr(measure, "measure", measured)
+    monkeypatch.setattr(measure, "line", lambda _: "")
+    monkeypatch.setattr(verbs, "_validate", lambda _: None)
+    files = [str(tmp_path / f"{name}.onnx") for name in ("detector", "raw")]
+    with pytest.raises(SystemExit):
+        cli.main(["latency", *files])
+    assert [path.name for path in tmp_path.glob("*.json")] == ["raw-cpu.json"]
