@@ -62,11 +62,14 @@ def test_an_image_with_more_objects_than_detections_are_kept_is_refused(
 ) -> None:
     """No detector could find them all, and every AP would be too low."""
     suite = load("here", "evaluate: {max_per_image: 1}\n")
-    with pytest.raises(
-        UserError, match=r"val set in .* has [2-9] objects, and scale 'cells' keeps"
-    ):
+    said = r"val set in .* has ([2-9]) objects, and scale 'cells' keeps 1 detections"
+    with pytest.raises(UserError, match=said) as seen:
         jobs.prepare_data(suite, suite.results / "data.json")
     assert not (suite.results / "data.json").exists()
+    densest = re.search(said, str(seen.value))
+    assert densest
+    enough = load("here", f"evaluate: {{max_per_image: {densest[1]}}}\n")
+    jobs.prepare_data(enough, enough.results / "data.json")
 
 
 def test_a_detector_with_masks_wants_data_that_were_checked_for_them(
