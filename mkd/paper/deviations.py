@@ -1,6 +1,7 @@
 """Where paper, official recipe and scales differ, from ``config/deviations.yaml``."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class Deviation:
         items: Numbers of the audit's items it belongs to.
         fields: Patterns of the fields of mmengine's configuration in which a run of scale paper is
             not as OpenMMLab's config (``docs/recipe.md``); empty where no field shows it.
+        caution: Scale → a sentence that stands beside its answer on the page.
     """
 
     id: str
@@ -37,6 +39,7 @@ class Deviation:
     scales: tuple[str, ...] = ()
     items: tuple[int, ...] = ()
     fields: tuple[str, ...] = ()
+    caution: Mapping[str, str] = field(default_factory=dict)
 
     def explains(self, field: str) -> bool:
         """Whether a difference in that field, e.g. ``optim_wrapper.type``, is this deviation."""

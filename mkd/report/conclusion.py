@@ -5,7 +5,6 @@ interval lies above zero, against where it lies below, and open where it holds z
 rows of one method, with other teachers, it is the first of the table.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -13,12 +12,10 @@ from mkd.experiment.architectures import has_masks
 from mkd.experiment.labels import arch_name
 from mkd.experiment.runs import Run, baseline_of
 from mkd.report.frames import plain
-from mkd.results import gates, statistics, tallies, verdicts
+from mkd.results import statistics, tallies, verdicts
 from mkd.results.formats import half, number, signed
-from mkd.results.gates import Gate
 from mkd.results.records import Records, ap_of
 from mkd.results.statistics import Interval
-from mkd.results.tallies import Corrected
 from mkd.results.verdicts import Verdict
 
 WORDS = (
@@ -54,12 +51,13 @@ def sentences(
             f"baseline with the {min_seeds} seeds that a test asks for."
         ]
     shown = [*helped.values(), *control.values(), *beaten.values()]
-    seeds = min(len(delta.points) for delta in shown if delta)
+    seeds = [len(delta.points) for delta in shown if delta]
+    least = f"{min(seeds)} seeds{' or more' * (max(seeds) > min(seeds))}"
     said = [
         f"At {scale} scale MKD, as this suite reads the paper, {_grouped(helped, WORDS, '; it ')}. "
         f"Plain CWD {_grouped(control, WORDS, '; it ')}. "
-        f"± is half a 95 % interval of the difference over {seeds} seeds or more, not corrected "
-        "for many tests."
+        f"± is half a 95 % interval of the difference, in points of AP (0 to 100), over {least}, "
+        "not corrected for many tests."
     ]
     answer = _grouped(beaten, ("yes on", "no on", "not decided on", "not tested on"), "; ")
     said.append(f"Do the new terms beat plain CWD? {answer[:1].upper()}{answer[1:]}.")
@@ -69,11 +67,11 @@ def sentences(
 
 
 def of_longer(
-    records: Records, ours: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int
+    records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int, ours: Records
 ) -> list[str]:
     """The answer of the scale that this one is compared with; none where it tested nothing.
 
-    Arguments as of :func:`sentences`: the records of that scale, then those of this one.
+    Arguments as of :func:`sentences`, of that scale; ``ours`` are the records of this one.
     """
     helped = _tested(records, runs, archs, ("mkd", "baseline"), min_seeds)
     tested = [arch for arch, found in helped.items() if found is not None]
@@ -82,14 +80,15 @@ def of_longer(
     said = " ".join(sentences(records, runs, tested, min_seeds))
     there, here = (_undistilled(side, runs, tested) for side in (records, ours))
     below = [
-        f"{arch_name(arch)} at {number(there[arch])} AP ({number(here[arch])} here)"
+        f"{number(there[arch])} AP with {arch_name(arch)} ({number(here[arch])} at "
+        f"{ours.scale} scale)"
         for arch in there.keys() & here.keys()
         if there[arch] < here[arch]
     ]
     if below:
         said += (
-            f" Without distillation it ends {', '.join(sorted(below))}, so a gain there may be no "
-            "more than a faster start."
+            f" Undistilled it reaches {', '.join(sorted(below))}, so a gain there may be no more "
+            "than a faster start."
         )
     return [f"The same task, every student trained from random weights: {said}"]
 
@@ -194,37 +193,6 @@ def weaker(records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_
     return (
         f"At {records.scale} scale MKD with {least:g} times its weight "
         f"{_grouped(found, WORDS, '; it ')}."
-    )
-
-
-def caution(found: Mapping[str, Corrected], scale: str, gated: Sequence[Gate]) -> str:
-    """What is left of the tested directions, and how the gates ended; empty without a test.
-
-    Args:
-        found: Scale → what Holm's correction leaves of its directions.
-        scale: That of the gates.
-        gated: They.
-    """
-    said = [
-        f"{len(one.left)} of {one.tests} tested directions at {name} scale"
-        for name, one in found.items()
-        if one.tests
-    ]
-    if not said:
-        return ""
-    places = ["the verdicts"] if scale in found and found[scale].left else []
-    places += (
-        ["the comparison of scales"]
-        if any(one.left for name, one in found.items() if name != scale)
-        else []
-    )
-    named = f", which are named under {' and '.join(places)}" if places else ""
-    words = Counter(gate.word for gate in gated)
-    counts = [f"{words[word]} {word}" for word in (gates.FAIL, gates.PASS) if words[word]]
-    counts += [f"{words[gates.NOT_RUN]} were not run"] if words[gates.NOT_RUN] else []
-    return (
-        f"Holm’s correction for many tests leaves {', '.join(said)}{named}. Of {len(gated)} "
-        f"validity gates {', '.join(counts)} at {scale} scale."
     )
 
 

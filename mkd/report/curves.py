@@ -56,7 +56,7 @@ def curves(losses: pd.DataFrame) -> Figure:
     figure, cells = style.facets(
         list(runs.values()),
         [1.3] * len(runs),
-        columns=3,
+        columns=2,
         left=0.58,
         legend=[
             legend.key("", style.color(method), words, stroke)

@@ -167,7 +167,8 @@ def _row(
     label, method = row["label"].iloc[0], row["method"].iloc[0]
     values = row.loc[row["source"] == "measured", "value"].dropna()
     # Two marks on one axis stand one above the other.
-    apart = 0.0 if ours is not theirs else 0.14
+    both = ours is theirs and (row["source"] == "paper").any()
+    apart = 0.14 if both else 0.0
     if values.empty:
         ours.text(0.0, at, "  not run", va="center", color=style.palette()["quiet"])
     else:
@@ -270,7 +271,9 @@ def _weighed(ax: Axes, measured: pd.DataFrame) -> None:
         ax.axhline(level.mean, color=style.color(method), label=words)
         end = ax.get_yaxis_transform()
         quiet = style.palette()["quiet"]
-        ax.text(1, level.mean, "CWD", transform=end, ha="right", va="bottom", color=quiet)
+        # On the side of the line where zero is not.
+        side = "top" if level.mean < 0 else "bottom"
+        ax.text(1, level.mean, "CWD", transform=end, ha="right", va=side, color=quiet)
     varied = measured.dropna(subset="alpha").groupby(["alpha", "run"])["value"].apply(interval)
     alphas = varied.index.get_level_values("alpha")
     ax.plot(alphas, [found.mean for found in varied], color=style.color("mkd"))

@@ -64,7 +64,8 @@ def around(frame: pd.DataFrame) -> str:
         said.append(f"{arch}, of MKD: {_ends(rows)}")
     if not others:
         return ""
-    return f"{above} of {others} end above MKD at its defaults, by their mean. {_joined(said)}"
+    end = _verb(above, "end")
+    return f"{above} of {others} {end} above MKD at its defaults, by their mean. {_joined(said)}"
 
 
 def weights(frame: pd.DataFrame) -> str:

@@ -23,6 +23,7 @@ from mkd.paper import audit, claims, deviations, facts
 from mkd.paper.claims import Claim
 from mkd.report import (
     audit_view,
+    cautions,
     conclusion,
     latency_view,
     noise_view,
@@ -96,7 +97,8 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
         other = comparable(config.load({"scale": theirs.scale}), theirs)
         found = [*theirs.problems, *other]
         problems += [Problem(f"{theirs.scale}: {p.where}", p.what) for p in found]
-    printed = facts.load()
+    printed, differing = facts.load(), deviations.load(suite.scale)
+    told = [(found, suite.runs, archs, min_seeds) for found in (records, theirs) if found]
     choices = audit_view.choices(printed)
     said = suite.settings.summary
     page = (
@@ -114,30 +116,20 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
             files=Path(os.path.relpath(written, out)).as_posix(),
             kept=kept,
             problems=problems,
-            headline=" ".join(
-                conclusion.headline(found, suite.runs, archs, min_seeds)
-                for found in (records, theirs)
-                if found
-            ).strip(),
+            headline=" ".join(conclusion.headline(*each) for each in told).strip(),
             conclusion=[
-                *conclusion.sentences(records, suite.runs, archs, min_seeds),
-                *(
-                    conclusion.of_longer(theirs, records, suite.runs, archs, min_seeds)
-                    if theirs
-                    else ()
-                ),
+                *conclusion.sentences(*told[0]),
+                *(conclusion.of_longer(*told[1], ours=records) if theirs else ()),
                 *([compared.decided] if compared and compared.gains else ()),
             ],
             notes=[
-                conclusion.gains(records, suite.runs, archs, min_seeds),
+                conclusion.gains(*told[0]),
                 conclusion.ahead(judged, suite.runs, suite.scale),
-                conclusion.caution(left, suite.scale, gated),
-                *(
-                    conclusion.balanced(found, suite.runs, archs, min_seeds)
-                    for found in (records, theirs)
-                    if found
-                ),
-                conclusion.weaker(records, suite.runs, archs, min_seeds),
+                cautions.tests_and_gates(left, suite.scale, gated),
+                cautions.untaught(records, suite.runs, archs),
+                *cautions.chosen(differing, [each[0].scale for each in told]),
+                *(conclusion.balanced(*each) for each in told),
+                conclusion.weaker(*told[0]),
             ],
             tally=verdict_view.tally(judged, suite.scale),
             report=summary_view.summary(suite, records, judged, gated, choices),
@@ -164,7 +156,7 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
             audited=audit_view.audited(printed, audit.findings(printed)),
             equal=audit_view.equal_to_published(printed),
             choices=choices,
-            deviations=deviations.load(suite.scale),
+            deviations=differing,
             linked={note.id for note in choices},
             published=printed.published,
             settings=suite.settings.model_dump(exclude_unset=True),

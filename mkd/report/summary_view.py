@@ -82,9 +82,10 @@ def _done(suite: Suite, records: Records) -> list[str]:
     if found:
         hosts = dict.fromkeys(map(machine, found))
         said.append(
-            f"The trainings behind all {len(found)} records took {records.training_hours():.1f} "
-            f"hours, one after the other, on {'; '.join(hosts)}; of one that was resumed the last "
-            "part counts, of weights that were taken from elsewhere none."
+            f"The trainings behind all {len(found)} records, those of teachers, starts, checks and "
+            f"readings too, took {records.training_hours():.1f} hours, one after the other, on "
+            f"{'; '.join(hosts)}. Of a resumed one its last part counts; weights that were taken "
+            "from elsewhere count as no time."
         )
     timed = {r["model"] for r in records.edge.latency}
     if timed:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil, floor
+from statistics import median
 
 from markupsafe import Markup
 
@@ -59,6 +60,9 @@ def shown(table: Table, records: Records, runs: Mapping[str, Run]) -> Shown:
         if (cell := row.measured.get("AP")) and cell.delta is not None
     }
     low, high = _range(deltas.values())
+    shortened = any(
+        (delta.low or 0.0) < low or (delta.high or 0.0) > high for delta in deltas.values()
+    )
     lone = frozenset(
         row.id
         for row in table.rows
@@ -79,22 +83,31 @@ def shown(table: Table, records: Records, runs: Mapping[str, Run]) -> Shown:
             for row in table.rows
             if row.id in deltas
         },
-        range=f"{signed(low, 0)} to {signed(high, 0)}" if deltas.keys() - lone else "",
+        range=f"{signed(low, 0)} to {signed(high, 0)}, longer ones cut"
+        if shortened
+        else f"{signed(low, 0)} to {signed(high, 0)}"
+        if deltas.keys() - lone
+        else "",
         lone=lone,
     )
 
 
-def _range(deltas: Iterable[Interval]) -> tuple[int, int]:
-    """From below zero to above it, so that every interval fits and zero has room on both sides.
+WIDE = 3
+"""An interval so many times as wide as the median one does not widen its column."""
 
-    In whole AP, as the heading gives them.
+
+def _range(deltas: Iterable[Interval]) -> tuple[int, int]:
+    """From below zero to above it, so that every usual interval and zero have room.
+
+    In whole AP, as the heading gives them. One that is :data:`WIDE` would make the others points.
     """
-    ends = [
-        end
+    known = [
+        (delta.half_width, delta.low, delta.high)
         for delta in deltas
-        for end in ((delta.low, delta.high) if delta.half_width is not None else ())
-        if end is not None
+        if delta.half_width is not None and delta.low is not None and delta.high is not None
     ]
+    most = WIDE * median([half for half, *_ in known]) if known else 0.0
+    ends = [end for half, *both in known if half <= most for end in both]
     reach = max([1.0, *map(abs, ends)])
     return floor(min([-0.25 * reach, *ends])), ceil(max([0.25 * reach, *ends]))
 
@@ -102,11 +115,11 @@ def _range(deltas: Iterable[Interval]) -> tuple[int, int]:
 def _plot(delta: Interval, method: str, low: float, high: float) -> Markup:
     """A line from end to end of the interval, the method's mark at the mean, zero dotted.
 
-    Along x all is in percent, so that the plot is as wide as its cell.
+    Along x all is in percent, so that the plot is as wide as its cell; what lies beyond it is cut.
     """
 
     def at(value: float) -> str:
-        return f"{5 + 90 * (value - low) / (high - low):.1f}%"
+        return f"{5 + 90 * (min(max(value, low), high) - low) / (high - low):.1f}%"
 
     middle = HEIGHT / 2
     inner = tag("line", class_="zero", x1=at(0.0), x2=at(0.0), y1=0, y2=HEIGHT)

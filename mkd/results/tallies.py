@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mkd.experiment.runs import Run
 from mkd.paper.claims import Claim
 from mkd.results import statistics, verdicts
+from mkd.results.formats import number
 from mkd.results.statements import stated
 from mkd.results.verdicts import Verdict
 
@@ -49,11 +50,13 @@ class Corrected:
         tests: How many directions were tested, of all groups.
         left: Of them those that are significant still, the claimed direction or the opposite.
         pairs: Paired seeds of the one that has fewest.
+        most: Of the one that has most.
     """
 
     tests: int
     left: tuple[Verdict, ...]
     pairs: int = 0
+    most: int = 0
 
     def said(self, runs: Mapping[str, Run]) -> str:
         """The tally in one sentence, and what is left in words.
@@ -81,10 +84,14 @@ class Corrected:
             f"{self.tests - len(self.left)} not separable from noise."
         )
         if self.pairs > 1:
-            wanted = statistics.least_ratio(self.pairs, self.tests)
+            few, many = (
+                f"{number(statistics.least_ratio(pairs, self.tests), 1)} times its standard "
+                f"deviation over {pairs} seeds"
+                for pairs in (self.pairs, max(self.pairs, self.most))
+            )
             said += (
-                f" Over {self.pairs} seeds a mean must be about {wanted:.0f} times its standard "
-                "deviation to be left: what is not left may be there all the same."
+                f" To be left a mean must be about {few}{f' and {many}' * (few != many)}: what is "
+                "not left may be there all the same."
             )
         for words, statements in zip(("As claimed", "The opposite of"), sides, strict=True):
             if statements:
@@ -120,8 +127,8 @@ def corrected(judged: Sequence[Verdict]) -> Corrected:
     values = [statistics.p_value(v.delta) for v in tested if v.delta]
     adjusted = statistics.holm([1.0 if p is None else p for p in values])
     left = (v for v, p in zip(tested, adjusted, strict=True) if p < 1 - v.claim.level)
-    pairs = min((len(v.delta.points) for v in tested if v.delta), default=0)
-    return Corrected(len(tested), tuple(left), pairs)
+    pairs = [len(v.delta.points) for v in tested if v.delta]
+    return Corrected(len(tested), tuple(left), min(pairs, default=0), max(pairs, default=0))
 
 
 def lines(judged: Sequence[Verdict], scale: str, runs: Mapping[str, Run]) -> list[str]:

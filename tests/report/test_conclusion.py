@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mkd.experiment import config
-from mkd.paper import claims
-from mkd.report import conclusion
+from mkd.paper import claims, deviations
+from mkd.report import cautions, conclusion
 from mkd.results import verdicts
 from mkd.results.gates import FAIL, NOT_RUN, PASS, Gate
 from mkd.results.records import Records
@@ -39,7 +39,7 @@ def test_what_helps_what_harms_and_the_open_question() -> None:
     first, second = said(figures)
     assert first.startswith("At desk scale MKD, as this suite reads the paper, lowers the AP of ")
     assert "RTMDet-tiny (−5.0 ± 0.2). Plain CWD raises the AP of RTMDet-tiny (+3.0 ± 0.2)." in first
-    assert first.endswith("over 3 seeds or more, not corrected for many tests.")
+    assert first.endswith("AP (0 to 100), over 3 seeds, not corrected for many tests.")
     assert second.startswith("Do the new terms beat plain CWD? No on RTMDet-tiny (−8.0 ")
 
 
@@ -110,24 +110,24 @@ def test_a_longer_scale_answers_for_the_detectors_it_has() -> None:
         for run, values in figures.items()
     }
     longer, none = Records("overnight", by_run, []), Records("desk", {}, [])
-    (paragraph,) = conclusion.of_longer(longer, none, SUITE.runs, (TINY, SMALL), 3)
+    (paragraph,) = conclusion.of_longer(longer, SUITE.runs, (TINY, SMALL), 3, none)
     assert paragraph.startswith(
         "The same task, every student trained from random weights: At overnight scale MKD, as this "
         "suite reads the paper, raises the AP of RTMDet-tiny (+2.0 ± 0.2)."
     )
     assert paragraph.endswith("Do the new terms beat plain CWD? No on RTMDet-tiny (−1.0 ± 0.0).")
-    assert conclusion.of_longer(none, longer, SUITE.runs, (TINY,), 3) == []
+    assert conclusion.of_longer(none, SUITE.runs, (TINY,), 3, longer) == []
     # A student that ends lower may have gained no more than a faster start.
     higher = {
         run: {seed: {"metrics": {"box": {"AP": 50.0}}} for seed in range(3)} for run in by_run
     }
     (paragraph,) = conclusion.of_longer(
-        longer, Records("desk", higher, []), SUITE.runs, (TINY, SMALL), 3
+        longer, SUITE.runs, (TINY, SMALL), 3, Records("desk", higher, [])
     )
     plain = sum(PLAIN) / len(PLAIN)
     assert paragraph.endswith(
-        f"Without distillation it ends RTMDet-tiny at {plain:.1f} AP (50.0 here), so a gain there "
-        "may be no more than a faster start."
+        f"Undistilled it reaches {plain:.1f} AP with RTMDet-tiny (50.0 at desk scale), so a gain "
+        "there may be no more than a faster start."
     )
 
 
@@ -184,23 +184,25 @@ def test_ap_of_masks_is_called_so() -> None:
 def test_what_remains_after_a_correction_and_which_gates_fail_is_said_of_each_scale() -> None:
     left = {"desk": Corrected(9, ()), "overnight": Corrected(0, ())}
     judged = [Gate(word, "", word, "") for word in (PASS, FAIL, FAIL)]
-    assert conclusion.caution(left, "desk", judged) == (
+    assert cautions.tests_and_gates(left, "desk", judged) == (
         "Holm’s correction for many tests leaves 0 of 9 tested directions at desk scale. Of 3 "
         "validity gates 2 fail, 1 pass at desk scale."
     )
     verdict = verdicts.judge(claims.load(), lambda *_: {}, "desk")[0]
     judged = [Gate(word, "", word, "") for word in (FAIL, NOT_RUN, NOT_RUN)]
-    assert conclusion.caution({"desk": Corrected(9, (verdict,))}, "desk", judged) == (
+    assert cautions.tests_and_gates({"desk": Corrected(9, (verdict,))}, "desk", judged) == (
         "Holm’s correction for many tests leaves 1 of 9 tested directions at desk scale, which "
         "are named under the verdicts. Of 3 validity gates 1 fail, 2 were not run at desk scale."
     )
     both = {"desk": Corrected(9, (verdict,)), "overnight": Corrected(2, (verdict,))}
-    assert "named under the verdicts and the comparison of scales." in conclusion.caution(
+    assert "named under the verdicts and the comparison of scales." in cautions.tests_and_gates(
         both, "desk", judged
     )
     theirs = both | {"desk": Corrected(9, ())}
-    assert "named under the comparison of scales." in conclusion.caution(theirs, "desk", judged)
-    assert conclusion.caution({"desk": Corrected(0, ())}, "desk", judged) == ""
+    assert "named under the comparison of scales." in cautions.tests_and_gates(
+        theirs, "desk", judged
+    )
+    assert cautions.tests_and_gates({"desk": Corrected(0, ())}, "desk", judged) == ""
 
 
 def test_of_two_rows_of_a_method_the_first_is_told() -> None:
@@ -296,13 +298,38 @@ def test_a_faster_start_is_named_where_a_tested_student_ends_lower_there() -> No
     )
 
     def said(there: Records, here: Records, *archs: str) -> str:
-        (paragraph,) = conclusion.of_longer(there, here, SUITE.runs, archs or (TINY, SMALL), 3)
+        (paragraph,) = conclusion.of_longer(there, SUITE.runs, archs or (TINY, SMALL), 3, here)
         return paragraph
 
-    assert "Without distillation" not in said(longer, several(tiny_baseline=PLAIN))
+    assert "Undistilled" not in said(longer, several(tiny_baseline=PLAIN))
     higher = several(tiny_baseline=[50.0], s_baseline=[50.0])
     mean = sum(PLAIN) / len(PLAIN)
-    assert f"it ends RTMDet-tiny at {mean:.1f} AP (50.0 here), so" in said(longer, higher)
+    assert f"reaches {mean:.1f} AP with RTMDet-tiny (50.0 at desk scale), so" in said(
+        longer, higher
+    )
     longer = several("mask", ins_tiny_baseline=PLAIN, ins_tiny_mkd=above(2))
     higher = several("mask", ins_tiny_baseline=[50.0])
-    assert f"at {mean:.1f} AP (50.0 here)" in said(longer, higher, "rtmdet-ins-tiny")
+    assert f"{mean:.1f} AP with RTMDet-Ins-tiny (50.0 at" in said(longer, higher, "rtmdet-ins-tiny")
+
+
+def test_a_teacher_that_is_no_better_is_named() -> None:
+    """What is found with it says nothing of a better one."""
+    given = several(
+        tiny_baseline=[50.0],
+        s_teacher=[58.9],
+        s_baseline=[53.0],
+        m_teacher=[51.7],
+        l_baseline=[1.0],
+    )
+    found = cautions.untaught(given, SUITE.runs, (TINY, SMALL, "rtmdet-l"))
+    assert found == (
+        "At desk scale a teacher is no better than its undistilled student: RTMDet-s’s has 1.3 AP "
+        "less. What is found there says nothing of a better teacher."
+    )
+    assert cautions.untaught(given, SUITE.runs, (TINY,)) == ""
+
+
+def test_what_the_deviations_say_beside_an_answer_is_of_the_scales_that_are_shown() -> None:
+    differing = deviations.load("desk")
+    assert "seeds were added twice" in " ".join(cautions.chosen(differing, ["desk", "overnight"]))
+    assert cautions.chosen(differing, ["desk"]) == []

@@ -38,7 +38,7 @@ def test_the_overview_counts_tests_and_names_the_largest_sure_gain() -> None:
 def test_what_ends_above_the_method_at_its_defaults_is_counted() -> None:
     frame = rows(mkd__MKD=[1.0], mkd__less=[0.5], mkd__more=[2.0], cwd__CWD=[9.0])
     assert findings.around(frame) == (
-        "1 of 2 end above MKD at its defaults, by their mean. RTMDet-tiny, of MKD: lowest less "
+        "1 of 2 ends above MKD at its defaults, by their mean. RTMDet-tiny, of MKD: lowest less "
         "(+0.5 from one seed), highest more (+2.0 from one seed)."
     )
     assert findings.around(rows(mkd__other=[1.0], mkd__another=[2.0])) == ""

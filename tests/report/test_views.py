@@ -201,7 +201,7 @@ def test_hours_are_those_of_the_trainings_this_scale_made(
     assert without.training_hours() == pytest.approx(hours - kept["train"]["wall_s"] / 3600)
     said = summary_view.summary(suite, without, judged, [], [])["What was done"]
     assert any(
-        f"records took {without.training_hours():.1f} hours, one after the other" in line
+        f"too, took {without.training_hours():.1f} hours, one after the other" in line
         for line in said
     )
 
@@ -255,6 +255,9 @@ def test_the_ends_of_an_axis_are_what_its_heading_prints(
 ) -> None:
     deltas = [statistics.interval(points)] if points else []
     assert tables_view._range(deltas) == ends
+    # One that is much wider is cut at them.
+    wide = statistics.interval((-90.0, -20.0, 5.0))
+    assert not deltas or tables_view._range([*deltas, *deltas, wide]) == ends
     for delta in deltas:
         assert delta.low is not None
         assert delta.high is not None

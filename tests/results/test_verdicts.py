@@ -273,14 +273,14 @@ def test_a_correction_for_many_claims_keeps_the_clear_ones_alone() -> None:
     assert left.tests == len(tested)
     assert 0 < len(left.left) < len(decided)
     alone = [v for v in judged if v.claim.id == "mkd-over-baseline-tiny"]
-    assert tallies.corrected(alone) == tallies.Corrected(1, tuple(alone), 3)
+    assert tallies.corrected(alone) == tallies.Corrected(1, tuple(alone), 3, 3)
     (statement,) = (v.claim.statement for v in alone)
     said = tallies.corrected(alone).said(RUNS)
     # 4.303, Student's t of two degrees of freedom, over the root of three.
     assert said.endswith(
-        "1 as claimed, 0 the opposite, 0 not separable from noise. Over 3 seeds a mean must be "
-        "about 2 times its standard deviation to be left: what is not left may be there all the "
-        "same. "
+        "1 as claimed, 0 the opposite, 0 not separable from noise. To be left a mean must be "
+        "about 2.5 times its standard deviation over 3 seeds: what is not left may be there all "
+        "the same. "
         f"As claimed: “{statement}”"
     )
     assert statistics.least_ratio(3, 1) == pytest.approx(4.303 / 3**0.5, rel=1e-3)
@@ -366,12 +366,15 @@ def test_how_clear_a_difference_must_be_follows_from_the_fewest_pairs() -> None:
         v for v in judged if v.claim.id in ("mkd-over-baseline-tiny", "mkd-over-baseline-s")
     )
     longer = replace(other, delta=statistics.interval([3.0, 3.1, 2.9, 3.0, 3.05]))
-    assert tallies.corrected([one, longer]).pairs == 3
-    wanted = f"must be about {statistics.least_ratio(3, 40):.0f} times"
-    assert wanted in tallies.Corrected(40, (), 3).said({})
+    both = tallies.corrected([one, longer])
+    assert (both.pairs, both.most) == (3, 5)
+    few, many = (f"{statistics.least_ratio(pairs, 40):.1f} times" for pairs in (3, 5))
+    assert f"must be about {few} its" in tallies.Corrected(40, (), 3, 3).said({})
+    more = tallies.Corrected(40, (), 3, 5).said({})
+    assert f"over 3 seeds and {many} its standard deviation over 5 seeds: " in more
     for pairs in range(3):
         said = tallies.Corrected(1, (), pairs).said({})
-        assert ("to be left" in said) == (pairs > 1)
+        assert ("To be left" in said) == (pairs > 1)
     assert statistics.least_ratio(3, 1, 0.99) == pytest.approx(9.925 / 3**0.5, rel=1e-3)
 
 
