@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pycocotools import mask as rle
 
 from mkd.data import voc, yolo
+from mkd.data.annotations import encode
 from mkd.data.foreign import Box, Split
 from mkd.errors import UserError
 from mkd.files import read_json, write_json
@@ -53,7 +55,11 @@ def convert(root: Path) -> list[str]:
         empty = next((kind for kind in ("images", "annotations") if not content[kind]), None)
         if empty:
             what = "objects" if empty == "annotations" else empty
-            raise UserError(f"the split {name} of {root} has no {what}: nothing is written")
+            raise UserError(
+                "\n  ".join(
+                    [f"the split {name} of {root} has no {what}: nothing is written", *lines]
+                )
+            )
     for name, path in places.items():
         content = contents[name]
         write_json(path, content)
@@ -116,18 +122,14 @@ def _items(
             item: dict[str, Any] = {
                 "category_id": numbers[box.name],
                 "bbox": [left, top, width, height],
-                "area": _area(box.outline) if box.outline else round(width * height, 3),
+                "area": round(width * height, 3),
                 "iscrowd": 0,
             }
             if box.outline:
                 item["segmentation"] = [[round(value, 3) for value in box.outline]]
+                # Of the mask: an outline may go there and back, or cross itself. One without a
+                # pixel leaves the box's.
+                item["area"] = float(rle.area(encode(item, image))) or item["area"]
             if box.ignored:
                 item["ignore"] = 1
             yield image["id"], item
-
-
-def _area(outline: Sequence[float]) -> float:
-    """Of a polygon in px², by the shoelace formula."""
-    points = list(zip(outline[::2], outline[1::2], strict=True))
-    around = zip(points, points[1:] + points[:1], strict=True)
-    return round(abs(sum(x * v - u * y for (x, y), (u, v) in around)) / 2, 3)

@@ -125,7 +125,7 @@ def _xml(path: Path, image: Path) -> tuple[tuple[int, int], list[Box]]:
         raise Broken(f"is not XML ({error})") from error
     width, height = size = size_of(image)
     said = tuple(tree.findtext(f"size/{side}", "").strip() for side in ("width", "height"))
-    if all(said) and said != ("0", "0") and said != (str(width), str(height)):
+    if all(said) and numbers_of(said) not in ([0, 0], [width, height]):
         raise Broken(
             f"says {said[0]} by {said[1]} px and its image is {width} by {height} as shown"
         )
@@ -137,6 +137,8 @@ def _xml(path: Path, image: Path) -> tuple[tuple[int, int], list[Box]]:
         if not name or edges is None:
             raise Broken(f"has no name or no box of four numbers at its object {number}")
         left, top, right, bottom = edges
+        if left > right or top > bottom:
+            raise Broken(f"has a box whose end lies before its beginning: {edges}")
         if not (0 <= left <= right <= width and 0 <= top <= bottom <= height):
             raise Broken(f"has a box outside its image of {width} by {height} px: {edges}")
         difficult = item.findtext("difficult", "").strip().lower()

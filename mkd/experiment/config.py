@@ -18,7 +18,7 @@ from mkd import ROOT
 from mkd.errors import UserError
 from mkd.experiment import checks, plugins, scale_file
 from mkd.experiment.datasets import KINDS
-from mkd.experiment.runs import Run, baseline_of, read_runs, teachers, with_own_teachers
+from mkd.experiment.runs import Run, read_runs, teachers, with_own_teachers
 from mkd.experiment.scale import Scale
 from mkd.experiment.suite import Suite
 from mkd.files import read_json
@@ -103,7 +103,7 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     runs = read_runs(root / table)
     if own:
         # There are no tables to be in: what is not a teacher alone is compared.
-        alone = teachers(runs) - {baseline_of(r.id, runs) for r in runs.values() if r.teacher}
+        alone = teachers(runs) - _compared_with(runs)
         runs = {
             name: run if run.tables or name in alone else replace_fields(run, tables=(1,))
             for name, run in runs.items()
@@ -124,6 +124,17 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     if own:
         _check_owner(suite)
     return suite
+
+
+def _compared_with(runs: Mapping[str, Run]) -> set[str]:
+    """The baseline of each student's architecture: rather one that teaches nobody."""
+    taught = teachers(dict(runs))
+    found = set()
+    for arch in {run.arch for run in runs.values() if run.teacher}:
+        plain = [run for run in runs.values() if (run.arch, run.method) == (arch, "baseline")]
+        if plain:
+            found.add(min(plain, key=lambda run: (not run.tables, run.id in taught)).id)
+    return found
 
 
 def _checked(replace: dict[str, Any], path: Path) -> dict[str, Any]:

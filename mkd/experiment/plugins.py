@@ -13,6 +13,8 @@ from mkd.errors import UserError
 from mkd.experiment import code, loss_arguments, methods, own_code
 
 _ADDED: set[str] = set()
+READ_ONLY = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+"""Statements that register nothing by themselves."""
 
 
 def use(files: Iterable[str]) -> None:
@@ -39,6 +41,18 @@ def use(files: Iterable[str]) -> None:
         for node in tree.body:
             if isinstance(node, ast.Assign) and len(node.targets) == 1:
                 _add(module, node.targets[0], node.value)
+            elif not isinstance(node, READ_ONLY):
+                _check_passed_over(module, node)
+
+
+def _check_passed_over(module: str, node: ast.stmt) -> None:
+    """Refuse what would register a method and is not read: the file is not run here."""
+    for inside in ast.walk(node):
+        if isinstance(inside, ast.Name) and inside.id == "METHODS":
+            raise UserError(
+                f"{code.shown(module)}, line {inside.lineno}: entries are read and not run: write "
+                "METHODS[name] = Method(…) at the top of the file, one by one"
+            )
 
 
 def _add(module: str, target: ast.expr, value: ast.expr) -> None:

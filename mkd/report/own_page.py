@@ -1,13 +1,14 @@
 """The page of a scale of one's own: methods against their baseline, and nothing of the paper's."""
 
 import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mkd import __version__
 from mkd.experiment.labels import arch_name, method_name
-from mkd.experiment.runs import baseline_of
+from mkd.experiment.runs import Run, baseline_of
 from mkd.experiment.suite import Suite
 from mkd.files import write_atomic, write_json
 from mkd.report import (
@@ -66,6 +67,7 @@ def render(suite: Suite, out: Path, *, arguments: str = "") -> None:
             summary=summary[:1].upper() + summary[1:],
             problems=problems,
             coverage=coverage(records, suite),
+            compared=_several(suite.runs),
             conclusion=_conclusion(table),
             table=table,
             classes={arch_name(arch): found for arch, found in classes.items() if found},
@@ -84,6 +86,16 @@ def render(suite: Suite, out: Path, *, arguments: str = "") -> None:
     formats.write_tables([table], summary, out)
     write_json(out / "data.json", data(records, problems, suite, table=rows(table)))
     write_atomic(out / "index.html", page)
+
+
+def _several(runs: Mapping[str, Run]) -> list[str]:
+    """Where an architecture has several undistilled rows, the one that methods are set against."""
+    said = []
+    for arch in dict.fromkeys(run.arch for run in runs.values() if run.teacher):
+        plain = [r.id for r in runs.values() if (r.arch, r.method) == (arch, "baseline")]
+        if len(plain) > 1:
+            said.append(f"of {arch_name(arch)} the run {baseline_of(plain[0], runs)}")
+    return said
 
 
 def _conclusion(table: Table) -> list[str]:

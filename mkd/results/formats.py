@@ -66,6 +66,9 @@ def absent(row: Row, column: Column) -> str:
     """What stands in a measured cell without a figure."""
     if column.key == "latency_ms" and row.unsteady:
         return UNSTEADY
+    if any(key.startswith("AP") for key in row.measured) and column.better == "↑":
+        # It was run, and the val set has no such object.
+        return "–"
     if row.method or column.better != "↑":
         return NOT_RUN
     return QUOTED if column.key in row.paper else "–"

@@ -5,6 +5,7 @@ whatever reads weights afterwards knows one format. MMYOLO's RTMDet is mmdet's w
 and its head has no exponential behind the distances, which mmdet's larger sizes have.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -121,5 +122,5 @@ def _check_classes(
         )
     raise UserError(
         f"the weights file {path} {what}: it can teach and not be scored, write "
-        f"pretrained: {{{run}: {{teaches: {path.name}}}}}"
+        f"pretrained: {{{run}: {{teaches: {json.dumps(str(path), ensure_ascii=False)}}}}}"
     )

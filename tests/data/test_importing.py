@@ -175,6 +175,40 @@ def test_a_missing_label_file_is_an_image_without_objects(smoke_data: Path, tmp_
     assert "train: 1 of 8 images have no file of labels and count as showing nothing" in said[1]
 
 
+@pytest.mark.parametrize(
+    ("outline", "share"),
+    [
+        # Two squares of a quarter of the side, there and back along a line between them.
+        ((0, 0, 0.25, 0, 0.25, 0.25, 0, 0.25, 0, 0, 0.5, 0.5, 0.5, 0.75, 0.75, 0.75, 0.75, 0.5,
+          0.5, 0.5, 0, 0), 1 / 8),
+        # Its corners in no order around it: half of it is drawn.
+        ((0.25, 0.25, 0.75, 0.25, 0.25, 0.75, 0.75, 0.75), 1 / 8),
+        # Nothing is drawn of a line; its box is thin.
+        ((0.25, 0.25, 0.75, 0.25, 0.25, 0.2501), 0.5 * 0.0001),
+    ],
+)  # fmt: skip
+def test_an_outlines_area_is_that_of_its_mask(
+    smoke_data: Path, tmp_path: Path, outline: tuple[float, ...], share: float
+) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    label = sorted((root / "labels/train").iterdir())[0]
+    label.write_text(" ".join(map(str, (0, *outline))))
+    importing.convert(root)
+    content = json.loads((root / "coco/train.json").read_text())
+    image = next(i for i in content["images"] if Path(i["file_name"]).stem == label.stem)
+    (item,) = (a for a in content["annotations"] if a["image_id"] == image["id"])
+    assert item["area"] == pytest.approx(share * image["width"] * image["height"], rel=0.08, abs=1)
+
+
+def test_a_split_without_objects_says_where_labels_are_looked_for(
+    smoke_data: Path, tmp_path: Path
+) -> None:
+    root = write_yolo(smoke_data, tmp_path / "yolo")
+    (root / "labels").rename(root / "Labels")
+    with pytest.raises(UserError, match=r"has no objects: nothing is written(.|\n)*looked for in "):
+        importing.convert(root)
+
+
 def test_a_linked_image_has_the_labels_beside_the_link(smoke_data: Path, tmp_path: Path) -> None:
     root = write_yolo(smoke_data, tmp_path / "images" / "yolo")
     wanted = importing.convert(root)
@@ -256,6 +290,12 @@ XML = {
     "no name": (spoiled("<a><object><bndbox/></object></a>"), "has no name or no box"),
     "words for numbers": (replaced("<xmin>", "<xmin>nan"), "no box of four numbers"),
     "outside": (replaced("<xmax>", "<xmax>9"), "has a box outside its image"),
+    "drawn from right to left": (
+        lambda path: path.write_text(
+            path.read_text().replace("xmin>", "@>").replace("xmax>", "xmin>").replace("@>", "xmax>")
+        ),
+        "has a box whose end lies before its beginning",
+    ),
     "another size": (replaced("<width>", "<width>1"), "px and its image is"),
     "difficult": (replaced("<difficult>0", "<difficult>maybe"), "has difficult 'maybe' at its"),
 }

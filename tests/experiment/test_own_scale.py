@@ -14,8 +14,10 @@ from mkd.edge import suite as edge
 from mkd.errors import UserError
 from mkd.experiment import architectures, config, paths
 from mkd.experiment.datasets import Split
+from mkd.experiment.runs import baseline_of
 from mkd.experiment.suite import Suite
 from mkd.files import write_json
+from mkd.report import own_page
 from mkd.workflow import pipeline
 
 DATA = "data: {kind: coco, root: cells, train: [t.json, images], val: [v.json, other]}\n"
@@ -328,3 +330,24 @@ def test_a_share_of_all_labels_is_no_share_of_the_first_images(
 def test_weights_in_the_home_of_nobody_are_missing(load: Callable[..., Suite]) -> None:
     suite = load(f"base: smoke\n{DATA}pretrained: {{s-baseline: ~nobody-of-that-name/s.pth}}\n")
     assert list(paths.missing_pretrained(suite)) == ["s-baseline"]
+
+
+def test_a_student_is_compared_with_a_baseline_that_teaches_nobody(
+    load: Callable[..., Suite], tmp_path: Path
+) -> None:
+    """A teacher of its own size, first in the table, may have trained four times as long."""
+    rows = [
+        f"{name}\trtmdet-tiny\t{taught}\t{method}\t-\t-"
+        for name, taught, method in (
+            ("tiny-teacher", "-", "baseline"),
+            ("tiny-baseline", "-", "baseline"),
+            ("tiny-cwd", "tiny-teacher", "cwd"),
+        )
+    ]
+    (tmp_path / "mine.tsv").write_text(HEAD + "\n".join(rows) + "\n")
+    suite = load(f"base: smoke\n{DATA}runs: mine.tsv\nseeds: [0, 1]\n")
+    assert baseline_of("tiny-cwd", suite.runs) == "tiny-baseline"
+    assert (suite.seeds("tiny-teacher"), suite.seeds("tiny-baseline")) == ([0], [0, 1])
+    assert own_page._several(suite.runs) == ["of RTMDet-tiny the run tiny-baseline"]
+    without = {name: run for name, run in suite.runs.items() if name != "tiny-teacher"}
+    assert own_page._several(without) == []

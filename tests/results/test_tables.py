@@ -130,6 +130,12 @@ def test_a_latency_that_was_never_steady_says_so(records: Records) -> None:
     assert formats.absent(shaky, latency) == "unsteady"
     never = row(tables.build(records, RUNS, 1), "tiny-mkd")
     assert formats.absent(never, latency) == "not run"
+    # It was run, and the val set has no object of that size.
+    large = next(c for c in tables.TABLES[5][1] if c.key == "AP_L")
+    some = row(tables.build(records, RUNS, 5), "tiny-mkd")
+    lacking = replace(some, measured={k: v for k, v in some.measured.items() if k != "AP_L"})
+    assert formats.absent(lacking, large) == "–"
+    assert formats.absent(replace(some, measured={}), large) == "not run"
 
 
 def test_rows_say_their_seeds_where_these_differ(records: Records) -> None:

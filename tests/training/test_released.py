@@ -195,7 +195,7 @@ def test_other_classes_can_teach_and_are_not_scored(
     file = release(tmp_path / "weights", theirs.state_dict(), **{key: known})
     with pytest.raises(UserError, match=words) as caught:
         kept.take(suite, "s-baseline", 0)
-    assert f"pretrained: {{s-baseline: {{teaches: {file.name}}}}}" in str(caught.value)
+    assert f'pretrained: {{s-baseline: {{teaches: "{file}"}}}}' in str(caught.value)
     assert suite.scored("s-baseline")
     teaching = load(s_baseline={"teaches": NAME})
     assert not teaching.scored("s-baseline")
