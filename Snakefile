@@ -99,6 +99,10 @@ if not suite.own:
 rule reproduce:
     default_target: True
     input:
+        # Of what lies between, Snakemake misses nothing as long as what follows is there.
+        pipeline.records(suite),
+        edge.table_records(suite),
+        edge.student_records(suite),
         [] if suite.own else rules.first_page.output,
         rules.report.output,
         [] if suite.own else rules.tables.input,
@@ -107,7 +111,9 @@ rule reproduce:
 
 # Of a misspelt target Snakemake says that no rule produces it.
 for handler in logger.handlers:
-    handler.addFilter(screen.Targets(rule.name for rule in workflow.rules))
+    handler.addFilter(
+        screen.Targets(rule.name for rule in workflow.rules if not rule.has_wildcards())
+    )
 
 
 onstart:

@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ ON_ONE_CPU = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVI
 """The server's own environment: mmengine decides when it is imported that it computes on a GPU."""
 
 
+OLD_S = 60.0
+"""A socket that is older, and to which nobody listens, is a dead server's."""
+
 _started: list[subprocess.Popen[bytes]] = []
 """A server ends when its input is closed, which would be when nobody held it any more."""
 
@@ -68,6 +72,7 @@ def start() -> subprocess.Popen[bytes] | None:
     """
     if not hasattr(os, "pidfd_open"):
         return None
+    _remove_dead()
     # Only its owner may enter the folder.
     folder = tempfile.mkdtemp(prefix="mkd-")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -88,6 +93,18 @@ def start() -> subprocess.Popen[bytes] | None:
         )
     _started.append(server)
     return server
+
+
+def _remove_dead() -> None:
+    """Remove the folders of servers that were killed, of this user, which nothing else does."""
+    for path in Path(tempfile.gettempdir()).glob("mkd-*/socket"):
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as asked:
+            # One that is younger may not listen yet.
+            if path.stat().st_uid == os.getuid() and time.time() - path.stat().st_mtime > OLD_S:
+                try:
+                    asked.connect(str(path))
+                except ConnectionRefusedError:
+                    shutil.rmtree(path.parent)
 
 
 def hand_over(arguments: list[str]) -> None:

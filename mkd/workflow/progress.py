@@ -202,8 +202,8 @@ def _planned(suite: Suite) -> Iterator[tuple[str, int]]:
 def _runs(
     suite: Suite, run: str, seed: int, log: Path, logged: Logged | None, since: float
 ) -> bool:
-    """Whether its work folder is there, which its end removes, and its log is being written."""
-    if not any((suite.results / "work").glob(f"{run}-seed{seed}-*")):
+    """Whether its work folder is held, which any end gives back, and its log is being written."""
+    if not any((suite.results / "work").glob(f"{run}-seed{seed}-*.lock")):
         return False
     try:
         written = log.stat().st_mtime

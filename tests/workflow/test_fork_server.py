@@ -215,3 +215,21 @@ def test_a_job_that_is_killed_gives_its_signal_as_a_shell_does(
     folder = package(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     done = subprocess.run(command("train"), cwd=folder, env=environment)
     assert done.returncode == 128 + signal.SIGKILL
+
+
+def test_the_folders_of_killed_servers_are_removed_and_others_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    sockets = {}
+    for name in ("dead", "alive", "young"):
+        (tmp_path / f"mkd-{name}").mkdir()
+        sockets[name] = socket.socket(socket.AF_UNIX)
+        sockets[name].bind(str(tmp_path / f"mkd-{name}/socket"))
+        if name != "young":
+            os.utime(tmp_path / f"mkd-{name}/socket", (0, 0))
+    sockets["alive"].listen(1)
+    fork_server._remove_dead()
+    for each in sockets.values():
+        each.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mkd-alive", "mkd-young"]

@@ -182,6 +182,52 @@ def test_an_exported_file_is_timed_alone(
     assert "tiny-mkd int8 cpu 64 px, graph " in capsys.readouterr().err
 
 
+def planned(folder: Path, *arguments: str) -> set[str]:
+    """Rules of the jobs that a dry run plans."""
+    done = snakemake(folder, "-n", *arguments)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return set(re.findall(r"^(?:local)?rule (\w+):$", done.stdout + done.stderr, re.M))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("gone", "made", "target"),
+    [
+        (
+            ("runs/tiny-cwd/seed0", "exported/tiny-mkd.json"),
+            {"train_first", "evaluate", "export_student", "time_file", "table", "report"},
+            "reproduce",
+        ),
+        (("runs/tiny-cwd/seed0",), {"train_first", "evaluate", "table"}, "table1"),
+        (("onnx/tiny-mkd.onnx",), {"export_student", "time_file"}, "exported"),
+    ],
+)
+def test_what_was_deleted_and_what_follows_from_it_is_made_again(
+    whole: Path, tmp_path: Path, gone: tuple[str, ...], made: set[str], target: str
+) -> None:
+    """Snakemake alone misses nothing as long as the page is there."""
+    places = {whole / "results/smoke" / name: tmp_path / str(at) for at, name in enumerate(gone)}
+    for place, away in places.items():
+        place.rename(away)
+    try:
+        found = planned(whole, target)
+    finally:
+        for place, away in places.items():
+            away.rename(place)
+    assert made <= found
+    assert not {"data", "train", "train_teacher"} & found
+
+
+@pytest.mark.slow
+def test_another_page_in_its_place_is_no_finished_report(whole: Path) -> None:
+    page = whole / "results/smoke/report/index.html"
+    before = page.read_bytes()
+    assert snakemake(whole, "report_partial").returncode == 0
+    assert planned(whole, "reproduce") == {"report", "reproduce"}
+    assert snakemake(whole, "reproduce").returncode == 0
+    assert page.read_bytes() == before
+
+
 @pytest.mark.slow
 def test_a_second_reproduce_does_nothing(whole: Path) -> None:
     done = snakemake(whole, "reproduce")

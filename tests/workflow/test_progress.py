@@ -27,12 +27,14 @@ def line(epoch: int, at: int, seconds: float = 0.1, loss: str = "4.3432") -> str
 
 
 def write(suite: Suite, name: str, text: str, running: bool = False) -> Path:
-    """A training's log and, where it runs, its work folder."""
+    """A training's log and, where it runs, the lock on its work folder."""
     path = suite.results / "logs" / "train" / f"{name}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("Environment of 300 lines\n" + text)
     if running:
-        (suite.results / "work" / f"{name}-23c2046a2ae5").mkdir(parents=True)
+        folder = suite.results / "work"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}-23c2046a2ae5.lock").touch()
     return path
 
 

@@ -120,4 +120,5 @@ rule exported:
     """The students of config/latency.yaml: AP and latency of each exported file."""
     input:
         edge.student_records(suite),
+        [edge.onnx_files(suite, run, edge.precisions()) for run in edge.students(suite)],
     localrule: True

@@ -16,6 +16,8 @@ rule report:
             category="Paper against measured",
         ),
         data=f"{RESULTS}/report/data.json",
+        # Whoever writes another page in its place takes this away, so that it is made again.
+        whole=touch(f"{RESULTS}/report/.whole"),
     log:
         f"{RESULTS}/logs/report.log",
     localrule: True
@@ -33,6 +35,8 @@ if suite.own:
         """The page of a scale of one's own: methods against their baseline."""
         input:
             rules.report.output,
+            pipeline.records(suite),
+            edge.student_records(suite),
         localrule: True
 
 else:
@@ -51,8 +55,10 @@ else:
             f"{RESULTS}/logs/first_page.log",
         priority: 3
         localrule: True
+        params:
+            whole=f"{RESULTS}/report/.whole",
         shell:
-            "python -m mkd report > {log:q} 2>&1"
+            "rm -f {params.whole:q}; python -m mkd report > {log:q} 2>&1"
 
 
 if pipeline.readings(suite):
@@ -66,8 +72,9 @@ if pipeline.readings(suite):
         localrule: True
         params:
             tables=pipeline.readings_tables(suite),
+            whole=f"{RESULTS}/report/.whole",
         shell:
-            "(for number in {params.tables}; do python -m mkd table --table $number || exit; done;"
+            "(rm -f {params.whole:q}; for number in {params.tables}; do python -m mkd table --table $number || exit; done;"
             " python -m mkd report) > {log:q} 2>&1"
 
 
@@ -76,5 +83,7 @@ rule report_partial:
     log:
         f"{RESULTS}/logs/report_partial.log",
     localrule: True
+    params:
+        whole=f"{RESULTS}/report/.whole",
     shell:
-        "python -m mkd report > {log:q} 2>&1"
+        "rm -f {params.whole:q}; python -m mkd report > {log:q} 2>&1"
