@@ -145,6 +145,24 @@ def test_ctrl_c_ends_without_a_traceback(
     assert capsys.readouterr().err == ""
 
 
+def test_a_verb_ends_with_its_workflow(tmp_path: Path) -> None:
+    """One that was killed ends no job by itself, and what a job makes alone is thrown away."""
+    code = (
+        "import signal\nfrom mkd import cli\nfrom mkd.workflow import progress\n"
+        "progress.status = lambda _: (print('began', flush=True), signal.pause())\n"
+        "cli.main(['status'])"
+    )
+    with subprocess.Popen(["sleep", "600"]) as workflow:
+        told = os.environ | {"MKD_WORKFLOW": str(workflow.pid)}
+        with subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, env=told, stdout=subprocess.PIPE, text=True
+        ) as job:
+            assert job.stdout
+            assert job.stdout.readline() == "began\n"
+            workflow.kill()
+            assert job.wait(timeout=60) == 128 + signal.SIGTERM
+
+
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
 def test_a_verb_that_is_told_to_end_unwinds(
     monkeypatch: pytest.MonkeyPatch, ending: signal.Signals

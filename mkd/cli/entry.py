@@ -5,9 +5,12 @@ import errno
 import io
 import os
 import re
+import select
 import shutil
 import signal
 import sys
+import threading
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import mkd
@@ -23,6 +26,10 @@ def main(arguments: list[str] | None = None) -> None:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         # Whoever started it with nohup wants it to go on.
         signal.signal(signal.SIGHUP, _end)
+    if "MKD_WORKFLOW" in os.environ and hasattr(os, "pidfd_open"):
+        # A daemon: it ends with the verb.
+        workflow = [int(os.environ["MKD_WORKFLOW"])]
+        threading.Thread(target=_end_with, args=workflow, daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that knows ASCII alone shows the rest as \\u2026.
         if isinstance(stream, io.TextIOWrapper):
@@ -51,6 +58,13 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(error, OSError) and error.filename:
             sys.exit(_complain(f"{error.filename}: {error.strerror}"))
         raise
+
+
+def _end_with(workflow: int) -> None:
+    """End politely once a process has ended."""
+    with suppress(ProcessLookupError):
+        select.select([os.pidfd_open(workflow)], [], [])
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end(number: int, _: Any) -> NoReturn:

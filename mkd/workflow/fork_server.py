@@ -162,7 +162,10 @@ def _serve(folder: Path, listener: socket.socket) -> tuple[dict[str, Any], list[
 def _watch(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """Fork one job; say how it ended, or end it where who asked is gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    streams = socket.recv_fds(connection, 1, 3)[1]
+    asked, streams, *_ = socket.recv_fds(connection, 1, 3)
+    if not asked:
+        # Somebody looked whether the server lives.
+        os._exit(0)
     job = json.loads(connection.makefile().readline())
     child = os.fork()
     if child == 0:

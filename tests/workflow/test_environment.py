@@ -13,10 +13,12 @@ from mkd.experiment import config
 from mkd.workflow import environment, fork_server
 
 
-def told(*methods: str, **given: str) -> dict[str, str]:
+def told(*methods: str, local: bool = True, **given: str) -> dict[str, str]:
     """The environment of the jobs of a workflow, whose deployment methods these are."""
     deployed = [SimpleNamespace(name=name) for name in methods]
-    workflow = SimpleNamespace(deployment_settings=SimpleNamespace(deployment_method=deployed))
+    workflow = SimpleNamespace(
+        local_exec=local, deployment_settings=SimpleNamespace(deployment_method=deployed)
+    )
     with patch.dict(os.environ, {"PATH": "/bin", **given}, clear=True):
         environment.tell_jobs(config.load({"scale": "smoke", "seeds": [3]}), workflow)
         return dict(os.environ)
@@ -27,6 +29,12 @@ def test_jobs_are_told_what_was_replaced_and_take_this_python() -> None:
     assert json.loads(found["MKD_CONFIG"]) == {"scale": "smoke", "seeds": [3]}
     assert found["PATH"] == f"{Path(sys.executable).parent}:/bin"
     assert told("APPTAINER")["PATH"] == "/bin"
+
+
+def test_a_job_is_told_the_workflow_that_it_ends_with_on_this_machine_alone() -> None:
+    """On another one that number is some other process's."""
+    assert told()["MKD_WORKFLOW"] == str(os.getpid())
+    assert "MKD_WORKFLOW" not in told(local=False, MKD_WORKFLOW="1")
 
 
 def test_gpus_are_numbered_as_they_are_shared_out_unless_a_user_says_otherwise() -> None:

@@ -45,7 +45,10 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_a_server_ends_with_its_caller_and_leaves_nothing(
-    bare: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bare: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Its jobs are for a CPU: it sees no GPU, and a job's environment is the job's own."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
@@ -67,6 +70,9 @@ def test_a_server_ends_with_its_caller_and_leaves_nothing(
         ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         assert int(hangup) == (signal.SIG_IGN if ignored else signal.SIG_DFL)
         server.send_signal(signal.SIGHUP)
+        # Whether it lives is asked without a word.
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.connect(os.environ[fork_server.VARIABLE])
         # Of the server's own family, not the caller's.
         assert int(parent) not in (job.pid, os.getpid())
         own = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
@@ -76,6 +82,7 @@ def test_a_server_ends_with_its_caller_and_leaves_nothing(
         server.stdin.close()
         server.wait(timeout=60)
     assert not folder.exists()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_job_is_forked_with_the_libraries_and_without_the_suite(
