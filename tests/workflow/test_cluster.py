@@ -152,14 +152,16 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def until(holds: Callable[[], Any], seconds: float) -> Any:
-    """Wait for something of another process; its first true value."""
+def until(
+    holds: Callable[[], Any], seconds: float, state: Callable[[], Any] = lambda: "no more is known"
+) -> Any:
+    """Wait for something of another process; its first true value. ``state`` is said without."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := holds():
             return found
         time.sleep(0.2)
-    raise AssertionError(f"not within {seconds} s: {holds}")
+    raise AssertionError(f"not within {seconds} s: {state()}")
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +247,10 @@ def training(cluster: Cluster, folder: Path, process: "subprocess.Popen[str]") -
 def test_a_run_whose_training_ends_four_times_leaves_the_record_made_without(
     cluster: Cluster, tmp_path: Path
 ) -> None:
+    def state() -> str:
+        alive = [one.cmdline() for one in cluster.processes()]
+        return f"{cluster.jobs()}, {alive}\n{(tmp_path / 'log').read_text()[-3000:]}"
+
     # The terminal is lost from which Snakemake was started.
     lost = submitted(cluster, tmp_path)
     first, pid = training(cluster, tmp_path, lost)
@@ -252,7 +258,9 @@ def test_a_run_whose_training_ends_four_times_leaves_the_record_made_without(
     os.kill(pid, signal.SIGSTOP)
     lost.send_signal(signal.SIGHUP)
     assert lost.wait(60) != 0
-    until(lambda: cluster.jobs().get(first) == "CANCELLED" and not psutil.pid_exists(pid), 60)
+    until(
+        lambda: cluster.jobs().get(first) == "CANCELLED" and not psutil.pid_exists(pid), 60, state
+    )
 
     process = submitted(cluster, tmp_path)
 
@@ -262,14 +270,14 @@ def test_a_run_whose_training_ends_four_times_leaves_the_record_made_without(
     cluster.call("scancel", job)
     cluster.stop_service("slurmctld")
     cluster.call("slurmctld")
-    until(lambda: cluster.jobs().get(job) == "CANCELLED" and not psutil.pid_exists(pid), 60)
+    until(lambda: cluster.jobs().get(job) == "CANCELLED" and not psutil.pid_exists(pid), 60, state)
 
     # Its node fails: Slurm puts the same job back into the queue.
     failed, pid = training(cluster, tmp_path, process)
     assert failed != job
     os.kill(pid, signal.SIGSTOP)
     cluster.call("scontrol", "update", "NodeName=node", "State=DOWN", "Reason=test")
-    until(lambda: not psutil.pid_exists(pid), 60)
+    until(lambda: not psutil.pid_exists(pid), 60, state)
     cluster.call("scontrol", "update", "NodeName=node", "State=IDLE")
     again, pid = training(cluster, tmp_path, process)
     assert again == failed
