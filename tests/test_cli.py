@@ -157,10 +157,13 @@ def test_a_verb_ends_with_its_workflow(tmp_path: Path) -> None:
         with subprocess.Popen(
             [sys.executable, "-c", code], cwd=ROOT, env=told, stdout=subprocess.PIPE, text=True
         ) as job:
-            assert job.stdout
-            assert job.stdout.readline() == "began\n"
-            workflow.kill()
-            assert job.wait(timeout=60) == 128 + signal.SIGTERM
+            try:
+                assert job.stdout
+                assert job.stdout.readline() == "began\n"
+                workflow.kill()
+                assert job.wait(timeout=60) == 128 + signal.SIGTERM
+            finally:
+                job.kill()
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])

@@ -301,6 +301,18 @@ XML = {
 }
 
 
+def test_a_size_that_is_written_with_a_point_is_the_same(
+    smoke_data: Path, voc: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = voc(smoke_data, tmp_path / "voc")
+    wanted = importing.convert(root)
+    for path in (root / "Annotations").iterdir():
+        text = re.sub(r"<(width|height)>(\d+)<", r"<\1>\2.0<", path.read_text())
+        assert ".0<" in text
+        path.write_text(text)
+    assert importing.convert(root) == wanted
+
+
 @pytest.mark.parametrize("kind", XML)
 def test_a_broken_file_of_voc_is_named_and_nothing_is_written(
     smoke_data: Path,

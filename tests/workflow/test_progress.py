@@ -116,6 +116,11 @@ def test_only_a_log_that_is_being_written_is_running(few: Suite) -> None:
         )
 
     assert state() == "running"
+    # One that failed leaves its checkpoints, and gives the folder back.
+    (held,) = (few.results / "work").glob("*.lock")
+    held.rename(held.with_suffix(""))
+    assert state() == "waiting"
+    held.with_suffix("").rename(held)
     # Killed, and the workflow has just been started again.
     assert state(since=time.time() + 1) == "waiting"
     # Killed an hour ago.
