@@ -422,3 +422,13 @@ def test_a_detector_that_found_nothing_has_a_curve_of_zeros() -> None:
     nothing = {"metrics": {"box": {"AP50": 0.0}}}
     assert frames._curves(nothing) == {"50": zeros, "75": zeros}
     assert frames._curves({**nothing, "pr": own}) == own
+
+
+@pytest.mark.parametrize(("level", "side"), [(-1.0, "top"), (1.0, "bottom")])
+def test_the_controls_name_is_not_struck_through_by_zero(level: float, side: str) -> None:
+    control = {"alpha": float("nan"), "run": "tiny-cwd", "method": "cwd"}
+    ax = Figure().subplots()
+    rows = [{**control, "value": level + step} for step in (-0.1, 0.0, 0.1)]
+    figures._weighed(ax, pd.DataFrame(rows))
+    (name,) = ax.texts
+    assert (name.get_text(), name.get_va()) == ("CWD", side)

@@ -1,5 +1,6 @@
 """Verdicts, audit and provenance as the page groups them."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -262,3 +263,11 @@ def test_the_ends_of_an_axis_are_what_its_heading_prints(
         assert delta.low is not None
         assert delta.high is not None
         assert ends[0] <= delta.low <= delta.high <= ends[1]
+
+
+def test_an_interval_that_leaves_its_column_is_cut_at_the_edge() -> None:
+    plot = tables_view._plot(statistics.interval((-90.0, -20.0, 5.0)), "cwd", -2, 2)
+    places = [float(place) for place in re.findall(r'x[12]?="([-0-9.]+)%"', plot)]
+    assert len(places) == 5
+    assert min(places) == 5
+    assert max(places) == 95
