@@ -109,3 +109,18 @@ def _option(key: str, value: Any) -> str:
         return OPTION_WORDS[key, value]
     shown = f"{value:g}" if isinstance(value, float) else str(value)
     return f"{OPTION_NAMES.get(key, key.replace('.', ' ').replace('_', ' '))} = {shown}"
+
+
+def row_name(printed: str) -> str:
+    """The paper's name of a row in the words that the other figures have for it."""
+    teacher = re.fullmatch(r"Rtmdet-(\w)", printed)
+    if teacher:
+        return f"MKD, taught by RTMDet-{teacher[1].lower()}"
+    for theirs, ours in (
+        ("Ours", "MKD"),
+        ("L_Multiscale", "multi-scale"),
+        ("L_FDMD", "frequency mask"),
+        ("L_FAD", "feature alignment"),
+    ):
+        printed = printed.replace(theirs, ours)
+    return printed

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mkd.experiment.architectures import has_masks
-from mkd.experiment.labels import arch_name, method_name, run_name
+from mkd.experiment.labels import arch_name, method_name, row_name, run_name
 from mkd.experiment.methods import METHODS
 from mkd.experiment.runs import Run, baseline_of
 from mkd.report.style import method_order
@@ -75,11 +75,11 @@ def differences(table: Table, found: pd.DataFrame) -> pd.DataFrame:
         printed = row.paper_delta.get("AP")
         if ours.empty and printed is None:
             continue
-        label = row.label.removeprefix(f"{arch_name(row.arch)}+").replace("Ours", "MKD")
+        label = row_name(row.label.removeprefix(f"{arch_name(row.arch)}+"))
         shared = {
             "arch": row.arch,
             "row": row.id,
-            "label": label.replace("L_", ""),
+            "label": label,
             "method": row.method,
             "run": row.run,
         }

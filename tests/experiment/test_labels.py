@@ -1,5 +1,7 @@
 """What runs are called: in the field's words, and no two alike."""
 
+import pytest
+
 from mkd.experiment import config, labels
 from mkd.experiment.runs import Run
 
@@ -25,3 +27,16 @@ def test_an_option_that_is_a_list_is_named_as_it_is_written() -> None:
     options = {"multiscale.scales": [1, 2], "fdmd.mask": "hermitian"}
     run = Run("a", "rtmdet-tiny", "s-baseline", "mkd", options, (4,))
     assert labels.method_name(run) == "MKD, multiscale scales = [1, 2], Hermitian mask"
+
+
+@pytest.mark.parametrize(
+    ("printed", "name"),
+    [
+        ("Rtmdet-L", "MKD, taught by RTMDet-l"),
+        ("Ours no L_Multiscale", "MKD no multi-scale"),
+        ("no L_FDMD", "no frequency mask"),
+        ("CWD", "CWD"),
+    ],
+)
+def test_a_row_of_the_paper_has_the_names_of_the_other_figures(printed: str, name: str) -> None:
+    assert labels.row_name(printed) == name
