@@ -61,10 +61,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _end_with(workflow: int) -> None:
-    """End politely once a process has ended."""
+    """End politely when a process ends; one that cannot be seen says nothing."""
     with suppress(ProcessLookupError):
         select.select([os.pidfd_open(workflow)], [], [])
-    os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end(number: int, _: Any) -> NoReturn:

@@ -126,10 +126,9 @@ def load(replace: dict[str, Any] | None = None, path: Path = ROOT / "config/conf
     return suite
 
 
-def _compared_with(runs: Mapping[str, Run]) -> set[str]:
+def _compared_with(runs: dict[str, Run]) -> set[str]:
     """The baseline of each student's architecture: rather one that teaches nobody."""
-    taught = teachers(dict(runs))
-    found = set()
+    taught, found = teachers(runs), set()
     for arch in {run.arch for run in runs.values() if run.teacher}:
         plain = [run for run in runs.values() if (run.arch, run.method) == (arch, "baseline")]
         if plain:

@@ -74,8 +74,10 @@ def report(suite: Suite) -> None:
     """Render the report of what has been run."""
     from mkd.report import own_page, render
 
-    page = own_page if suite.own else render
-    page.render(suite, suite.results / "report", arguments=config.arguments(config.replaced(suite)))
+    page, out = own_page if suite.own else render, suite.results / "report"
+    # The rule of the whole report puts it back.
+    (out / ".whole").unlink(missing_ok=True)
+    page.render(suite, out, arguments=config.arguments(config.replaced(suite)))
 
 
 def reference(suite: Suite, source: Path, root: Path = ROOT) -> None:

@@ -31,10 +31,10 @@ def tell_jobs(suite: Suite, workflow: Any) -> None:
     one, brings its own.
     """
     os.environ["MKD_CONFIG"] = json.dumps(config.replaced(suite))
-    # A job ends with its workflow, however that ends, but on another machine: what it made alone
-    # would be taken for half done, and thrown away with its checkpoints.
+    # A job ends with its workflow, however that ends: what it made alone would be taken for half
+    # done, and thrown away with its checkpoints. Elsewhere the number is another process's.
     os.environ.pop("MKD_WORKFLOW", None)
-    if workflow.local_exec:
+    if workflow.local_exec and not _in_image(workflow):
         os.environ["MKD_WORKFLOW"] = str(os.getpid())
     # Once for all nodes of a cluster, where each would find its own.
     os.environ["MKD_PROVIDERS"] = ",".join(edge.providers())

@@ -24,14 +24,6 @@ def check(suite: Suite) -> None:
     Raises:
         UserError: There is one, or a file of them is malformed.
     """
-    known = set(suite.runs)
-    sound = True
-    for table in FOLDER.glob("*.tsv"):
-        try:
-            known |= runs.ids(table)
-        except UserError:
-            # Whoever runs that table is told what is wrong with it.
-            sound = False
     gates = checked_yaml(FOLDER / "gates.yaml", "gates")
     judged = [("gates.yaml: the list of students", gates["students"])]
     for gate in gates["gates"]:
@@ -41,9 +33,16 @@ def check(suite: Suite) -> None:
         judged.append((f"latency.yaml: {scale}: students", section["students"]))
     for claim in claims.load(FOLDER / "claims.yaml"):
         judged.append((f"claims.yaml: claim '{claim.family}'", [*claim.left, *claim.right]))
+    known = set(suite.runs)
+    for table in FOLDER.glob("*.tsv"):
+        try:
+            known |= runs.ids(table)
+        except UserError:
+            # Whoever runs that table is told what is wrong with it.
+            return
     for where, named in judged:
         for run in named:
-            if sound and run not in known:
+            if run not in known:
                 raise UserError(
                     f"{FOLDER}/{where} names the run '{run}', which no table of runs there "
                     f"has{meant(run, known)}"

@@ -35,6 +35,7 @@ def test_a_job_is_told_the_workflow_that_it_ends_with_on_this_machine_alone() ->
     """On another one that number is some other process's."""
     assert told()["MKD_WORKFLOW"] == str(os.getpid())
     assert "MKD_WORKFLOW" not in told(local=False, MKD_WORKFLOW="1")
+    assert "MKD_WORKFLOW" not in told("APPTAINER")
 
 
 def test_gpus_are_numbered_as_they_are_shared_out_unless_a_user_says_otherwise() -> None:

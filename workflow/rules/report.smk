@@ -16,7 +16,7 @@ rule report:
             category="Paper against measured",
         ),
         data=f"{RESULTS}/report/data.json",
-        # Whoever writes another page in its place takes this away, so that it is made again.
+        # Whatever writes a page takes this away: another one in its place is no finished report.
         whole=touch(f"{RESULTS}/report/.whole"),
     log:
         f"{RESULTS}/logs/report.log",
@@ -55,10 +55,8 @@ else:
             f"{RESULTS}/logs/first_page.log",
         priority: 3
         localrule: True
-        params:
-            whole=f"{RESULTS}/report/.whole",
         shell:
-            "rm -f {params.whole:q}; python -m mkd report > {log:q} 2>&1"
+            "python -m mkd report > {log:q} 2>&1"
 
 
 if pipeline.readings(suite):
@@ -72,9 +70,8 @@ if pipeline.readings(suite):
         localrule: True
         params:
             tables=pipeline.readings_tables(suite),
-            whole=f"{RESULTS}/report/.whole",
         shell:
-            "(rm -f {params.whole:q}; for number in {params.tables}; do python -m mkd table --table $number || exit; done;"
+            "(for number in {params.tables}; do python -m mkd table --table $number || exit; done;"
             " python -m mkd report) > {log:q} 2>&1"
 
 
@@ -83,7 +80,5 @@ rule report_partial:
     log:
         f"{RESULTS}/logs/report_partial.log",
     localrule: True
-    params:
-        whole=f"{RESULTS}/report/.whole",
     shell:
-        "rm -f {params.whole:q}; python -m mkd report > {log:q} 2>&1"
+        "python -m mkd report > {log:q} 2>&1"
