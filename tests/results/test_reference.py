@@ -11,10 +11,11 @@ from mkd import ROOT
 from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.experiment.suite import Suite
+from mkd.paper import claims
 from mkd.provenance import seal
-from mkd.results import formats, reference, statistics, tables
+from mkd.results import formats, reference, statistics, tables, tallies, verdicts
 from mkd.results.compare import compare
-from mkd.results.records import load_folder
+from mkd.results.records import Records, load_folder
 
 
 def test_what_is_kept_is_small_and_says_the_same(
@@ -283,3 +284,20 @@ def test_the_readmes_findings_are_the_references(head: str, scale: str, size: st
     ]
     assert int(cells[1]) == len(records.by_run[f"{size}-mkd"])
     assert cells[2:] == [f"{formats.signed(d.mean, 1)} {formats.half(d, 1)}" for d in deltas]
+
+
+def test_what_is_said_of_the_seeds_that_were_added_last_is_so() -> None:
+    """On the page's first screen, by config/deviations.yaml."""
+    kept = load_folder(reference.folder("overnight"), "overnight")
+    question = ("tiny-baseline", "tiny-cwd", "tiny-mkd", "tiny-mkd-balanced")
+    last = {run: {s: r for s, r in kept.by_run[run].items() if s >= 5} for run in question}
+    records = Records("overnight", last, [])
+    assert {len(seeds) for seeds in last.values()} == {5}
+    cwd, mkd = (
+        statistics.paired_delta(*(records.points(run, "box.AP") for run in (name, question[0])))
+        for name in question[1:3]
+    )
+    assert cwd.mean > mkd.mean
+    left = tallies.corrected(verdicts.judge(claims.load(), records.points, "overnight"))
+    assert left.tests > 0
+    assert left.left == ()
