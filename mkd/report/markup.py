@@ -1,6 +1,6 @@
 """Elements of HTML and SVG, for what no template lays out: pictures with boxes and maps."""
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 
 def tag(_name: str, _content: str = "", **attributes: object) -> Markup:
@@ -14,8 +14,3 @@ def tag(_name: str, _content: str = "", **attributes: object) -> Markup:
         if value is not None
     )
     return Markup("<{0}{1}>{2}</{0}>").format(_name, written, _content)
-
-
-def titled(text: str | None) -> Markup:
-    """A hover title, or nothing."""
-    return tag("title", escape(text)) if text else Markup("")

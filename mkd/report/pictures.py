@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from mkd.report.markup import tag, titled
+from mkd.report.markup import tag
 
 WORDS = {"hit": "found", "false": "false", "miss": "missed"}
 OPEN = 2
@@ -81,12 +81,10 @@ def grid(tiles: Sequence[Markup], columns: int, name: str) -> Markup:
 def _tile(
     at: int, image: Mapping[str, Any], name: str, kinds: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Markup:
-    boxes = Markup("").join(
-        # The words of false detections, often many on one object, would cover each other.
-        outline(k, box, image, named=k != "false")
-        for k, found in kinds.items()
-        for box in found
-    )
+    placed = [(kind, box) for kind, found in kinds.items() for box in found]
+    boxes = Markup("").join(outline(kind, box, image) for kind, box in placed)
+    # Of false detections often many lie on one object.
+    boxes += names([(kind, box) for kind, box in placed if kind != "false"], image)
     truth = kinds.get("truth")
     counts = (
         f"{len(truth)} objects, {sum(b['small'] for b in truth)} small"
@@ -103,40 +101,64 @@ def _tile(
     return tag("li", picture + tag("strong", escape(name)) + tag("div", escape(counts)))
 
 
-def outline(
-    kind: str, box: Mapping[str, Any], image: Mapping[str, Any], *, named: bool = False
-) -> Markup:
+def outline(kind: str, box: Mapping[str, Any], image: Mapping[str, Any]) -> Markup:
     """A box of an image, a filled corner on a small one, its words as the title.
 
     Args:
         kind: ``truth``, or one of :data:`WORDS`.
         box: The box.
         image: Its image.
-        named: Whether category and score stand beside it.
     """
     x, y, width, height = box["bbox"]
     place = {"x": x, "y": y, "width": width, "height": height}
     score = f", score {box['score']:.2f}" if "score" in box else ""
     words = f"{WORDS.get(kind, 'object')}: {box['category']}{score}{', small' * box['small']}"
     drawn = tag("rect", class_="halo", **place) + tag("rect", class_=f"box b-{kind}", **place)
-    letter = max(image["width"], image["height"]) / 26
     if box["small"]:
-        side = min(letter * 0.6, width, height)
+        side = min(_letter(image) * 0.6, width, height)
         corner = {"x": x + width - side, "y": y, "width": side, "height": side}
         drawn += tag("rect", class_=f"corner b-{kind}", **corner)
-    if named:
+    return tag("g", tag("title", words) + drawn)
+
+
+def names(placed: Sequence[tuple[str, Mapping[str, Any]]], image: Mapping[str, Any]) -> Markup:
+    """Category and score at the boxes of an image, where no name before is covered.
+
+    One that has no room is left out: the title of its box says the same.
+
+    Args:
+        placed: The kind of each box, as for :func:`outline`, and the box.
+        image: Their image.
+    """
+    letter = _letter(image)
+    taken: list[tuple[float, float, float]] = []
+    drawn = Markup("")
+    for kind, box in placed:
         said = f"{box['category']} {box['score']:.2f}" if "score" in box else box["category"]
-        # A letter is about half as wide as it is high.
-        long = 0.56 * letter * len(said)
-        drawn += tag(
-            "text",
-            escape(said),
-            class_=f"name b-{kind}",
-            x=max(0.0, min(x, image["width"] - long)),
-            y=y - letter / 4 if y > letter * 1.3 else min(y + height + letter, image["height"] - 1),
-            style=f"font-size:{letter:.1f}px",
-        )
-    return tag("g", titled(words) + drawn)
+        # A bold letter is about 0.6 times as wide as it is high.
+        long = 0.62 * letter * len(said)
+        x, y, _, height = box["bbox"]
+        left = max(0.0, min(x, image["width"] - long))
+        # Above the box, below it, then inside.
+        lines = (y - letter / 4, y + height + letter, y + letter, y + height - letter / 4)
+        for line in lines:
+            inside = letter <= line < image["height"]
+            if inside and not any(
+                abs(line - other) < letter and left < end and begin < left + long
+                for begin, end, other in taken
+            ):
+                taken.append((left, left + long, line))
+                look = f"font-size:{letter:.1f}px"
+                drawn += tag(
+                    "text", escape(said), class_=f"name b-{kind}", style=look, x=left, y=line
+                )
+                break
+    return drawn
+
+
+def _letter(image: Mapping[str, Any]) -> float:
+    """Height of a name's letters."""
+    return float(max(image["width"], image["height"]) / 26)
 
 
 def _legend() -> Markup:

@@ -122,20 +122,27 @@ def test_a_false_detection_has_its_words_in_its_title_alone(files: dict[str, Pat
     assert 'class="name b-false"' not in picture
 
 
+def named(drawn: str) -> list[tuple[float, float, float, str]]:
+    """Left end, line, height of letters and words of each name in a picture."""
+    found = re.findall(
+        r'<text class="name b-\w+" style="font-size:(\S+)px" x="(\S+)" y="(\S+)">(.*?)</text>',
+        drawn,
+    )
+    return [(float(x), float(y), float(size), words) for size, x, y, words in found]
+
+
 @pytest.mark.parametrize(
     "bbox",
     [[0, 0, 20, 20], [280, 0, 20, 20], [140, 180, 20, 20], [270, 190, 29, 9], [0, 190, 4, 5]],
 )
 def test_a_boxs_name_and_a_small_ones_corner_stay_in_the_picture(bbox: list[float]) -> None:
     box = {"bbox": bbox, "category": "disc", "small": True, "score": 0.87}
-    drawn = str(pictures.outline("hit", box, {"width": 300, "height": 200}, named=True))
-    found = re.search(
-        r'<text class="name b-hit" x="(\S+)" y="(\S+)".*font-size:(\S+)px">disc 0.87<', drawn
-    )
-    assert found is not None
-    x, y, size = (float(found[at]) for at in (1, 2, 3))
-    assert 0 <= x <= 300 - 0.5 * size * len("disc 0.87")
+    image = {"width": 300, "height": 200}
+    ((x, y, size, words),) = named(pictures.names([("hit", box)], image))
+    assert words == "disc 0.87"
+    assert 0 <= x <= 300 - 0.5 * size * len(words)
     assert 0.8 * size <= y <= 200
+    drawn = str(pictures.outline("hit", box, image))
     places = re.findall(
         r'<rect class="corner b-hit" x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)">', drawn
     )
@@ -144,6 +151,22 @@ def test_a_boxs_name_and_a_small_ones_corner_stay_in_the_picture(bbox: list[floa
     assert (left + width, top) == pytest.approx((bbox[0] + bbox[2], bbox[1]), abs=1e-3)
     assert 0 < width <= bbox[2]
     assert 0 < height <= bbox[3]
+
+
+def test_names_cover_no_other_and_what_has_no_room_has_its_title() -> None:
+    boxes = [
+        {"bbox": [40 + at, 60 + at, 90, 50], "category": f"disc{at}", "small": False}
+        for at in range(9)
+    ]
+    image = {"id": 1, "width": 300, "height": 200, "truth": boxes, "found": {}}
+    picture = str(pictures.detections({"images": [{**image, "photo": "data:1"}]}))
+    said = named(picture)
+    assert 3 <= len(said) < len(boxes)
+    for at, (x, y, size, _) in enumerate(said):
+        for other_x, other_y, _, words in said[:at]:
+            apart = abs(y - other_y) >= 0.99 * size
+            assert apart or x >= other_x + 0.5 * size * len(words), words
+    assert [f"<title>object: disc{at}</title>" in picture for at in range(9)] == [True] * 9
 
 
 def test_every_tile_uses_the_photograph_of_its_own_image() -> None:
