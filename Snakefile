@@ -19,6 +19,7 @@ min_version("9.0")
 # The checkout's package, whether or not it is installed.
 sys.path.insert(0, str(workflow.basedir))
 
+from mkd import gpus
 from mkd.edge import suite as edge
 from mkd.errors import UserError
 from mkd.experiment import config as mkd_config
@@ -26,10 +27,10 @@ from mkd.experiment import paths, run_digests
 from mkd.experiment.code import code_digest
 from mkd.provenance import digest
 from mkd.workflow import (
+    checks,
     environment,
     estimate,
     fork_server,
-    judged,
     locks,
     pipeline,
     screen,
@@ -47,15 +48,9 @@ container: f"{workflow.basedir}/envs/mkd-bench.sif"
 try:
     # It reads config/config.yaml; Snakemake's own has what the command line replaces.
     suite = mkd_config.load(dict(config))
-    edge.settings(suite)
-    # What is wrong with these a rule's input function could not say.
-    suite.data_root.name
-    paths.missing_pretrained(suite)
-    paths.missing_weights(suite)
-    pipeline.counted(suite)
-    edge.published_records(suite)
+    checks.check_files(suite)
     if not (suite.own or environment.nested()):
-        judged.check(suite)
+        checks.check_runs(suite)
     environment.tell_jobs(suite, workflow)
 except UserError as error:
     sys.exit(f"mkd: {error}")
@@ -119,6 +114,11 @@ for handler in logger.handlers:
 onstart:
     print(f"scale {suite.scale}: {suite.settings.summary}", file=sys.stderr)
     try:
+        if workflow.local_exec and pipeline.gpus(suite):
+            cap = workflow.global_resources.get("gpu")
+            idle = gpus.idle(cap and cap.value, pipeline.gpus(suite))
+            if idle:
+                print(idle, file=sys.stderr)
         pipeline.restore_data(suite, workflow.dag.needrun_jobs())
     except UserError as error:
         sys.exit(f"mkd: {error}")

@@ -35,6 +35,13 @@ def describe(gpus: list[str]) -> Host:
     }
 
 
+def usable_cpus() -> list[int]:
+    """CPUs this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
 BOARD, CPUS = Path("/proc/device-tree/model"), Path("/proc/cpuinfo")
 """Where a single-board computer names itself, and where Linux names the CPUs."""
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -393,6 +394,26 @@ def test_no_space_left(
     monkeypatch.setattr(results, "_report", save)
     assert "no space left on the disk" in said(capsys, "report")
     assert list(full_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to"), "memory is full.*batch_size"),
+        (RuntimeError("CUDA error: no kernel image is available"), "without kernels for this GPU"),
+    ],
+)
+def test_a_gpu_that_is_too_small_or_too_old_is_one_sentence(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    words: str,
+) -> None:
+    def train(options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(results, "_report", train)
+    assert re.search(words, said(capsys, "report"))
 
 
 @pytest.mark.parametrize(("wrong", "right"), [("repot", "report"), ("tabel", "table")])

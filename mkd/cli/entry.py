@@ -55,6 +55,8 @@ def main(arguments: list[str] | None = None) -> None:
         # torch reports a failed write as a RuntimeError without a number.
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _disk_is_full(error):
             sys.exit(_complain("no space left on the disk: free some and run again"))
+        if hint := _of_gpu(error):
+            sys.exit(_complain(hint))
         if isinstance(error, OSError) and error.filename:
             sys.exit(_complain(f"{error.filename}: {error.strerror}"))
         raise
@@ -76,6 +78,21 @@ def _end(number: int, _: Any) -> NoReturn:
 
 def _disk_is_full(error: Exception) -> bool:
     return "inline_container" in str(error) and shutil.disk_usage(".").free < 2**26
+
+
+def _of_gpu(error: Exception) -> str:
+    """What to do about a GPU that is too small or too old; empty for another error."""
+    if type(error).__name__ == "OutOfMemoryError":
+        return (
+            "the GPU's memory is full: take a larger one, or a scale of your own with a smaller "
+            "train.batch_size and train.lr lowered as much (docs/own-work.md)"
+        )
+    if "no kernel image" in str(error):
+        return (
+            "this torch was built without kernels for this GPU: install a build of torch that has "
+            "them, or use a newer GPU"
+        )
+    return ""
 
 
 def _complain(sentence: str) -> int:

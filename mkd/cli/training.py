@@ -98,6 +98,6 @@ def _stand_ins(options: argparse.Namespace) -> None:
 
 
 def _on_gpus(options: argparse.Namespace) -> None:
-    from mkd.workflow import gpus
+    from mkd import gpus
 
     gpus.run(options.count, options.command)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from mkd import host
 from mkd.edge.engines import CannotRun
 from mkd.edge.opening import Settings
 from mkd.errors import UserError
@@ -22,20 +23,13 @@ KILLED = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 """Ends that come from outside: by a user, by a cluster, for want of memory."""
 
 
-def usable_cpus() -> list[int]:
-    """CPUs this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
 def chosen_cpus(settings: Settings) -> list[int]:
     """As many of them as there are threads.
 
     Raises:
         UserError: There are fewer.
     """
-    cpus = usable_cpus()
+    cpus = host.usable_cpus()
     if settings.threads > len(cpus):
         raise UserError(
             f"{settings.threads} threads were asked for and this process may use {len(cpus)} CPUs: "

@@ -11,7 +11,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from mkd import ROOT
+from mkd import ROOT, host
 from mkd.edge import models
 from mkd.edge.engines import ENGINES, installed
 from mkd.edge.metadata import PRECISIONS, precision_path
@@ -253,15 +253,11 @@ def engine_options(provider: str, precision: str) -> str:
 def timing_options(suite: Suite) -> str:
     """Options of `mkd latency`. Students have an input size of their own."""
     chosen = settings(suite)
-    names = (
-        *("min_samples", "min_seconds", "max_seconds", "gate", "load"),
-        *("retries", "restarts"),
-    )
+    names = ["min_samples", "min_seconds", "max_seconds", "gate", "load", "retries", "restarts"]
     options = [f"--{name.replace('_', '-')} {getattr(chosen, name)}" for name in names]
     return " ".join([f"--scale {suite.scale}", *options])
 
 
 def timing_threads(cores: int) -> int:
     """Threads of a timing job that was given that many cores: no more than the machine has."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(cores, usable or 1)
+    return min(cores, len(host.usable_cpus()))

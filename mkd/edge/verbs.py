@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mkd import gpus
 from mkd.edge.engines import ENGINES, CannotRun
 from mkd.edge.metadata import PRECISIONS
 from mkd.errors import UserError, meant
@@ -106,9 +107,21 @@ def _published(suite: Any, options: argparse.Namespace) -> None:
 
 
 def _latency(options: argparse.Namespace) -> None:
+    chosen = _settings(options)
+    on_gpu = any(settings.place in ("cuda", "tensorrt") for settings in chosen)
+    # A Jetson's GPU is none that the driver's tool lists.
+    if not (on_gpu and gpus.visible()):
+        _time(options, chosen)
+        return
+    # Nor may a training have it: its share of a GPU is none that a load of CPUs shows.
+    with gpus.take(1) as taken:
+        os.environ["CUDA_VISIBLE_DEVICES"] = taken[0]
+        _time(options, chosen)
+
+
+def _time(options: argparse.Namespace, chosen: Sequence[Any]) -> None:
     from mkd.edge import measure, paired, paired_table
 
-    chosen = _settings(options)
     for file in options.files:
         if not file.name:
             raise UserError(f"{file} is a folder: name an exported file")
@@ -169,7 +182,8 @@ def _check_writable(out: Path) -> None:
 
 def _settings(options: argparse.Namespace) -> list[Any]:
     """How files are timed, on one engine after another."""
-    from mkd.edge import feeds, processes
+    from mkd import host
+    from mkd.edge import feeds
     from mkd.edge.opening import Settings
 
     if min(options.min_samples, options.restarts) < 1 or options.retries < 0:
@@ -194,7 +208,7 @@ def _settings(options: argparse.Namespace) -> list[Any]:
         provider=options.provider,
         half=options.half,
         shape=feeds.parse(options.shape),
-        threads=options.threads or len(processes.usable_cpus()),
+        threads=options.threads or len(host.usable_cpus()),
         min_samples=options.min_samples,
         min_seconds=options.min_seconds,
         max_seconds=max(options.min_seconds, options.max_seconds),

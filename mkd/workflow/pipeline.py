@@ -290,4 +290,6 @@ def launcher(suite: Suite, at_most: int | None = None) -> str:
     picked = f"python -m mkd on-gpus {count} python"
     if count == 1:
         return picked
-    return f"{picked} -m torch.distributed.run --standalone --nproc-per-node {count}"
+    # This machine's own name, which torch would ask for, need not resolve.
+    where = "--standalone --local-addr 127.0.0.1"
+    return f"{picked} -m torch.distributed.run {where} --nproc-per-node {count}"

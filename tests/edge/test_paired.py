@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from mkd import cli
+from mkd import cli, host
 from mkd.edge import measure, paired, paired_table, processes
 from mkd.edge.opening import Settings
 from mkd.edge.paired import Entry, pair
@@ -260,5 +260,5 @@ def test_a_block_lasts_as_long_as_it_should_and_has_one_run_at_least(
 ) -> None:
     answering = ["/bin/sh", "-c", f"""echo '{{"ms": {ms}}}'; exec cat >&2"""]
     monkeypatch.setattr(processes, "_command", lambda *_: answering)
-    with paired._Worker(Entry(conv("a.onnx"), QUICK), processes.usable_cpus()[:1], None) as worker:
+    with paired._Worker(Entry(conv("a.onnx"), QUICK), host.usable_cpus()[:1], None) as worker:
         assert worker.runs == runs

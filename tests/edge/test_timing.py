@@ -1,5 +1,6 @@
 """The timer and its process: what is kept, what is asserted, what is refused, what is imported."""
 
+import _ctypes
 import json
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnxruntime.quantization import quantize_dynamic
 
-from mkd import ROOT
+from mkd import ROOT, host
 from mkd.edge import load, measure, opening, processes, timing
 from mkd.edge.engines import CannotRun
 from mkd.edge.engines import onnxruntime as ort
@@ -271,7 +272,7 @@ def detector(write_conv: Callable[..., Path], tmp_path_factory: pytest.TempPathF
 
 
 def test_the_record_keeps_every_sample_of_every_process(detector: Path) -> None:
-    cpus = processes.usable_cpus()
+    cpus = host.usable_cpus()
     record = measure.measure(detector, replace(QUICK, restarts=2), scale="smoke")
     validate(record, "latency", "the record")
     assert len(record["processes"]) == 2
@@ -470,6 +471,22 @@ def test_a_provider_this_onnxruntime_lacks_is_named(
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(UserError, match="has no CUDAExecutionProvider"):
         opening.open_file(detector, Settings(provider="cuda"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="it lists what is loaded")
+def test_tensorrts_wheel_is_loaded_where_its_libraries_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tensorrt_libs"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    loaded, broken = folder / "libnvinfer.so.10", folder / "libnvonnxparser.so.10"
+    # Any library stands for it.
+    shutil.copy(_ctypes.__file__, loaded)
+    broken.write_text("none")
+    monkeypatch.syspath_prepend(tmp_path)
+    ort._load_tensorrt()
+    assert str(loaded) in Path("/proc/self/maps").read_text()
 
 
 def test_a_timed_process_has_nothing_of_the_trainings_heap(

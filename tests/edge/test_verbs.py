@@ -1,11 +1,12 @@
 """Mistakes in the calls of ``mkd export`` and ``mkd latency``; tests of the workflow make none."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from mkd import cli, schemas
+from mkd import cli, gpus, schemas
 from mkd.edge import measure, verbs
 from mkd.edge.engines import CannotRun
 from mkd.errors import UserError
@@ -87,3 +88,41 @@ def test_a_file_that_is_refused_takes_no_other_files_record_along(
     with pytest.raises(SystemExit):
         cli.main(["latency", *files])
     assert [path.name for path in tmp_path.glob("*.json")] == ["raw-cpu.json"]
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_a_gpu_that_is_timed_is_nobody_elses_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(gpus.tempfile, "tempdir", None)
+    monkeypatch.setattr(gpus, "PATIENCE_S", 0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    given = []
+
+    def measured(*_: object) -> None:
+        given.append(os.environ["CUDA_VISIBLE_DEVICES"])
+        with pytest.raises(UserError, match="wants 1 GPU and 0 of 1 are free"), gpus.take(1):
+            pass
+        raise UserError("no GPU is here")
+
+    monkeypatch.setattr(measure, "measure", measured)
+    verb = ["latency", "a.onnx", "--provider", provider, "--out", str(tmp_path / "a.json")]
+    # A training has the first.
+    with gpus.take(1), pytest.raises(SystemExit) as ended:
+        cli.main(verb)
+    assert (given, ended.value.code) == (["5"], 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    with gpus.take(2), pytest.raises(SystemExit) as ended:
+        cli.main(verb)
+    assert (given, ended.value.code) == (["5"], 2)
+
+    # On the CPU no GPU is waited for.
+    def alone(*_: object) -> None:
+        given.append(os.environ["CUDA_VISIBLE_DEVICES"])
+        raise UserError("stop")
+
+    monkeypatch.setattr(measure, "measure", alone)
+    with gpus.take(2), pytest.raises(SystemExit):
+        cli.main([*verb[:2], *verb[4:]])
+    assert given == ["5", "3,5"]

@@ -489,7 +489,8 @@ def test_a_training_starts_a_process_for_each_of_its_gpus() -> None:
     suites = [load({"scale": scale}) for scale in ("desk", "lab", "paper")]
     one = "python -m mkd on-gpus 1 python"
     eight = (
-        "python -m mkd on-gpus 8 python -m torch.distributed.run --standalone --nproc-per-node 8"
+        "python -m mkd on-gpus 8 python -m torch.distributed.run --standalone "
+        "--local-addr 127.0.0.1 --nproc-per-node 8"
     )
     assert [pipeline.launcher(suite) for suite in suites] == ["python", one, eight]
     assert [pipeline.launcher(suite, at_most=1) for suite in suites] == ["python", one, one]

@@ -1,5 +1,8 @@
 """ONNX Runtime on a CPU, CUDA or TensorRT, and on no other than was asked for."""
 
+import ctypes
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +65,16 @@ def open_model(task: Task, file: Path) -> Model:
     return Model(open_session(task, file), task)
 
 
+def _load_tensorrt() -> None:
+    """Load TensorRT from its pip wheel, where there is one: nobody else looks for it there."""
+    found = find_spec("tensorrt_libs")
+    for folder in (found.submodule_search_locations if found else None) or ():
+        for name in ("nvinfer", "nvinfer_plugin", "nvonnxparser"):
+            for file in Path(folder).glob(f"lib{name}.so*"):
+                with suppress(OSError):
+                    ctypes.CDLL(str(file))
+
+
 def open_session(task: Task, file: Path) -> onnxruntime.InferenceSession:
     """A session on the provider that was asked for, and on no other.
 
@@ -89,6 +102,8 @@ def open_session(task: Task, file: Path) -> onnxruntime.InferenceSession:
     if task.provider != "cpu":
         # CUDA's libraries from pip's wheels, where the system has none.
         onnxruntime.preload_dlls()
+        if task.provider == "tensorrt":
+            _load_tensorrt()
         if task.strict:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     if task.provider == "tensorrt":

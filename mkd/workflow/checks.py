@@ -1,19 +1,37 @@
-"""Whether claims, gates and the list of timed students speak of runs that there are.
+"""What is refused before anything is planned: named files that are not there, runs likewise.
 
 Torch is not imported here.
 """
 
 from mkd import ROOT
+from mkd.edge import suite as edge
 from mkd.errors import UserError, meant
-from mkd.experiment import runs
+from mkd.experiment import paths, runs
 from mkd.experiment.suite import Suite
 from mkd.paper import claims
 from mkd.schemas import checked_yaml
+from mkd.workflow import pipeline
 
 FOLDER = ROOT / "config"
 
 
-def check(suite: Suite) -> None:
+def check_files(suite: Suite) -> None:
+    """Refuse a file or folder that is not there before a rule's input function meets it.
+
+    Of an error in one of those Snakemake shows no sentence.
+
+    Raises:
+        UserError: What is wrong.
+    """
+    edge.settings(suite)
+    _ = suite.data_root
+    paths.missing_pretrained(suite)
+    paths.missing_weights(suite)
+    pipeline.counted(suite)
+    edge.published_records(suite)
+
+
+def check_runs(suite: Suite) -> None:
     """Refuse a claim, a gate or a timing of a run that no table has: it would never be run.
 
     Nothing is refused while a table cannot be read: the run may stand in that one.

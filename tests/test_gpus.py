@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
+from mkd import gpus
 from mkd.errors import UserError
 from mkd.experiment import config
 from mkd.jobs.around import hide_gpus
-from mkd.workflow import gpus
 
 ON_GPUS = (sys.executable, "-m", "mkd", "on-gpus")
 
@@ -41,14 +41,12 @@ def test_what_is_visible_is_read_as_cuda_reads_it(
 
 
 def test_a_device_held_by_a_process_that_was_killed_is_free() -> None:
-    code = (
-        "from mkd.workflow.gpus import take\nwith take(3) as held: print(held, flush=True); input()"
-    )
+    code = "from mkd.gpus import take\nwith take(3) as held: print(held, flush=True); input()"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     process.stdout.readline()
-    with pytest.raises(UserError, match="0 of 3 are free: cap the jobs"), gpus.take(1):
+    with pytest.raises(UserError, match="0 of 3 are free: wait for who"), gpus.take(1):
         pass
     process.kill()
     process.communicate()
@@ -134,3 +132,16 @@ def test_a_job_of_a_cpu_scale_sees_no_gpu_and_one_of_a_gpu_scale_keeps_its_own()
     assert gpus.visible() == ["3", "5", "GPU-8f2c"]
     hide_gpus(config.load({"scale": "desk"}))
     assert gpus.visible() == []
+
+
+def test_what_leaves_gpus_idle_is_said_and_jobs_that_would_find_none_are_refused() -> None:
+    assert gpus.idle(3, 1) == gpus.idle(3, 3) == gpus.idle(1, 3) == gpus.idle(9, 4) == ""
+    assert (
+        "shows 3 GPUs, of which trainings take 1 at once: with --resources gpu=3 they take 3"
+        in (gpus.idle(1, 1))
+    )
+    # Two of two GPUs each do not go on three.
+    assert gpus.idle(2, 2) == ""
+    for cap in (4, None):
+        with pytest.raises(UserError, match="shows 3 GPUs.*: add --resources gpu=3"):
+            gpus.idle(cap, 1)

@@ -48,8 +48,8 @@ def take(count: int) -> Iterator[list[str]]:
     if len(gpus) < count:
         raise UserError(
             f"a job wants {count} GPU{'s' * (count > 1)} and this machine shows {len(gpus)}: run "
-            "it where there are enough, or lower train.devices in the scale's file and raise "
-            "train.batch_size as much, because the learning rate is that of the whole batch"
+            "it where there are enough, or lower train.devices in the scale's file. The learning "
+            "rate is that of the whole batch: raise train.batch_size as much, or lower train.lr"
         )
     end = time.monotonic() + PATIENCE_S
     while True:
@@ -63,10 +63,38 @@ def take(count: int) -> Iterator[list[str]]:
                 return
         if time.monotonic() > end:
             raise UserError(
-                f"a job wants {count} GPUs and {len(taken)} of {len(gpus)} are free: cap the jobs "
-                f"with --resources gpu={len(gpus)}"
+                f"a job wants {count} GPU{'s' * (count > 1)} and {len(taken)} of {len(gpus)} are "
+                f"free: wait for who has them, or cap the jobs with --resources gpu={len(gpus)}"
             )
         time.sleep(1)
+
+
+def idle(cap: int | None, each: int) -> str:
+    """What leaves GPUs of this machine idle; empty where nothing does.
+
+    Args:
+        cap: So many Snakemake gives away at once; None for any number.
+        each: A training's.
+
+    Raises:
+        UserError: Snakemake would give away more than there are.
+    """
+    shown = len(visible())
+    if shown < each:
+        # A job says so itself, and more.
+        return ""
+    if cap is None or cap > shown:
+        raise UserError(
+            f"this machine shows {shown} GPU{'s' * (shown > 1)}, and jobs would take "
+            f"{'any number' if cap is None else cap} at once: add --resources gpu={shown}"
+        )
+    at_once = max(1, cap // each)
+    if shown // each == at_once:
+        return ""
+    return (
+        f"this machine shows {shown} GPUs, of which trainings take {each * at_once} at once: with "
+        f"--resources gpu={shown} they take {shown // each * each}"
+    )
 
 
 def run(count: int, command: list[str]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Claims and gates of runs that no table has."""
+"""Claims and gates of runs that no table has are refused."""
 
 import shutil
 from pathlib import Path
@@ -8,19 +8,19 @@ import pytest
 from mkd import ROOT
 from mkd.errors import UserError
 from mkd.experiment import config
-from mkd.workflow import judged
+from mkd.workflow import checks
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copied: Path = shutil.copytree(ROOT / "config", tmp_path / "config")
-    monkeypatch.setattr(judged, "FOLDER", copied)
+    monkeypatch.setattr(checks, "FOLDER", copied)
     return copied
 
 
 def test_the_suites_own_are_of_runs_of_any_of_its_tables(folder: Path) -> None:
     """Smoke's table has few of them."""
-    judged.check(config.load({"scale": "smoke"}))
+    checks.check_runs(config.load({"scale": "smoke"}))
 
 
 def test_a_run_may_stand_in_a_table_that_cannot_be_read(folder: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_run_may_stand_in_a_table_that_cannot_be_read(folder: Path) -> None:
     text = (folder / "claims.yaml").read_text()
     (folder / "claims.yaml").write_text(text.replace("left: tiny-mkd,", "left: tiny-cosine,", 1))
     (folder / "mine.tsv").write_text("run\n")
-    judged.check(config.load({"scale": "smoke"}))
+    checks.check_runs(config.load({"scale": "smoke"}))
 
 
 @pytest.mark.parametrize(
@@ -49,5 +49,5 @@ def test_a_misspelt_run_is_told_which_one_was_meant(
     assert right in text
     (folder / file).write_text(text.replace(right, wrong, 1))
     with pytest.raises(UserError, match="no table of runs there has; did you mean 'tiny-") as seen:
-        judged.check(config.load({"scale": "smoke"}))
+        checks.check_runs(config.load({"scale": "smoke"}))
     assert f"{folder / file}: {said}" in str(seen.value)
