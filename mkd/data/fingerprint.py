@@ -8,7 +8,7 @@ from pathlib import Path
 from mkd.data import annotations as coco_annotations
 from mkd.errors import UserError
 from mkd.experiment.suite import Suite
-from mkd.files import read_json, sha256_file
+from mkd.files import read_json, sha256_file, write_atomic
 
 
 def verify_data(suite: Suite, data: Path | None = None) -> str:
@@ -89,7 +89,8 @@ def verify(
 ) -> str:
     """The recorded digest of data that are still those ``mkd data`` checked.
 
-    Where no file has been touched since, none is read; else their digest is taken anew.
+    Where no file has been touched since, none is read. Else their digest is taken anew, once: what
+    was found is kept beside the record, for the jobs that follow.
 
     Args:
         record: What ``mkd data`` wrote.
@@ -101,13 +102,16 @@ def verify(
         UserError: The data have changed, or are missing, or the record is something else.
     """
     recorded = recorded_digest(record)
-    if read_json(record).get("stamp") != stamp(root, *splits) and (
-        digest(root, *splits) != recorded
-    ):
+    now = stamp(root, *splits)
+    kept, seen = record.with_suffix(".stamp"), f"{recorded} {now}\n"
+    if read_json(record).get("stamp") == now or (kept.is_file() and kept.read_text() == seen):
+        return recorded
+    if digest(root, *splits) != recorded:
         raise UserError(
             f"the data in {root} have changed since `mkd data` checked them and wrote {record}: "
             f"put the earlier files back, or check them again and train anew: {anew}"
         )
+    write_atomic(kept, seen)
     return recorded
 
 

@@ -4,8 +4,9 @@ rule data:
         f"{RESULTS}/data.json",
     log:
         f"{RESULTS}/logs/data.log",
-    # Nearly everything waits for it: what a start needs, on one core, is made beside what follows.
-    priority: 5
+    # Nearly everything waits for it. Snakemake adds up the priorities of what it starts together:
+    # two jobs that take kept weights, of three each, would go before one of five on both cores.
+    priority: 100
     threads: 2
     params:
         data=digest([suite.settings.data.model_dump(), str(suite.data_root)]),
