@@ -15,8 +15,6 @@ from mkd.paper import quotes
 from mkd.paper.facts import AP_METRICS, COST_METRICS, LABELS, Paper, Published, Row
 from mkd.paper.quotes import Finding, finding_id
 
-__all__ = ["Finding", "findings"]
-
 CONSTANT_PAIRS = 3  # pairs that must share a difference before it is listed
 DUPLICATE_CELLS = 5  # equal cells that make two runs' rows near duplicates
 KIND = {1: "box_AP", 2: "mask_AP"}  # which published AP a table's AP is compared with

@@ -36,7 +36,6 @@ class Row:
         variant: Which reading of the method, ``full`` for the method itself; empty where the
             table compares methods.
         run: Id of the run that stands for the row, or empty.
-        input: Input shape as printed, or empty.
         cells: Printed figures by column: AP in percent, ``params_m`` in millions, ``flops_g``
             in 10⁹, ``latency_ms``. A column the table lacks or leaves blank is absent.
     """
@@ -47,7 +46,6 @@ class Row:
     method: str
     variant: str
     run: str
-    input: str
     cells: Mapping[str, Decimal]
 
     @property
@@ -202,7 +200,6 @@ def _table(folder: Path, number: int) -> Iterator[Row]:
             method=record["method"],
             variant=record["variant"],
             run=record["run"],
-            input=record.get("input", ""),
             cells=_cells(record, (*AP_METRICS, *COST_METRICS), where),
         )
 

@@ -7,7 +7,7 @@ from statistics import fmean
 from mkd.experiment.labels import arch_name
 from mkd.experiment.runs import Run
 from mkd.paper.deviations import Deviation
-from mkd.report.frames import plain
+from mkd.report.frames import at_defaults
 from mkd.results import gates
 from mkd.results.formats import number
 from mkd.results.gates import Gate
@@ -61,17 +61,13 @@ def untaught(records: Records, runs: Mapping[str, Run], archs: Sequence[str]) ->
     """
     found = []
     for arch in archs:
-        rows = plain(runs, arch)
-        means = [
-            fmean(points.values())
-            for name in (
-                next((run.teacher for run in rows if run.method == "mkd"), None),
-                next((run.id for run in rows if run.method == "baseline"), None),
-            )
-            if (points := records.points(name, ap_of(arch)))
-        ]
-        if len(means) == 2 and means[0] < means[1]:
-            found.append(f"{arch_name(arch)}’s has {number(means[1] - means[0])} AP less")
+        rows = at_defaults(runs, arch)
+        teacher = next((run.teacher for run in rows if run.method == "mkd"), None)
+        student = next((run.id for run in rows if run.method == "baseline"), None)
+        above = records.of_teacher(teacher, ap_of(arch))
+        points = records.points(student, ap_of(arch)).values()
+        if above is not None and points and above < fmean(points):
+            found.append(f"{arch_name(arch)}’s has {number(fmean(points) - above)} AP less")
     if not found:
         return ""
     return (

@@ -6,14 +6,15 @@ rows of one method, with other teachers, it is the first of the table.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from mkd.experiment.architectures import has_masks
 from mkd.experiment.labels import arch_name
 from mkd.experiment.runs import Run, baseline_of
-from mkd.report.frames import plain
+from mkd.report.frames import at_defaults
 from mkd.results import statistics, tallies, verdicts
-from mkd.results.formats import half, number, signed
+from mkd.results.formats import counted, half, number, signed
 from mkd.results.records import Records, ap_of
 from mkd.results.statistics import Interval
 from mkd.results.verdicts import Verdict
@@ -29,26 +30,70 @@ Found = dict[str, Interval | None]
 """Architecture → the interval of a paired difference; None where it was not tested."""
 
 
-def sentences(
-    records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int
-) -> list[str]:
-    """The conclusion of one scale.
+@dataclass(frozen=True)
+class Side:
+    """One scale, of which is said what was found.
 
-    Args:
+    Attributes:
         records: Its records.
         runs: Its table of runs.
         archs: Architectures of the students, in the order they are named.
         min_seeds: Seeds in common that a test asks for.
     """
-    helped = _tested(records, runs, archs, ("mkd", "baseline"), min_seeds)
+
+    records: Records
+    runs: Mapping[str, Run]
+    archs: Sequence[str]
+    min_seeds: int
+
+    @property
+    def scale(self) -> str:
+        """Its name."""
+        return self.records.scale
+
+    def tested(self, method: str, other: str) -> Found:
+        """The gain of one method over another on each architecture."""
+        found: Found = {}
+        for arch in self.archs:
+            metric = ap_of(arch)
+            points: dict[str, dict[int, float]] = {}
+            for run in at_defaults(self.runs, arch):
+                points.setdefault(run.method, self.records.points(run.id, metric))
+            delta = statistics.paired_delta(points.get(method, {}), points.get(other, {}))
+            found[arch] = delta if delta and len(delta.points) >= self.min_seeds else None
+        return found
+
+    def undistilled(self) -> dict[str, float]:
+        """Mean AP of each architecture without distillation, where it has a record."""
+        found = {}
+        for arch in self.archs:
+            compared = at_defaults(self.runs, arch)
+            baseline = next((run.id for run in compared if run.method == "baseline"), None)
+            points = self.records.points(baseline, ap_of(arch))
+            if points:
+                found[arch] = fmean(points.values())
+        return found
+
+
+def sentences(side: Side) -> list[str]:
+    """The conclusion of one scale."""
+    return _answer(
+        side,
+        "± is half a 95 % interval of the difference, in points of AP (0 to 100), over {seeds}, "
+        "not corrected for many tests.",
+    )
+
+
+def _answer(side: Side, meaning: str) -> list[str]:
+    """What MKD and CWD do, what ± means, given the seeds, and the answer to the open question."""
+    helped = side.tested("mkd", "baseline")
     tested = [arch for arch, found in helped.items() if found]
-    beaten = _tested(records, runs, tested, ("mkd", "cwd"), min_seeds)
-    control = _tested(records, runs, tested, ("cwd", "baseline"), min_seeds)
-    scale = records.scale
+    side, scale = replace(side, archs=tested), side.scale
+    beaten, control = side.tested("mkd", "cwd"), side.tested("cwd", "baseline")
     if not tested:
         return [
             f"MKD is not tested at {scale} scale yet: no student has it and its undistilled "
-            f"baseline with the {min_seeds} seeds that a test asks for."
+            f"baseline with the {side.min_seeds} seeds that a test asks for."
         ]
     shown = [*helped.values(), *control.values(), *beaten.values()]
     seeds = [len(delta.points) for delta in shown if delta]
@@ -56,8 +101,7 @@ def sentences(
     said = [
         f"At {scale} scale MKD, as this suite reads the paper, {_grouped(helped, WORDS, '; it ')}. "
         f"Plain CWD {_grouped(control, WORDS, '; it ')}. "
-        f"± is half a 95 % interval of the difference, in points of AP (0 to 100), over {least}, "
-        "not corrected for many tests."
+        f"{meaning.format(seeds=least)}"
     ]
     answer = _grouped(beaten, ("yes on", "no on", "not decided on", "not tested on"), "; ")
     said.append(f"Do the new terms beat plain CWD? {answer[:1].upper()}{answer[1:]}.")
@@ -66,19 +110,15 @@ def sentences(
     return said
 
 
-def of_longer(
-    records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int, ours: Records
-) -> list[str]:
-    """The answer of the scale that this one is compared with; none where it tested nothing.
-
-    Arguments as of :func:`sentences`, of that scale; ``ours`` are the records of this one.
-    """
-    helped = _tested(records, runs, archs, ("mkd", "baseline"), min_seeds)
+def of_longer(longer: Side, ours: Side) -> list[str]:
+    """The answer of the scale that ours is compared with; none where it tested nothing."""
+    helped = longer.tested("mkd", "baseline")
     tested = [arch for arch, found in helped.items() if found is not None]
     if not tested:
         return []
-    said = " ".join(sentences(records, runs, tested, min_seeds))
-    there, here = (_undistilled(side, runs, tested) for side in (records, ours))
+    longer, ours = (replace(side, archs=tested) for side in (longer, ours))
+    said = " ".join(_answer(longer, "± is over {seeds}."))
+    there, here = longer.undistilled(), ours.undistilled()
     below = [
         f"{number(there[arch])} AP with {arch_name(arch)} ({number(here[arch])} at "
         f"{ours.scale} scale)"
@@ -90,38 +130,25 @@ def of_longer(
             f" Undistilled it reaches {', '.join(sorted(below))}, so a gain there may be no more "
             "than a faster start."
         )
-    return [f"The same task, every student trained from random weights: {said}"]
+    return [
+        f"Scale {longer.scale} trains every student of the same task from random weights. {said}"
+    ]
 
 
-def _undistilled(
-    records: Records, runs: Mapping[str, Run], archs: Sequence[str]
-) -> dict[str, float]:
-    """Mean AP of each architecture without distillation, where it has a record."""
-    found = {}
-    for arch in archs:
-        baseline = next((run.id for run in plain(runs, arch) if run.method == "baseline"), None)
-        points = records.points(baseline, ap_of(arch))
-        if points:
-            found[arch] = fmean(points.values())
-    return found
-
-
-def headline(
-    records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int
-) -> str:
+def headline(side: Side) -> str:
     """The answer in one sentence: on how many detectors MKD helps, and on how many beyond CWD.
 
-    Arguments as of :func:`sentences`; empty where nothing was tested.
+    Empty where nothing was tested.
     """
     helped, beaten = (
-        [delta.sign for delta in _tested(records, runs, archs, pair, min_seeds).values() if delta]
-        for pair in (("mkd", "baseline"), ("mkd", "cwd"))
+        [delta.sign for delta in side.tested("mkd", other).values() if delta]
+        for other in ("baseline", "cwd")
     )
     if not helped:
         return ""
     said = (
-        f"At {records.scale} scale MKD raises AP on {helped.count(1)} of "
-        f"{_detectors(len(helped))} tested{_else(helped, 'lowers it')}"
+        f"At {side.scale} scale MKD raises AP on {helped.count(1)} of "
+        f"{counted(len(helped), 'detector')} tested{_else(helped, 'lowers it')}"
     )
     if beaten:
         said += (
@@ -131,67 +158,56 @@ def headline(
     return f"{said}."
 
 
-def balanced(
-    records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int
-) -> str:
-    """What MKD with balanced terms does; empty where it was not tested.
-
-    Arguments as of :func:`sentences`.
-    """
-    found = _tested(records, runs, archs, ("mkd-balanced", "baseline"), min_seeds)
+def balanced(side: Side) -> str:
+    """What MKD with balanced terms does; empty where it was not tested."""
+    found = side.tested("mkd-balanced", "baseline")
     tested: Found = {arch: delta for arch, delta in found.items() if delta}
     if not tested:
         return ""
     return (
-        f"At {records.scale} scale MKD with balanced terms, weighted so that in the first steps "
+        f"At {side.scale} scale MKD with balanced terms, weighted so that in the first steps "
         f"each has a gradient as strong as the third’s, {_grouped(tested, WORDS, '; it ')}."
     )
 
 
-def gains(records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int) -> str:
-    """That no method at its defaults gains on any detector; empty where one does, or none harms.
-
-    Arguments as of :func:`sentences`.
-    """
-    methods = {run.method for arch in archs for run in plain(runs, arch)} - {"baseline"}
+def gains(side: Side) -> str:
+    """That no method at its defaults gains on any detector; empty where one does, or none harms."""
+    rows = [run for arch in side.archs for run in at_defaults(side.runs, arch)]
     signs = [
         delta.sign
-        for method in methods
-        for delta in _tested(records, runs, archs, (method, "baseline"), min_seeds).values()
+        for method in {run.method for run in rows} - {"baseline"}
+        for delta in side.tested(method, "baseline").values()
         if delta
     ]
     if 1 in signs or -1 not in signs:
         return ""
     return (
-        f"At {records.scale} scale no method raises AP on any detector, CWD and the paper’s rivals "
+        f"At {side.scale} scale no method raises AP on any detector, CWD and the paper’s rivals "
         "included: this scale has shown harm, and no gain."
     )
 
 
-def weaker(records: Records, runs: Mapping[str, Run], archs: Sequence[str], min_seeds: int) -> str:
-    """What MKD does with the least weight of the table; empty where that was not tested.
-
-    Arguments as of :func:`sentences`.
-    """
+def weaker(side: Side) -> str:
+    """What MKD does with the least weight of the table; empty where that was not tested."""
     found: Found = {}
     alphas = {
         run.id: float(run.options["alpha"])
-        for run in runs.values()
-        if run.method == "mkd" and run.options.keys() == {"alpha"} and run.arch in archs
+        for run in side.runs.values()
+        if run.method == "mkd" and run.options.keys() == {"alpha"} and run.arch in side.archs
     }
     least = min(alphas.values(), default=1.0)
     if least >= 1:
         return ""
     for run in (run for run, alpha in alphas.items() if alpha == least):
-        arch, baseline = runs[run].arch, baseline_of(run, runs)
-        ours, plain_ones = (records.points(name, ap_of(arch)) for name in (run, baseline))
-        delta = statistics.paired_delta(ours, plain_ones)
-        if delta and len(delta.points) >= min_seeds:
+        arch, baseline = side.runs[run].arch, baseline_of(run, side.runs)
+        ours, theirs = (side.records.points(name, ap_of(arch)) for name in (run, baseline))
+        delta = statistics.paired_delta(ours, theirs)
+        if delta and len(delta.points) >= side.min_seeds:
             found[arch] = delta
     if not found:
         return ""
     return (
-        f"At {records.scale} scale MKD with {least:g} times its weight "
+        f"At {side.scale} scale MKD with {least:g} times its weight "
         f"{_grouped(found, WORDS, '; it ')}."
     )
 
@@ -228,29 +244,6 @@ def _else(signs: Sequence[int], below: str) -> str:
     words = ((-1, below), (0, "undecided"))
     found = [f"{word} on {signs.count(sign)}" for sign, word in words if sign in signs]
     return f" ({', '.join(found)})" if found else ""
-
-
-def _detectors(count: int) -> str:
-    return f"{count} detector{'s' * (count != 1)}"
-
-
-def _tested(
-    records: Records,
-    runs: Mapping[str, Run],
-    archs: Sequence[str],
-    methods: tuple[str, str],
-    min_seeds: int,
-) -> Found:
-    found: Found = {}
-    for arch in archs:
-        metric = ap_of(arch)
-        points: dict[str, dict[int, float]] = {}
-        for run in plain(runs, arch):
-            points.setdefault(run.method, records.points(run.id, metric))
-        left, right = (points.get(method, {}) for method in methods)
-        delta = statistics.paired_delta(left, right)
-        found[arch] = delta if delta and len(delta.points) >= min_seeds else None
-    return found
 
 
 def _grouped(found: Found, words: tuple[str, str, str, str], between: str) -> str:

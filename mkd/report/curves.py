@@ -7,19 +7,20 @@ from mkd.report import legend, style
 
 MOST = 160
 """Points of a curve that are drawn; longer ones are averaged in equal steps."""
+SOLID, DASHED, DOTTED, DASH_DOTTED = style.STROKES
 TERMS = {
-    "loss_cls": ("baseline", "-", "classification"),
-    "loss_bbox": ("baseline", (0, (4, 2)), "box"),
-    "loss_mask": ("baseline", (0, (5, 1.5, 1.2, 1.5)), "mask"),
-    "loss_multiscale": ("mkd", "-", "multi-scale"),
-    "loss_fdmd": ("mkd", (0, (4, 2)), "frequency mask (FDMD)"),
-    "loss_fad": ("mkd", (0, (1.2, 1.2)), "feature alignment (FAD)"),
-    "loss_fea": ("mkd", (0, (5, 1.5, 1.2, 1.5)), "feature (L_fea)"),
-    "loss_cwd": ("cwd", "-", "CWD"),
-    "loss_mgd": ("mgd", "-", "MGD"),
-    "loss_fgd": ("fgd", "-", "FGD"),
-    "loss_fkd": ("fkd", "-", "FKD"),
-    "loss_pkd": ("pkd", "-", "PKD"),
+    "loss_cls": ("baseline", SOLID, "classification"),
+    "loss_bbox": ("baseline", DASHED, "box"),
+    "loss_mask": ("baseline", DASH_DOTTED, "mask"),
+    "loss_multiscale": ("mkd", SOLID, "multi-scale"),
+    "loss_fdmd": ("mkd", DASHED, "frequency mask (FDMD)"),
+    "loss_fad": ("mkd", DOTTED, "feature alignment (FAD)"),
+    "loss_fea": ("mkd", DASH_DOTTED, "feature (L_fea)"),
+    "loss_cwd": ("cwd", SOLID, "CWD"),
+    "loss_mgd": ("mgd", SOLID, "MGD"),
+    "loss_fgd": ("fgd", SOLID, "FGD"),
+    "loss_fkd": ("fkd", SOLID, "FKD"),
+    "loss_pkd": ("pkd", SOLID, "PKD"),
 }
 """Loss term → the method whose color it has, its stroke and its words: a term of a method has the
 method's color, one of the detector's own the color of no distillation."""

@@ -1,7 +1,6 @@
 """The figures that compare runs by their difference to the undistilled baseline."""
 
 import math
-from statistics import median
 from textwrap import wrap
 from typing import Any
 
@@ -14,8 +13,8 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from mkd.experiment.labels import arch_name
 from mkd.report import legend, style
 from mkd.report.frames import SIZES
-from mkd.results.formats import bounds, half, number, signed
-from mkd.results.statistics import Interval, interval
+from mkd.results.formats import bounds, counted, half, number, signed
+from mkd.results.statistics import Interval, interval, usual_ends
 
 ROW = 0.33
 """Inches of a forest's row."""
@@ -73,19 +72,13 @@ def overview(frame: pd.DataFrame, scale: str, *, columns: int) -> Figure:
 
 OVERVIEW = 2.85
 """Inches of a facet of the overview."""
-WIDE = 3
-"""An interval so many times as wide as the median one does not widen the overview."""
 
 
 def _usual(frame: pd.DataFrame) -> tuple[float, float]:
-    """The range of all measured intervals that are not :data:`WIDE`, and of zero."""
+    """The range of zero and of all measured intervals of usual width."""
     ours = frame[frame["source"] == "measured"].dropna(subset="value")
-    found = [interval(rows["value"]) for _, rows in ours.groupby(["arch", "row"])]
-    widths = [one.half_width for one in found if one.half_width is not None]
-    most = WIDE * median(widths) if widths else 0.0
-    usual = [(one.mean, width) for one in found if (width := one.half_width or 0.0) <= most]
-    low = min([0.0, *(mean - width for mean, width in usual)])
-    high = max([0.0, *(mean + width for mean, width in usual)])
+    ends = usual_ends(interval(rows["value"]) for _, rows in ours.groupby(["arch", "row"]))
+    low, high = min([0.0, *ends]), max([0.0, *ends])
     margin = 0.08 * (high - low) or 1.0
     return low - margin, high + margin
 
@@ -284,9 +277,9 @@ def _weighed(ax: Axes, measured: pd.DataFrame) -> None:
 
 def spoken(delta: Interval) -> str:
     """A difference in words."""
-    seeds = len(delta.points)
+    seeds = counted(len(delta.points), "paired seed")
     spread = f", 95 % interval {bounds(delta, 2)}" if bounds(delta) else ""
-    return f"ΔAP {signed(delta.mean, 2)}{spread}, {seeds} paired seed{'s' * (seeds > 1)}"
+    return f"ΔAP {signed(delta.mean, 2)}{spread}, {seeds}"
 
 
 def _keys(frame: pd.DataFrame) -> list[Line2D]:

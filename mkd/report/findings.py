@@ -4,6 +4,7 @@ None of them decides anything: the verdicts do, with intervals and seeds. A find
 empty.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from mkd.report import legend
 from mkd.report.breakdown import KINDS
 from mkd.report.frames import SIZES
 from mkd.report.spectrum import MASKS
-from mkd.results.formats import half, number, signed
+from mkd.results.formats import counted, half, number, signed
 from mkd.results.statistics import Interval, interval
 
 
@@ -26,8 +27,8 @@ def overview(frame: pd.DataFrame, min_seeds: int) -> str:
     tested = {key: delta for key, delta in found.items() if len(delta.points) >= min_seeds}
     signs = [delta.sign for delta in tested.values()]
     said = (
-        f"Of {_count(len(found), 'row')}, {len(tested)} {_have(len(tested))} the {min_seeds} seeds "
-        f"that a test asks for"
+        f"Of {counted(len(found), 'row')}, {len(tested)} {_have(len(tested))} the {min_seeds} "
+        f"seeds that a test asks for"
     )
     if not tested:
         return f"{said}."
@@ -76,9 +77,8 @@ def weights(frame: pd.DataFrame) -> str:
     said = []
     for arch, rows in ours.groupby("arch", sort=False):
         means = rows.groupby("alpha")["value"].mean()
-        said.append(
-            f"{arch_name(str(arch))}: α = {means.idxmax():g} is highest ({_d(means.max())})"
-        )
+        best = signed(float(means.max()))
+        said.append(f"{arch_name(str(arch))}: α = {means.idxmax():g} is highest ({best})")
     return _joined(said)
 
 
@@ -103,9 +103,9 @@ def by_size(frame: pd.DataFrame) -> str:
     # Of one student several runs may be MKD's, on a page of one's own.
     what = "run" if students["arch"].duplicated().any() else "student"
     if none == len(students):
-        said = f"MKD gains at no size of objects for any of {_count(len(students), what)}"
+        said = f"MKD gains at no size of objects for any of {counted(len(students), what)}"
     else:
-        said = f"MKD gains most on small objects for {most} of {_count(len(students), what)}"
+        said = f"MKD gains most on small objects for {most} of {counted(len(students), what)}"
         said += f", and at no size for {none}" * bool(none)
     if both:
         said += f"; on small ones it ends above CWD for {more} of {both}"
@@ -119,8 +119,7 @@ def curves(losses: pd.DataFrame) -> str:
     """
     ratios = {}
     for run, rows in losses.groupby("label", sort=False):
-        ends = rows.groupby("seed")["iteration"].transform("max")
-        last = rows[rows["iteration"] == ends].groupby(["term", "distilled"])["value"].mean()
+        last = _at_end(rows).groupby(["term", "distilled"])["value"].mean()
         sums = last.groupby("distilled").sum()
         if sums.get(False, 0) > 0 and True in sums:
             ratios[str(run)] = sums[True] / sums[False]
@@ -128,10 +127,19 @@ def curves(losses: pd.DataFrame) -> str:
         return ""
     low, high = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
     return (
-        "At the last iteration the terms of distillation are together between "
+        "At the end of training the terms of distillation are together between "
         f"{_ratio(ratios[low])} ({low}) and {_ratio(ratios[high])} times ({high}) the "
         "detector’s own losses."
     )
+
+
+def _at_end(rows: pd.DataFrame) -> pd.DataFrame:
+    """The last twentieth of what each seed logged: of a kept record that is its last point."""
+    kept = []
+    for _, mine in rows.groupby("seed"):
+        logged = sorted(mine["iteration"].unique())
+        kept.append(mine[mine["iteration"] >= logged[-math.ceil(len(logged) / 20)]])
+    return pd.concat(kept)
 
 
 def precision_recall(frame: pd.DataFrame) -> str:
@@ -252,17 +260,9 @@ def _words(delta: Interval) -> str:
     return f"{signed(delta.mean)} {half(delta)}".replace("(n=1)", "from one seed")
 
 
-def _d(value: float) -> str:
-    return signed(float(value))
-
-
 def _joined(said: Iterable[str]) -> str:
     words: Sequence[str] = [part for part in said if part]
     return f"{'. '.join(words)}." if words else ""
-
-
-def _count(count: int, word: str) -> str:
-    return f"{count} {word}{'s' * (count != 1)}"
 
 
 def _verb(count: int, word: str) -> str:

@@ -100,7 +100,7 @@ def readings(found: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:
     deltas = found[found["metric"] == "box.AP"].dropna(subset="delta")
     parts = []
     for arch in dict.fromkeys(run.arch for run in runs.values()):
-        default = [run.id for run in plain(runs, arch) if run.method == "mkd"][:1]
+        default = [run.id for run in at_defaults(runs, arch) if run.method == "mkd"][:1]
         others = [
             run.id
             for run in runs.values()
@@ -252,7 +252,7 @@ def errors(records: Records, chosen: Mapping[str, Sequence[Run]]) -> pd.DataFram
     )
 
 
-def plain(runs: Mapping[str, Run], arch: str) -> list[Run]:
+def at_defaults(runs: Mapping[str, Run], arch: str) -> list[Run]:
     """One architecture's runs that compare methods, all else equal, in the legend's order.
 
     That is its baseline and what stands in Table 1 or 2: each method at its defaults, with the

@@ -81,7 +81,7 @@ def gallery(
     by_table = {number: frames.differences(made[number], found) for number in (1, 2, 3, 4)}
     alphas = frames.weights(made[5], found, runs)
     others = frames.readings(found, runs)
-    chosen = {arch: frames.plain(runs, arch) for arch in archs}
+    chosen = {arch: frames.at_defaults(runs, arch) for arch in archs}
     few = {
         arch: [run for run in of_arch if run.method in COMPARED] for arch, of_arch in chosen.items()
     }

@@ -33,6 +33,8 @@ WORDS = {
     0: "cannot be told from the baseline: its interval holds zero",
 }
 """What is said of a difference, by the sign of its interval."""
+LEAST = 3
+"""Paired seeds without which nothing is said, as of the paper's claims."""
 
 
 def render(suite: Suite, out: Path, *, arguments: str = "") -> None:
@@ -109,6 +111,8 @@ def _conclusion(table: Table) -> list[str]:
         found = f"{row.label}: {formats.signed(delta.mean)} {formats.half(delta)} {name}, "
         if delta.half_width is None:
             said.append(f"{found}from one seed, which tells nothing of noise.")
+        elif len(delta.points) < LEAST:
+            said.append(f"{found}{len(delta.points)} seeds, too few to say more: give it {LEAST}.")
         else:
             said.append(f"{found}{len(delta.points)} seeds; it {WORDS[delta.sign]}.")
     return said or ["No run has a record with its baseline's yet."]

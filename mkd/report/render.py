@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
     source = source or suite.results
     plots, written = (out / "figures", source / "tables") if kept else (source / "figures", out)
     records = load_folder(source, suite.scale)
-    made = {number: tables.build(records, suite.runs, number) for number in tables.TABLES}
+    made = {table.number: table for table in tables.build_all(records, suite.runs)}
     stated = claims.load()
     judged = verdicts.judge(stated, records.points, suite.scale)
     budget = noise_budget.build(records, suite, judged)
@@ -97,9 +98,11 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
         other = comparable(config.load({"scale": theirs.scale}), theirs)
         found = [*theirs.problems, *other]
         problems += [Problem(f"{theirs.scale}: {p.where}", p.what) for p in found]
-    printed, differing = facts.load(), deviations.load(suite.scale)
-    told = [(found, suite.runs, archs, min_seeds) for found in (records, theirs) if found]
-    choices = audit_view.choices(printed)
+    paper, differing = facts.load(), deviations.load(suite.scale)
+    side = conclusion.Side(records, suite.runs, archs, min_seeds)
+    longer = replace(side, records=theirs) if theirs else None
+    sides = [side, longer] if longer else [side]
+    choices = audit_view.choices(paper)
     said = suite.settings.summary
     page = (
         environment(suite, stated)
@@ -116,20 +119,20 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
             files=Path(os.path.relpath(written, out)).as_posix(),
             kept=kept,
             problems=problems,
-            headline=" ".join(conclusion.headline(*each) for each in told).strip(),
+            headline=" ".join(map(conclusion.headline, sides)).strip(),
             conclusion=[
-                *conclusion.sentences(*told[0]),
-                *(conclusion.of_longer(*told[1], ours=records) if theirs else ()),
+                *conclusion.sentences(side),
+                *(conclusion.of_longer(longer, side) if longer else ()),
                 *([compared.decided] if compared and compared.gains else ()),
             ],
             notes=[
-                conclusion.gains(*told[0]),
+                conclusion.gains(side),
                 conclusion.ahead(judged, suite.runs, suite.scale),
                 cautions.tests_and_gates(left, suite.scale, gated),
                 cautions.untaught(records, suite.runs, archs),
-                *cautions.chosen(differing, [each[0].scale for each in told]),
-                *(conclusion.balanced(*each) for each in told),
-                conclusion.weaker(*told[0]),
+                *cautions.chosen(differing, [each.scale for each in sides]),
+                *map(conclusion.balanced, sides),
+                conclusion.weaker(side),
             ],
             tally=verdict_view.tally(judged, suite.scale),
             report=summary_view.summary(suite, records, judged, gated, choices),
@@ -153,12 +156,12 @@ def render(suite: Suite, out: Path, *, source: Path | None = None, arguments: st
             most_seeds=seed_costs.MOST,
             figures=figures,
             latency=latency_view.view(records, made[1]),
-            audited=audit_view.audited(printed, audit.findings(printed)),
-            equal=audit_view.equal_to_published(printed),
+            audited=audit_view.audited(paper, audit.findings(paper)),
+            equal=audit_view.equal_to_published(paper),
             choices=choices,
             deviations=differing,
             linked={note.id for note in choices},
-            published=printed.published,
+            published=paper.published,
             settings=suite.settings.model_dump(exclude_unset=True),
             digest_names=DIGESTS,
             circumstances=circumstances(records),

@@ -84,8 +84,8 @@ def _done(suite: Suite, records: Records) -> list[str]:
         said.append(
             f"The trainings behind all {len(found)} records, those of teachers, starts, checks and "
             f"readings too, took {records.training_hours():.1f} hours, one after the other, on "
-            f"{'; '.join(hosts)}. Of a resumed one its last part counts; weights that were taken "
-            "from elsewhere count as no time."
+            f"{'; '.join(hosts)}. Of a resumed one its last part counts; weights taken from "
+            "elsewhere add no time."
         )
     timed = {r["model"] for r in records.edge.latency}
     if timed:
@@ -129,7 +129,8 @@ def _claims(
         said = [*said[:MOST], f"{more} more verdicts, under the verdicts below."]
     if equal:
         said.append(
-            f"{equal} of equal parameters, operations or graph, which training cannot change."
+            f"{equal} that parameters, operations or the graph are equal, which training cannot "
+            "change."
         )
     return said
 

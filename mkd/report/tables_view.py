@@ -3,21 +3,20 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil, floor
-from statistics import median
 
 from markupsafe import Markup
 
 from mkd.experiment.runs import Run, baseline_of
+from mkd.paper.facts import COST_METRICS
 from mkd.report import style
 from mkd.report.markup import tag
-from mkd.results.formats import bounds, half, number, signed
+from mkd.results.formats import bounds, counted, half, number, signed
 from mkd.results.records import Records
-from mkd.results.statistics import Interval
+from mkd.results.statistics import Interval, usual_ends
 from mkd.results.tables import Column, Row, Table
 
 HEIGHT = 16
 """Of an interval in a row, in px."""
-COSTS = ("params_m", "flops_g", "latency_ms")
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,8 @@ def shown(table: Table, records: Records, runs: Mapping[str, Run]) -> Shown:
     return Shown(
         table=table,
         metric=by_key["AP"],
-        others=tuple(c for c in table.columns if c.key not in ("AP", *COSTS)),
-        costs=tuple(c for c in table.columns if c.key in COSTS),
+        others=tuple(c for c in table.columns if c.key not in ("AP", *COST_METRICS)),
+        costs=tuple(c for c in table.columns if c.key in COST_METRICS),
         cost_px=" and ".join(f"{px} px" for px in sizes) or "640 px",
         intervals={
             row.id: _lone(row, by_key["AP"].record, records, runs)
@@ -83,31 +82,19 @@ def shown(table: Table, records: Records, runs: Mapping[str, Run]) -> Shown:
             for row in table.rows
             if row.id in deltas
         },
-        range=f"{signed(low, 0)} to {signed(high, 0)}, longer ones cut"
-        if shortened
-        else f"{signed(low, 0)} to {signed(high, 0)}"
+        range=f"{signed(low, 0)} to {signed(high, 0)}{', longer ones cut' * shortened}"
         if deltas.keys() - lone
         else "",
         lone=lone,
     )
 
 
-WIDE = 3
-"""An interval so many times as wide as the median one does not widen its column."""
-
-
 def _range(deltas: Iterable[Interval]) -> tuple[int, int]:
     """From below zero to above it, so that every usual interval and zero have room.
 
-    In whole AP, as the heading gives them. One that is :data:`WIDE` would make the others points.
+    In whole AP, as the heading gives them.
     """
-    known = [
-        (delta.half_width, delta.low, delta.high)
-        for delta in deltas
-        if delta.half_width is not None and delta.low is not None and delta.high is not None
-    ]
-    most = WIDE * median([half for half, *_ in known]) if known else 0.0
-    ends = [end for half, *both in known if half <= most for end in both]
+    ends = usual_ends(delta for delta in deltas if delta.half_width is not None)
     reach = max([1.0, *map(abs, ends)])
     return floor(min([-0.25 * reach, *ends])), ceil(max([0.25 * reach, *ends]))
 
@@ -163,8 +150,6 @@ def title(row: Row, key: str) -> str:
         said.append(f"95 % interval {bounds(cell.value, 2)}")
     if cell.delta is not None:
         spread = f" {bounds(cell.delta, 2)}" if cell.delta.half_width is not None else ""
-        seeds = len(cell.delta.points)
-        said.append(
-            f"Δ {signed(cell.delta.mean, 2)}{spread}, {seeds} paired seed{'s' * (seeds > 1)}"
-        )
+        seeds = counted(len(cell.delta.points), "paired seed")
+        said.append(f"Δ {signed(cell.delta.mean, 2)}{spread}, {seeds}")
     return "; ".join(said)

@@ -1,8 +1,10 @@
 """Does a short protocol say what the long one says? Effects of two scales, sign by sign."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
+from math import isnan
 from pathlib import Path
 
 from scipy.stats import kendalltau
@@ -20,7 +22,7 @@ WORDS = (SAME, OPPOSITE, OPEN)
 AGAINST = " against "
 """Between the names of two runs."""
 NAMED = 3
-"""So many differences that the two disagree on are named in a sentence."""
+"""So many differences that the two agree or disagree on are named in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +83,19 @@ class Agreement:
     def decided(self) -> str:
         """What both decide, by rule."""
         both = [*self.gains, *self.order]
-        against = [effect.name for effect in both if effect.word == OPPOSITE]
-        alike = sum(effect.word == SAME for effect in both)
-        if against:
-            more = f" and {len(against) - NAMED} more" if len(against) > NAMED else ""
-            return (
-                f"Of {len(both)} differences both protocols decide {alike + len(against)}. They "
-                f"agree on {alike} and disagree on {len(against)}: "
-                f"{'; '.join(against[:NAMED])}{more}."
-            )
-        if alike:
-            return f"Of {len(both)} differences both protocols decide {alike}, and agree on all."
-        return f"None of the {len(both)} differences is decided by both protocols."
+        alike, against = ([e for e in both if e.word == word] for word in (SAME, OPPOSITE))
+        if not alike and not against:
+            return f"None of the {len(both)} differences is decided by both protocols."
+        sides = (("agree", alike, "over"), ("disagree", against, "against"))
+        said = " and ".join(
+            f"{word} on {len(effects)} ({_listed([_short(effect, link) for effect in effects])})"
+            for word, effects, link in sides
+            if effects
+        )
+        return (
+            f"Of {len(both)} differences both protocols decide {len(alike) + len(against)}. They "
+            f"{said}."
+        )
 
     @property
     def sentence(self) -> str:
@@ -160,7 +163,7 @@ def compare(ours: Records, theirs: Records, runs: Mapping[str, Run], min_seeds: 
         gains,
         list(_order(ours, theirs, runs, min_seeds)),
         # It is not defined where all gains of a scale are equal.
-        None if rank != rank else rank,
+        None if rank is None or isnan(rank) else rank,
     )
 
 
@@ -215,6 +218,20 @@ def _effect(
         word = {1: SAME, -1: OPPOSITE, 0: OPEN}[signs]
         name = f"{run_name(run, runs)}{AGAINST}{run_name(other, runs)}"
         yield Effect(name, here, there, word)
+
+
+def _short(effect: Effect, link: str) -> str:
+    """What is compared; of two of one detector the second is named without it."""
+    first, second = effect.name.split(AGAINST)
+    if link == "over" and effect.ours.mean < 0:
+        first, second = second, first
+    detector = re.split(r" \+ |, ", first)[0]
+    return f"{first} {link} {re.sub(rf'^{re.escape(detector)}( [+]|,) ', '', second)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{'; '.join(names[:NAMED])}{more}"
 
 
 def _counts(effects: Sequence[Effect]) -> str:

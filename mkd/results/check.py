@@ -190,13 +190,11 @@ def _unsealed(records: Records) -> Iterator[Problem]:
     where = [name for name, record in named if "sha256" not in record]
     if where:
         yield Problem(_list(where), "without a SHA-256 of its own content: an edit is not seen")
-    where = [f"{run} seed {seed}" for run, seed, r in records.each() if not _detections(r)]
+    where = [
+        f"{run} seed {seed}" for run, seed, r in records.each() if "detections" not in r["digests"]
+    ]
     if where:
         yield Problem(_list(where), "without a SHA-256 of its detections")
-
-
-def _detections(record: dict[str, Any]) -> bool:
-    return "detections" in record["digests"]
 
 
 def _mixed(suite: Suite, records: Records) -> Iterator[Problem]:
@@ -252,7 +250,7 @@ def _stale(suite: Suite, records: Records, root: Path) -> Iterator[Problem]:
     built = (
         [own_tables.of_own(records, suite.runs)]
         if suite.own
-        else [tables.build(records, suite.runs, number) for number in tables.TABLES]
+        else tables.build_all(records, suite.runs)
     )
     for table in built:
         for name, content in formats.files(table, suite.settings.summary).items():

@@ -8,6 +8,7 @@ from mkd.edge.engines import ENGINES, place
 from mkd.edge.records import AP_DRIFT, EdgeRecords, chip, conditions, engine_version, steady
 from mkd.edge.spread import APART
 from mkd.edge.suite import exported_precision
+from mkd.results.formats import counted
 
 Timed = tuple[Any, ...]
 """A graph and the conditions that it was timed under."""
@@ -109,8 +110,7 @@ def _of_run(edge: EdgeRecords, exported: dict[str, Any]) -> Iterator[dict[str, A
 
 
 def _host(record: dict[str, Any]) -> str:
-    threads = record["settings"]["threads"]
-    return f"{chip(record)}, {threads} thread{'s' * (threads > 1)}"
+    return f"{chip(record)}, {counted(record['settings']['threads'], 'thread')}"
 
 
 def _engine(record: dict[str, Any]) -> str:

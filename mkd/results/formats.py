@@ -43,6 +43,11 @@ def signed(value: float | Decimal, digits: int = 1) -> str:
     return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
+def counted(count: int, word: str) -> str:
+    """``1 seed``, ``3 seeds``."""
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
 def half(interval: Interval, digits: int = 1) -> str:
     """``± half-width``; ``(n=1)`` where one point gives no interval."""
     return "(n=1)" if interval.half_width is None else f"± {interval.half_width:.{digits}f}"

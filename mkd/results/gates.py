@@ -142,7 +142,7 @@ def _teachers(
     pairs = {(r.teacher, baseline_of(r.id, runs)) for r in runs.values() if r.teacher and r.tables}
     for teacher, student in sorted(pairs, key=str):
         kind = "mask" if student and has_masks(runs[student].arch) else "box"
-        above = _mean(records, teacher, f"{kind}.AP")
+        above = records.of_teacher(teacher, f"{kind}.AP")
         below = _mean(records, student, f"{kind}.AP")
         if above is None or below is None:
             missing = teacher if above is None else student or "an undistilled student"

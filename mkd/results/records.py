@@ -1,4 +1,4 @@
-"""The only reader of ``record.json`` files.
+"""The records of a results folder: read, checked, and kept apart by run.
 
 A record that cannot be used is named and left out; it never stops the rest.
 """
@@ -86,6 +86,10 @@ class Records:
             if value is not None:
                 found[seed] = value
         return found
+
+    def of_teacher(self, run: str | None, key: str) -> Any:
+        """A figure of the weights that teach, those of a teacher's first seed; None without it."""
+        return next(iter(self.points(run, key).values()), None)
 
     def each(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
         """Every run, seed and record."""

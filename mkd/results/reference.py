@@ -107,7 +107,9 @@ def keep(suite: Suite, source: Path, out: Path) -> Records:
     for path in (file for pattern in old for file in out.glob(pattern)):
         if path.is_file() and path.relative_to(out).as_posix() not in kept:
             path.unlink()
-    formats.write_tables(built(suite, records), suite.settings.summary, out / "tables")
+    formats.write_tables(
+        tables.build_all(records, suite.runs), suite.settings.summary, out / "tables"
+    )
     judged = verdicts.judge(claims.load(), records.points, suite.scale)
     for name, content in noise_budget.files(noise_budget.build(records, suite, judged)).items():
         write_atomic(out / "tables" / name, content)
@@ -126,11 +128,6 @@ def _configuration(run: Path, record: dict[str, Any]) -> Any:
     except (LookupError, TypeError):
         return None
     return said.get("config") if same else None
-
-
-def built(suite: Suite, records: Records) -> list[Table]:
-    """Every table those records give."""
-    return [tables.build(records, suite.runs, number) for number in tables.TABLES]
 
 
 def thin(curve: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -182,7 +179,11 @@ def section(suite: Suite, records: Records) -> str:
     judged = verdicts.judge(claims.load(), records.points, suite.scale)
     tally = "\n".join(f"- {line}" for line in tallies.lines(judged, suite.scale, suite.runs))
     wanted = {number for run in suite.runs.values() for number in run.tables}
-    shown = [_table(table, suite) for table in built(suite, records) if table.number in wanted]
+    shown = [
+        _table(table, suite)
+        for table in tables.build_all(records, suite.runs)
+        if table.number in wanted
+    ]
     return "\n\n".join([head, tally, *shown])
 
 

@@ -38,7 +38,8 @@ def rescored(
         try:
             scored = scoring.score(suite.data_root / splits["val"].annotations, read_json(path))
         except UserError as error:
-            yield where, f"cannot be scored anew: {path.name} {_reason(error, path)}"
+            reason = str(error).removeprefix(f"{path}: ")
+            yield where, f"cannot be scored anew: {path.name} {reason}"
             continue
         # Anything may stand in a file that was edited, and the scorer looks at none of it.
         except (LookupError, TypeError, ValueError, AssertionError, AttributeError) as error:
@@ -52,10 +53,6 @@ def rescored(
         other = list(_differences(kept, {key: scored.get(key) for key in kept}, ""))
         if other:
             yield where, f"scored anew it has another {', '.join(other)}"
-
-
-def _reason(error: UserError, path: Path) -> str:
-    return str(error).removeprefix(f"{path}: ")
 
 
 def _differences(kept: Any, scored: Any, name: str) -> Iterator[str]:

@@ -109,7 +109,7 @@ def _need(verdict: Verdict, records: Records) -> Need:
     tested = delta is not None and pairs > 1
     needed: int | None = claim.min_seeds
     if delta is not None and tested:
-        needed = statistics.pairs_needed(delta, MOST, level=claim.level)
+        needed = statistics.pairs_needed(delta, MOST)
         needed = needed and max(needed, claim.min_seeds)
     runs = dict.fromkeys([*claim.left, *claim.right])
     seeds = _wanted(needed or 0, [records.points(run, claim.metric) for run in runs])

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 
 import numpy as np
 from scipy.optimize import brentq
@@ -119,15 +119,14 @@ def p_value(interval: Interval) -> float | None:
     return float(ttest_1samp(points, 0).pvalue)
 
 
-def least_ratio(points: int, tests: int, level: float = 0.95) -> float:
+def least_ratio(points: int, tests: int) -> float:
     """Mean over standard deviation with which a t-test is the first that Holm's correction leaves.
 
     Args:
         points: How many the mean is of, two or more.
         tests: How many tests there are.
-        level: 1 less the chance that any of them is wrong.
     """
-    return float(student_t.isf((1 - level) / tests / 2, points - 1)) / points**0.5
+    return float(student_t.isf((1 - LEVEL) / tests / 2, points - 1)) / points**0.5
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -142,41 +141,50 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def power(effect: float, n: int, level: float = LEVEL) -> float:
+def power(effect: float, n: int) -> float:
     """Chance that n paired differences tell an effect from zero (two-sided t-test).
 
     Args:
         effect: Mean of the differences over their standard deviation, at least 0.
         n: Number of pairs, at least 2.
-        level: Coverage of the interval that must not hold zero.
     """
-    bound, shift = student_t.ppf((1 + level) / 2, n - 1), effect * math.sqrt(n)
+    bound, shift = student_t.ppf((1 + LEVEL) / 2, n - 1), effect * math.sqrt(n)
     # Symmetric: the lower tail is the upper one of the opposite effect.
     return float(nct.sf(bound, n - 1, shift) + nct.sf(bound, n - 1, -shift))
 
 
+WIDE = 3
+"""An interval that is more than so many times as wide as the median one widens no axis."""
+
+
+def usual_ends(deltas: Iterable[Interval]) -> list[float]:
+    """The ends of all intervals of usual width, of one point twice itself: what an axis holds.
+
+    A single wide one would make points of the others.
+    """
+    found = [(delta.mean, delta.half_width) for delta in deltas]
+    widths = [half for _, half in found if half is not None]
+    most = WIDE * median(widths) if widths else 0.0
+    usual = [(mean, half or 0.0) for mean, half in found if (half or 0.0) <= most]
+    return [end for mean, half in usual for end in (mean - half, mean + half)]
+
+
 @cache
-def smallest_effect(n: int, chance: float = POWER, level: float = LEVEL) -> float:
+def smallest_effect(n: int) -> float:
     """The smallest effect, in standard deviations of the paired differences, that n pairs find.
 
     Args:
         n: Number of pairs, at least 2.
-        chance: Of finding it.
-        level: Coverage of the interval that must not hold zero.
     """
-    return float(brentq(lambda effect: power(effect, n, level) - chance, 0.0, 50.0))
+    return float(brentq(lambda effect: power(effect, n) - POWER, 0.0, 50.0))
 
 
-def pairs_needed(
-    delta: Interval, most: int, chance: float = POWER, level: float = LEVEL
-) -> int | None:
+def pairs_needed(delta: Interval, most: int) -> int | None:
     """Pairs with which a difference would be found if it is as large and as noisy as observed.
 
     Args:
         delta: Paired differences, two or more.
         most: As far as is looked.
-        chance: Of finding it.
-        level: Coverage of the interval that must not hold zero.
 
     Returns:
         At least 2; None where even ``most`` are too few.
@@ -192,5 +200,5 @@ def pairs_needed(
     # Beyond fifty, which any two pairs find, the distribution cannot be computed.
     effect = min(50.0, abs(delta.mean) / spread)
     counts = range(2, most + 1)
-    at = bisect_left(counts, chance, key=lambda n: power(effect, n, level))
+    at = bisect_left(counts, POWER, key=lambda n: power(effect, n))
     return counts[at] if at < len(counts) else None

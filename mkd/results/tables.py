@@ -197,6 +197,11 @@ def build(records: Records, runs: Mapping[str, Run], number: int) -> Table:
     return Table(number, title, records.scale, columns, rows, " ".join(filter(None, notes)))
 
 
+def build_all(records: Records, runs: Mapping[str, Run]) -> list[Table]:
+    """Every table of the paper, as :func:`build` builds one."""
+    return [build(records, runs, number) for number in TABLES]
+
+
 def _teachers(
     records: Records,
     runs: Mapping[str, Run],
@@ -211,11 +216,10 @@ def _teachers(
             taught.setdefault(run.teacher, set()).add(arch_name(run.arch))
     said = []
     for teacher, students in taught.items():
-        points = records.points(teacher, figure.record)
-        if points:
-            mean = sum(points.values()) / len(points)
+        found = records.of_teacher(teacher, figure.record)
+        if found is not None:
             name = arch_name(runs[teacher].arch) if teacher in runs else teacher
-            said.append(f"{name} {mean:.1f} (of {', '.join(sorted(students))})")
+            said.append(f"{name} {found:.1f} (of {', '.join(sorted(students))})")
     kind = figure.record.partition(".")[0]
     return f"Measured {kind} AP of the teachers: {'; '.join(said)}." if said else ""
 

@@ -70,33 +70,41 @@ class Corrected:
             1: " (the paper’s own table shows the opposite or nothing)",
             -1: " (the paper’s own table does not show it either)",
         }
-        sides = [
-            [
-                f"“{stated(v.claim, runs)}”{note * verdicts.denied(v.claim)}"
-                for v in self.left
-                if v.delta and v.delta.sign == sign
-            ]
-            for sign, note in notes.items()
-        ]
+        sides = [[v.claim for v in self.left if v.delta and v.delta.sign == s] for s in notes]
+        as_claimed, opposite = (f"{len(side)}{_by_group(side)}" for side in sides)
         said = (
-            f"After Holm’s correction for {self.tests} tested directions (p of the paired "
-            f"t-test): {len(sides[0])} as claimed, {len(sides[1])} the opposite, "
+            f"After Holm’s correction for {self.tests} tested directions, all that have a claim (p "
+            f"of the paired t-test): {as_claimed} as claimed, {opposite} the opposite, "
             f"{self.tests - len(self.left)} not separable from noise."
         )
         if self.pairs > 1:
             few, many = (
                 f"{number(statistics.least_ratio(pairs, self.tests), 1)} times its standard "
                 f"deviation over {pairs} seeds"
-                for pairs in (self.pairs, max(self.pairs, self.most))
+                for pairs in (self.pairs, self.most)
             )
             said += (
-                f" To be left a mean must be about {few}{f' and {many}' * (few != many)}: what is "
-                "not left may be there all the same."
+                f" To be among them a mean difference must be about {few}"
+                f"{f' and {many}' * (few != many)}: an effect that is not may exist all the same."
             )
-        for words, statements in zip(("As claimed", "The opposite of"), sides, strict=True):
-            if statements:
+        for words, side, note in zip(
+            ("As claimed", "The opposite of"), sides, notes.values(), strict=True
+        ):
+            if side:
+                statements = [f"“{stated(c, runs)}”{note * verdicts.denied(c)}" for c in side]
                 said += f" {words}: {' '.join(statements)}"
         return said
+
+
+def _by_group(claims: Sequence[Claim]) -> str:
+    """How many of them are of which group, in brackets, where they are not all the paper's."""
+    counts = Counter(map(group_of, claims))
+    if counts.keys() <= {"paper"}:
+        return ""
+    words = (
+        f"{counts[key]} of {GROUPS[key].replace('T', 't', 1)}" for key in GROUPS if counts[key]
+    )
+    return f" ({', '.join(words)})"
 
 
 def tallies(judged: Sequence[Verdict], scale: str) -> list[Tally]:
@@ -118,7 +126,7 @@ def tallies(judged: Sequence[Verdict], scale: str) -> list[Tally]:
 
 
 def corrected(judged: Sequence[Verdict]) -> Corrected:
-    """Holm's correction over every direction that was tested, whoever asked."""
+    """Holm's correction over every direction that has a claim and was tested, whoever asked."""
     tested = [
         verdict
         for verdict in judged

@@ -9,6 +9,7 @@ import pytest
 from mkd.experiment import config
 from mkd.paper import claims, deviations
 from mkd.report import cautions, conclusion
+from mkd.report.conclusion import Side
 from mkd.results import verdicts
 from mkd.results.gates import FAIL, NOT_RUN, PASS, Gate
 from mkd.results.records import Records
@@ -18,13 +19,17 @@ SUITE = config.load({"scale": "desk"})
 TINY, SMALL = "rtmdet-tiny", "rtmdet-s"
 
 
+def side(records: Records, *archs: str) -> Side:
+    return Side(records, SUITE.runs, archs or (TINY,), 3)
+
+
 def said(figures: dict[str, list[float]], *archs: str) -> list[str]:
     by_run: dict[str, dict[int, dict[str, Any]]] = {
         run: {seed: {"metrics": {"box": {"AP": value}}} for seed, value in enumerate(values)}
         for run, values in figures.items()
     }
     records = Records("desk", by_run, [])
-    return conclusion.sentences(records, SUITE.runs, archs or (TINY,), 3)
+    return conclusion.sentences(side(records, *archs))
 
 
 PLAIN, NEAR = [20.0, 21.0, 22.0], [20.1, 20.9, 22.0]
@@ -84,7 +89,7 @@ def test_the_number_of_seeds_is_the_least_of_all_three_comparisons() -> None:
         run: {seed: {"metrics": {"box": {"AP": 40.0 + seed % 3}}} for seed in seeds}
         for run, seeds in kept.items()
     }
-    sentence, *_ = conclusion.sentences(Records("desk", by_run, []), SUITE.runs, (TINY,), 3)
+    sentence, *_ = conclusion.sentences(side(Records("desk", by_run, [])))
     assert sentence.endswith("over 3 seeds or more, not corrected for many tests.")
 
 
@@ -99,7 +104,7 @@ def test_another_reading_of_mkd_does_not_speak_for_it() -> None:
         run: {seed: {"metrics": {"box": {"AP": value}}} for seed, value in enumerate(values)}
         for run, values in {"tiny-baseline": PLAIN, "tiny-mkd": above(5)}.items()
     }
-    (sentence,) = conclusion.sentences(Records("desk", by_run, []), runs, (TINY,), 3)
+    (sentence,) = conclusion.sentences(Side(Records("desk", by_run, []), runs, (TINY,), 3))
     assert sentence.startswith("MKD is not tested")
 
 
@@ -110,20 +115,19 @@ def test_a_longer_scale_answers_for_the_detectors_it_has() -> None:
         for run, values in figures.items()
     }
     longer, none = Records("overnight", by_run, []), Records("desk", {}, [])
-    (paragraph,) = conclusion.of_longer(longer, SUITE.runs, (TINY, SMALL), 3, none)
+    (paragraph,) = conclusion.of_longer(side(longer, TINY, SMALL), side(none))
     assert paragraph.startswith(
-        "The same task, every student trained from random weights: At overnight scale MKD, as this "
-        "suite reads the paper, raises the AP of RTMDet-tiny (+2.0 ± 0.2)."
+        "Scale overnight trains every student of the same task from random weights. At overnight "
+        "scale MKD, as this suite reads the paper, raises the AP of RTMDet-tiny (+2.0 ± 0.2)."
     )
     assert paragraph.endswith("Do the new terms beat plain CWD? No on RTMDet-tiny (−1.0 ± 0.0).")
-    assert conclusion.of_longer(none, SUITE.runs, (TINY,), 3, longer) == []
+    assert conclusion.of_longer(side(none), side(longer)) == []
     # A student that ends lower may have gained no more than a faster start.
     higher = {
         run: {seed: {"metrics": {"box": {"AP": 50.0}}} for seed in range(3)} for run in by_run
     }
-    (paragraph,) = conclusion.of_longer(
-        longer, SUITE.runs, (TINY, SMALL), 3, Records("desk", higher, [])
-    )
+    shorter = side(Records("desk", higher, []))
+    (paragraph,) = conclusion.of_longer(side(longer, TINY, SMALL), shorter)
     plain = sum(PLAIN) / len(PLAIN)
     assert paragraph.endswith(
         f"Undistilled it reaches {plain:.1f} AP with RTMDet-tiny (50.0 at desk scale), so a gain "
@@ -150,12 +154,12 @@ def test_the_headline_counts_detectors_and_says_nothing_without_a_test() -> None
         run: {seed: {"metrics": {"box": {"AP": value}}} for seed, value in enumerate(values)}
         for run, values in figures.items()
     }
-    said = conclusion.headline(Records("desk", by_run, []), SUITE.runs, (TINY, SMALL), 3)
+    said = conclusion.headline(side(Records("desk", by_run, []), TINY, SMALL))
     assert said == (
         "At desk scale MKD raises AP on 1 of 2 detectors tested (lowers it on 1) and "
         "beats plain CWD, its own third term, on 0 of 1 (ends below it on 1)."
     )
-    assert conclusion.headline(Records("desk", {}, []), SUITE.runs, (TINY,), 3) == ""
+    assert conclusion.headline(side(Records("desk", {}, []))) == ""
 
 
 def test_balanced_terms_have_a_sentence_where_they_were_tested() -> None:
@@ -164,11 +168,11 @@ def test_balanced_terms_have_a_sentence_where_they_were_tested() -> None:
         for run, values in {"tiny-baseline": PLAIN, "tiny-mkd-balanced": above(-3)}.items()
     }
     asked = (SUITE.runs, (TINY, SMALL), 3)
-    found = conclusion.balanced(Records("desk", by_run, []), *asked)
+    found = conclusion.balanced(Side(Records("desk", by_run, []), *asked))
     assert found.endswith(
         "each has a gradient as strong as the third’s, lowers the AP of RTMDet-tiny (−3.0 ± 0.2)."
     )
-    assert conclusion.balanced(Records("desk", {}, []), *asked) == ""
+    assert conclusion.balanced(Side(Records("desk", {}, []), *asked)) == ""
 
 
 def test_ap_of_masks_is_called_so() -> None:
@@ -177,7 +181,7 @@ def test_ap_of_masks_is_called_so() -> None:
         for run, values in {"ins-tiny-baseline": PLAIN, "ins-tiny-mkd": above(2)}.items()
     }
     records = Records("desk", by_run, [])
-    first, _ = conclusion.sentences(records, SUITE.runs, ("rtmdet-ins-tiny",), 3)[:2]
+    first, _ = conclusion.sentences(side(records, "rtmdet-ins-tiny"))[:2]
     assert "RTMDet-Ins-tiny (+2.0 ± 0.2 mask AP)" in first
 
 
@@ -213,7 +217,7 @@ def test_of_two_rows_of_a_method_the_first_is_told() -> None:
         for run, values in figures.items()
     }
     runs = {**SUITE.runs, other.id: other}
-    told = conclusion.sentences(Records("desk", by_run, []), runs, (TINY,), 3)
+    told = conclusion.sentences(Side(Records("desk", by_run, []), runs, (TINY,), 3))
     assert "lowers the AP of RTMDet-tiny (−5.0 " in told[0]
 
 
@@ -251,7 +255,7 @@ def test_gains_that_the_paper_claims_are_counted_apart_from_its_other_claims() -
 def test_a_gain_of_any_method_on_any_detector_counts_where_it_is_tested() -> None:
     def said(**figures: Sequence[float]) -> str:
         given = several(tiny_baseline=PLAIN, s_baseline=PLAIN, **figures)
-        return conclusion.gains(given, SUITE.runs, (TINY, SMALL), 3)
+        return conclusion.gains(side(given, TINY, SMALL))
 
     assert said(tiny_fgd=above(-2))
     assert said(s_mkd=above(-2))
@@ -269,7 +273,7 @@ def test_the_least_weight_is_that_of_mkd_with_no_other_option() -> None:
     given = several(tiny_baseline=PLAIN, s_baseline=PLAIN, **light)
 
     def said(runs: Any, *archs: str) -> str:
-        return conclusion.weaker(given, runs, archs or (TINY,), 3)
+        return conclusion.weaker(Side(given, runs, archs or (TINY,), 3))
 
     words = "At desk scale MKD with 0.1 times its weight lowers the AP of RTMDet-tiny (−1.0 ± 0.2)."
     assert said(SUITE.runs) == words
@@ -281,7 +285,7 @@ def test_the_least_weight_is_that_of_mkd_with_no_other_option() -> None:
     ):
         assert said({**SUITE.runs, "x": replace(least, id="x", **change)}) == words
     few = several(tiny_baseline=PLAIN, **{"tiny-mkd-alpha0.1": above(-1)[:2]})
-    assert conclusion.weaker(few, SUITE.runs, (TINY,), 3) == ""
+    assert conclusion.weaker(side(few)) == ""
     heavy = {name: run for name, run in SUITE.runs.items() if run.options.get("alpha") != 0.1}
     assert said(heavy) == ""
     one = replace(SUITE.runs["tiny-mkd-alpha5"], options={"alpha": 1.0})
@@ -298,7 +302,7 @@ def test_a_faster_start_is_named_where_a_tested_student_ends_lower_there() -> No
     )
 
     def said(there: Records, here: Records, *archs: str) -> str:
-        (paragraph,) = conclusion.of_longer(there, SUITE.runs, archs or (TINY, SMALL), 3, here)
+        (paragraph,) = conclusion.of_longer(side(there, *archs or (TINY, SMALL)), side(here))
         return paragraph
 
     assert "Undistilled" not in said(longer, several(tiny_baseline=PLAIN))

@@ -230,7 +230,7 @@ def test_sizes_show_every_distilled_method_in_three_columns(
 def test_a_run_with_another_teacher_or_option_is_no_method_of_its_own(suite: Suite) -> None:
     odd = Run("tiny-mkd-teacher-l", "rtmdet-tiny", "l-baseline", "mkd", {}, (3,))
     runs = {odd.id: odd, **suite.runs}
-    found = [run.id for run in frames.plain(runs, "rtmdet-tiny")]
+    found = [run.id for run in frames.at_defaults(runs, "rtmdet-tiny")]
     assert found == ["tiny-baseline", "tiny-cwd", "tiny-mkd", "tiny-fgd"]
 
 
@@ -315,7 +315,7 @@ def test_a_curve_of_any_range_is_drawn(values: list[float], tmp_path: Path) -> N
 
 
 def plain(runs: Mapping[str, Run], *archs: str) -> dict[str, list[Run]]:
-    return {arch: frames.plain(runs, arch) for arch in archs}
+    return {arch: frames.at_defaults(runs, arch) for arch in archs}
 
 
 def carrying(*seeds: dict[str, Any]) -> Records:

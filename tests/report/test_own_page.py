@@ -65,6 +65,7 @@ def test_nothing_run_yet_and_one_seed(own: Suite, fill_own: Callable[..., Path])
     [
         ((0.9, 1.0, 1.1), "+1.0 ± 0.2 box AP, 3 seeds; it raises AP: its interval lies above zero"),
         ((-0.9, -1.0, -1.1), "−1.0 ± 0.2 box AP, 3 seeds; it lowers AP: its interval lies below"),
+        ((1.0, 1.05), "+1.0 ± 0.3 box AP, 2 seeds, too few to say more: give it 3."),
         ((2.0, 1.0, 0.0), "+1.0 ± 2.5 box AP, 3 seeds; it cannot be told from the baseline"),
     ],
 )

@@ -502,7 +502,7 @@ def test_the_longer_scale_speaks_beside_this_one_and_sizes_of_gains_are_left_out
     filled: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        conclusion, "of_longer", lambda there, *_, ours: [f"{there.scale} beside {ours.scale}."]
+        conclusion, "of_longer", lambda there, ours: [f"{there.scale} beside {ours.scale}."]
     )
     made = html(filled)
     assert "overnight beside desk." in made

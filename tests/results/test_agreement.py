@@ -47,14 +47,19 @@ def compare(ours: dict[str, tuple[float, ...]], theirs: dict[str, tuple[float, .
 @pytest.mark.parametrize(
     ("ours", "theirs", "word", "said"),
     [
-        (UP, UP, SAME, "Of 1 differences both protocols decide 1, and agree on all."),
+        (
+            UP,
+            UP,
+            SAME,
+            "decide 1. They agree on 1 (RTMDet-tiny + CWD over undistilled).",
+        ),
         (DOWN, DOWN, SAME, "Gains over no distillation: 1 with the same sign."),
         (
             UP,
             DOWN,
             OPPOSITE,
-            "Of 1 differences both protocols decide 1. They agree on 0 and disagree on 1: "
-            "RTMDet-tiny + CWD against RTMDet-tiny, undistilled.",
+            "Of 1 differences both protocols decide 1. They disagree on 1 (RTMDet-tiny + CWD "
+            "against undistilled).",
         ),
         (UP, NONE, OPEN, "None of the 1 differences is decided by both"),
         (UP, (1.0,), OPEN, "1 open"),
@@ -82,10 +87,12 @@ def test_the_order_is_compared_pair_by_pair() -> None:
     }
     assert {effect.word for effect in found.gains} == {SAME}
     assert found.rank == pytest.approx(1 / 3)
-    assert (
-        "Of 6 differences both protocols decide 6. They agree on 5 and disagree on 1: "
-        "RTMDet-tiny + CWD against RTMDet-tiny + MKD."
-    ) in found.sentence
+    assert found.decided == (
+        "Of 6 differences both protocols decide 6. They agree on 5 (RTMDet-tiny + CWD over "
+        "undistilled; RTMDet-tiny, undistilled over MGD; RTMDet-tiny + MKD over undistilled and 2 "
+        "more) and disagree on 1 (RTMDet-tiny + CWD against MKD)."
+    )
+    assert found.sentence.startswith(found.decided)
     assert "Rank correlation (Kendall’s τ) of the 3 mean gains: 0.33. " in found.sentence
     # Three methods and what is not distilled; a teacher's own level is in no difference.
     assert found.sentence.endswith(
@@ -129,7 +136,7 @@ def suite(suite: Suite) -> Suite:
 def test_of_many_that_disagree_three_are_named_and_the_rest_counted() -> None:
     four = ("tiny-cwd", "tiny-mgd", "tiny-fgd", "tiny-mkd")
     found = compare(dict.fromkeys(four, UP), dict.fromkeys(four, DOWN))
-    assert found.decided.endswith(" and 1 more.")
+    assert found.decided.endswith(" and 1 more).")
 
 
 @pytest.fixture

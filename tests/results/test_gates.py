@@ -80,6 +80,13 @@ def test_a_sound_scale_passes_every_gate() -> None:
     assert gates.summary(list(judged.values())).startswith("10 of 10 gates pass, 0 fail, 0 not run")
 
 
+def test_a_teacher_counts_as_the_weights_that_teach_do_its_first_seeds() -> None:
+    for first, others, word in ((33.0, 48.0, "fail"), (48.0, 33.0, "pass")):
+        seeds = {seed: record(others if seed else first) for seed in range(3)}
+        students = {"tiny-baseline": {0: record(40.0)}, "s-teacher": seeds}
+        assert judge(sound() | students)["teachers"].word == word
+
+
 def test_a_teacher_that_is_just_good_enough_does_not_fail_by_rounding() -> None:
     assert 34.3 - 30.3 < 4
     for above, word in ((34.3, "pass"), (34.299, "fail")):

@@ -13,7 +13,7 @@ from mkd.experiment import config
 from mkd.experiment.suite import Suite
 from mkd.paper import claims
 from mkd.provenance import seal
-from mkd.results import formats, reference, statistics, tables, tallies, verdicts
+from mkd.results import agreement, formats, reference, statistics, tables, tallies, verdicts
 from mkd.results.compare import compare
 from mkd.results.records import Records, load_folder
 
@@ -205,7 +205,7 @@ def test_page_tables_and_reference_agree(scale: str) -> None:
     assert [(p.where, p.what) for p in records.problems] == records.edge.shaky
     text = (ROOT / reference.PAGE).read_text()
     assert reference.insert(text, scale, reference.section(suite, records)) == text
-    for table in reference.built(suite, records):
+    for table in tables.build_all(records, suite.runs):
         stem = root / f"tables/table{table.number}"
         assert stem.with_suffix(".csv").read_text() == formats.frame(table).to_csv(index=False)
         summary = suite.settings.summary
@@ -284,6 +284,17 @@ def test_the_readmes_findings_are_the_references(head: str, scale: str, size: st
     ]
     assert int(cells[1]) == len(records.by_run[f"{size}-mkd"])
     assert cells[2:] == [f"{formats.signed(d.mean, 1)} {formats.half(d, 1)}" for d in deltas]
+
+
+def test_the_readme_names_what_both_scales_agree_on() -> None:
+    desk, overnight = (load_folder(reference.folder(s), s) for s in ("desk", "overnight"))
+    found = agreement.compare(desk, overnight, config.load({"scale": "desk"}).runs, 3)
+    alike = [e for e in (*found.gains, *found.order) if e.word == agreement.SAME]
+    assert {agreement._short(effect, "over") for effect in alike} == {
+        f"RTMDet-tiny + MGD over {name}" for name in ("MKD", "MKD, balanced", "PKD")
+    }
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert "MGD is ahead of MKD, against the paper, of balanced MKD and of PKD." in text
 
 
 def test_what_is_said_of_the_seeds_that_were_added_last_is_so() -> None:

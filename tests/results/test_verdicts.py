@@ -278,9 +278,9 @@ def test_a_correction_for_many_claims_keeps_the_clear_ones_alone() -> None:
     said = tallies.corrected(alone).said(RUNS)
     # 4.303, Student's t of two degrees of freedom, over the root of three.
     assert said.endswith(
-        "1 as claimed, 0 the opposite, 0 not separable from noise. To be left a mean must be "
-        "about 2.5 times its standard deviation over 3 seeds: what is not left may be there all "
-        "the same. "
+        "1 as claimed, 0 the opposite, 0 not separable from noise. To be among them a mean "
+        "difference must be about 2.5 times its standard deviation over 3 seeds: an effect that is "
+        "not may exist all the same. "
         f"As claimed: “{statement}”"
     )
     assert statistics.least_ratio(3, 1) == pytest.approx(4.303 / 3**0.5, rel=1e-3)
@@ -373,9 +373,9 @@ def test_how_clear_a_difference_must_be_follows_from_the_fewest_pairs() -> None:
     more = tallies.Corrected(40, (), 3, 5).said({})
     assert f"over 3 seeds and {many} its standard deviation over 5 seeds: " in more
     for pairs in range(3):
-        said = tallies.Corrected(1, (), pairs).said({})
-        assert ("To be left" in said) == (pairs > 1)
-    assert statistics.least_ratio(3, 1, 0.99) == pytest.approx(9.925 / 3**0.5, rel=1e-3)
+        said = tallies.Corrected(1, (), pairs, pairs).said({})
+        assert ("To be among them" in said) == (pairs > 1)
+    assert statistics.least_ratio(3, 5) == pytest.approx(9.925 / 3**0.5, rel=1e-3)
 
 
 def test_a_statement_names_a_metric_by_its_last_word(tmp_path: Path) -> None:
