@@ -1,4 +1,4 @@
-"""The command line: ``python -m mkd <verb>``; Snakemake's rules call nothing else."""
+"""The command line: ``python -m mkd <verb>``."""
 
 from mkd.cli.entry import main
 

@@ -67,7 +67,7 @@ def _spectrum(options: argparse.Namespace) -> None:
 
 
 def _levels(options: argparse.Namespace) -> None:
-    from mkd.evaluation import jobs
+    from mkd import jobs
     from mkd.workflow import pipeline
 
     suite = papers_suite(options, OWN)
@@ -75,7 +75,7 @@ def _levels(options: argparse.Namespace) -> None:
 
 
 def _noise(options: argparse.Namespace) -> None:
-    from mkd.evaluation import jobs
+    from mkd import jobs
     from mkd.workflow import pipeline
 
     suite = papers_suite(options, OWN)

@@ -12,8 +12,12 @@ from mkd.data.fingerprint import list_files
 from mkd.errors import UserError
 
 DAMAGED = (
-    *(OSError, SyntaxError, ValueError),
-    *(struct.error, cv2.error, Image.DecompressionBombError),
+    OSError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    cv2.error,
+    Image.DecompressionBombError,
 )
 """What Pillow and OpenCV raise at an image that is cut off or no image."""
 

@@ -43,7 +43,12 @@ def compare(before: EdgeRecords, after: EdgeRecords) -> Iterator[str]:
                     yield from _ap(f"exported {run}, {engine} {precision}", *pair)
     for model in sorted(before.published.keys() & after.published.keys()):
         yield from _ap(f"published {model}", before.published[model], after.published[model])
-    one, two = ({k: r for k, r in side.items() if steady(r["graph"])} for side in (one, two))
+    yield from _latency(one, two)
+
+
+def _latency(before: Timed, after: Timed) -> Iterator[str]:
+    """How latencies that are steady in both moved, a line a setting."""
+    one, two = ({k: r for k, r in side.items() if steady(r["graph"])} for side in (before, after))
     for setting in dict.fromkeys((provider, precision) for _, precision, provider in one):
         shared = [key for key in one.keys() & two.keys() if (key[2], key[1]) == setting]
         ratios = {key[0]: two[key]["latency_ms"] / one[key]["latency_ms"] for key in shared}
@@ -59,9 +64,10 @@ def compare(before: EdgeRecords, after: EdgeRecords) -> Iterator[str]:
 def _where(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
     """Chips, threads and versions of the engine, where A's are not B's; empty where all are."""
     changed = []
-    for what, at in (("chip", 2), ("threads", 3), ("engine", 4), ("input size", 5)):
-        old, new = ({str(conditions(pair[side])[at]) for pair in pairs} for side in (0, 1))
+    for field in ("chip", "threads", "engine", "input_px"):
+        old, new = ({str(getattr(conditions(p[side]), field)) for p in pairs} for side in (0, 1))
         if old != new:
+            what = field.replace("_px", " size")
             changed.append(f"{what} {' and '.join(sorted(old))} → {' and '.join(sorted(new))}")
     return f"; {', '.join(changed)}" if changed else ""
 

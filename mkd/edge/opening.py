@@ -27,10 +27,20 @@ TOLERANCES = {"fp32": 1e-3, "fp16": 0.05, "int8": 0.5, "int8-symmetric": 0.5}
 another function from rounding; what rounding does to AP is measured on the val set."""
 
 BY_ROUNDING = frozenset(
-    {
-        *("NonMaxSuppression", "TopK", "ArgMax", "ArgMin", "NonZero", "Unique", "Compress"),
-        *("If", "Loop", "Round", "Floor", "Ceil"),
-    }
+    [
+        "NonMaxSuppression",
+        "TopK",
+        "ArgMax",
+        "ArgMin",
+        "NonZero",
+        "Unique",
+        "Compress",
+        "If",
+        "Loop",
+        "Round",
+        "Floor",
+        "Ceil",
+    ]
 )
 """Operators that a hair may tip: behind them boxes swap places, or there is one box more."""
 

@@ -129,9 +129,8 @@ def compare(entries: list[Entry]) -> dict[str, Any]:
         "schema": 1,
         "rows": [rows[at] for at in order],
         "pairs": [
-            {"rows": [one, two], **asdict(set_), "tie": set_.tie}
+            {"rows": [one, two], **_pair(medians[two], medians[one])}
             for one, two in combinations(medians, 2)
-            if (set_ := pair(medians[two], medians[one]))
         ],
         "rounds": rounds,
         "load": {"before": before, "during": measure.most(others)},
@@ -159,6 +158,11 @@ def _row(entry: Entry) -> dict[str, Any]:
         "shapes": {name: list(shape) for name, shape in task.shapes.items()},
         "digest": measure.digest(entry.path, task.contents),
     }
+
+
+def _pair(ours: list[NDArray], theirs: list[NDArray]) -> dict[str, Any]:
+    found = pair(ours, theirs)
+    return {**asdict(found), "tie": found.tie}
 
 
 def _figures(repetitions: list[list[list[float]]]) -> dict[str, Any]:

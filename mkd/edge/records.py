@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mkd.edge.engines import ENGINES, place
 from mkd.edge.spread import APART
@@ -14,8 +14,17 @@ AP_DRIFT = 0.5
 """An AP that lies further from torch's is marked, in percent."""
 SETTINGS = (("tensorrt", "fp16"), ("cuda", "fp16"), ("cpu", "fp32"))
 """Provider and precision of Table 1's latency column: the paper's own, or the nearest to it."""
-Conditions = tuple[str, str, str, int, str, int | None]
-"""Place, precision, chip, threads, engine with its version, and input size in pixels."""
+
+
+class Conditions(NamedTuple):
+    """What two latencies must share to be compared; the engine with its version."""
+
+    place: str
+    precision: str
+    chip: str
+    threads: int
+    engine: str
+    input_px: int | None
 
 
 @dataclass(frozen=True)
@@ -123,11 +132,15 @@ class EdgeRecords:
 
 
 def conditions(record: dict[str, Any]) -> Conditions:
-    """What two latencies must share to be compared."""
-    threads = record["settings"]["threads"]
-    version = engine_version(record)
-    size = record["input_px"]
-    return place(record), record["precision"], chip(record), threads, version, size
+    """What a latency was timed under."""
+    return Conditions(
+        place(record),
+        record["precision"],
+        chip(record),
+        record["settings"]["threads"],
+        engine_version(record),
+        record["input_px"],
+    )
 
 
 def _of_table_1(record: dict[str, Any]) -> bool:

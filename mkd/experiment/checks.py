@@ -15,19 +15,19 @@ LEAST_PX = 8
 """Input side to which an image may be shrunk: of an oblong one little else would be left."""
 
 
-def check(suite: "Suite", own_table: bool) -> None:
+def check(suite: "Suite", default_table: bool) -> None:
     """Compare a scale with its runs.
 
     Args:
         suite: The scale and its table of runs.
-        own_table: Whether the table is the scale's own, and no other that the user named.
+        default_table: Whether the table of runs is the one the scale names, no other.
 
     Raises:
         UserError: They do not agree.
     """
     _check_starts(suite)
     _check_named(suite)
-    if own_table:
+    if default_table:
         _check_settings_of_runs(suite)
     _check_teachers(suite)
     _check_frozen(suite)

@@ -83,13 +83,25 @@ def read(path: Path, scales: Path) -> Scale:
             "shall have where it says nothing"
         )
     # The schema is made from the model, and its words are better than the model's own.
-    validate(settings, "scale", str(path), text)
+    try:
+        validate(settings, "scale", str(path), text)
+    except UserError as error:
+        raise UserError(f"{error}{_for_text(str(error))}") from error
     try:
         return Scale.model_validate(settings)
     except ValidationError as error:
         line = line_of(text, error.errors()[0]["loc"])
         where = f"{path}, line {line}" if line else str(path)
         raise UserError(f"{where}: {first_error(error)}") from error
+
+
+def _for_text(sentence: str) -> str:
+    """What to write for a number such as 1e-3, which YAML takes for text; nothing for others."""
+    found = re.search(r"'([+-]?\d+)(\.\d*)?e([+-]?)(\d+)' is not", sentence, re.IGNORECASE)
+    if found is None:
+        return ""
+    whole, part, sign, power = found.groups()
+    return f", YAML takes it for text: write {whole}{part or '.0'}e{sign or '+'}{power}"
 
 
 def _on_base(settings: dict[str, Any], path: Path, scales: Path) -> dict[str, Any]:

@@ -74,7 +74,8 @@ def report(suite: Suite) -> None:
     """Render the report of what has been run."""
     from mkd.report import own_page, render
 
-    page, out = own_page if suite.own else render, suite.results / "report"
+    page = own_page if suite.own else render
+    out = suite.results / "report"
     # The rule of the whole report puts it back.
     (out / ".whole").unlink(missing_ok=True)
     page.render(suite, out, arguments=config.arguments(config.replaced(suite)))

@@ -1,7 +1,7 @@
 """GPU hours of a scale's trainings, at the rate of those that were measured or of public logs.
 
 A training costs images × epochs × (3 × the student's FLOPs + the teacher's FLOPs where it
-distils): the way back is counted as twice the way forth, and a teacher only goes forth. A FLOP is
+distils): a backward pass counts as two forward passes, and a teacher only runs forward. A FLOP is
 half a MAC, and MACs are those of ``config/paper/published.csv``, which calls them FLOPs, at 640
 px. The rate is that of the trainings on GPUs that the results folder holds, of whatever scale, by
 their images a second; so a ``lab`` training on one GPU says what ``paper`` takes. Where there is
@@ -30,7 +30,7 @@ PUBLISHED_PX = 640
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Cost:
     """What trainings cost.
 
     Attributes:
@@ -61,7 +61,7 @@ class Measured:
 
 def estimate(
     suite: Suite, trainings: Iterable[tuple[str, int]], rates: Sequence[Measured] = ()
-) -> Estimate:
+) -> Cost:
     """What the given trainings, as run and seed, cost.
 
     Args:
@@ -87,7 +87,7 @@ def estimate(
         flops = images * suite.epochs(run) * _flops(archs, suite.settings.input_px)
         seconds += flops / (tflops * 1e12)
         count += 1
-    return Estimate(count, seconds / 3600, tuple(sorted(unknown)))
+    return Cost(count, seconds / 3600, tuple(sorted(unknown)))
 
 
 def measured(suite: Suite) -> list[Measured]:
@@ -119,8 +119,8 @@ def measured(suite: Suite) -> list[Measured]:
 
 def _flops(archs: Sequence[str], input_px: int) -> float:
     """FLOPs of a student's step for an image, and of its teacher's where it has one."""
-    student, teacher = (*(published_macs()[arch] for arch in archs), 0.0)[:2]
-    return 2 * (3 * student + teacher) * (input_px / PUBLISHED_PX) ** 2
+    student, *teacher = (published_macs()[arch] for arch in archs)
+    return 2 * (3 * student + sum(teacher)) * (input_px / PUBLISHED_PX) ** 2
 
 
 def _assumed(suite: Suite) -> scale.Estimate:

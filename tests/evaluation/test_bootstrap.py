@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from faster_coco_eval import COCO
 
-from mkd import cli
+from mkd import cli, jobs
 from mkd.data import annotations
 from mkd.errors import UserError
-from mkd.evaluation import bootstrap, jobs, scoring
+from mkd.evaluation import bootstrap, scoring
 from mkd.experiment.config import load
 
 VAL = "annotations/instances_val.json"

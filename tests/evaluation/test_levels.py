@@ -13,7 +13,8 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mkd.evaluation import jobs, levels
+from mkd import jobs
+from mkd.evaluation import levels
 from mkd.experiment.architectures import ARCHITECTURES
 from mkd.experiment.config import load
 from mkd.experiment.suite import Suite

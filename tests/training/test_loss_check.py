@@ -17,9 +17,10 @@ import torch
 from mmrazor.registry import MODELS
 
 import mkd.losses
-from mkd import ROOT, jobs
+from mkd import ROOT
 from mkd.errors import UserError
 from mkd.experiment import code, config, loss_arguments, methods
+from mkd.jobs.runs import rehearsed
 
 HEAD = """
 import torch
@@ -242,10 +243,10 @@ def test_the_first_training_of_a_table_tries_every_row_and_a_students_its_own(
     ]
     (tmp_path / "runs.tsv").write_text("\n".join(rows))
     suite = config.load({"scale": "smoke", "runs": str(tmp_path / "runs.tsv")})
-    loss_check.rehearse(jobs.rehearsed(suite, suite.resolve("good", 0)))
+    loss_check.rehearse(rehearsed(suite, suite.resolve("good", 0)))
     for run in ("b", "bad"):
         with pytest.raises(UserError, match="run 'bad': .*temperature"):
-            loss_check.rehearse(jobs.rehearsed(suite, suite.resolve(run, 0)))
+            loss_check.rehearse(rehearsed(suite, suite.resolve(run, 0)))
 
 
 @pytest.mark.parametrize("scale", ["smoke", "desk", "paper"])

@@ -98,7 +98,7 @@ def test_what_has_no_published_macs_is_named(paper: Suite) -> None:
     suite = replace(paper, runs={run.id: run for run in runs})
     alone = estimate.estimate(paper, [("tiny-baseline", 0)]).gpu_hours
     found = estimate.estimate(suite, [(run.id, 0) for run in runs])
-    assert found == estimate.Estimate(1, alone, ("odd-net",))
+    assert found == estimate.Cost(1, alone, ("odd-net",))
     assert "not estimated: 2 trainings with odd-net" in estimate.text(suite)
 
 

@@ -98,16 +98,28 @@ class Engine:
 
 ENGINES = {
     "onnxruntime": Engine(
-        *("ONNX Runtime", "pip install -r envs/edge.txt", True, False),
-        *(("fp32", "int8"), ("onnxruntime", "onnxruntime-gpu")),
+        title="ONNX Runtime",
+        install="pip install -r envs/edge.txt",
+        detectors=True,
+        halves=False,
+        precisions=("fp32", "int8"),
+        wheels=("onnxruntime", "onnxruntime-gpu"),
     ),
     "openvino": Engine(
-        *("OpenVINO", "pip install -r envs/edge-openvino.txt", True, True),
-        *(("fp32", "fp16", "int8"), ("openvino",)),
+        title="OpenVINO",
+        install="pip install -r envs/edge-openvino.txt",
+        detectors=True,
+        halves=True,
+        precisions=("fp32", "fp16", "int8"),
+        wheels=("openvino",),
     ),
     "ncnn": Engine(
-        *("ncnn", "pip install --no-deps -r envs/edge-ncnn.txt", False, True),
-        *(("fp32", "fp16"), ("ncnn", "pnnx")),
+        title="ncnn",
+        install="pip install --no-deps -r envs/edge-ncnn.txt",
+        detectors=False,
+        halves=True,
+        precisions=("fp32", "fp16"),
+        wheels=("ncnn", "pnnx"),
     ),
 }
 
