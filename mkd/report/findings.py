@@ -126,10 +126,11 @@ def curves(losses: pd.DataFrame) -> str:
     if not ratios:
         return ""
     low, high = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
+    ends = [f"{_ratio(ratios[low])} ({low})", f"{_ratio(ratios[high])} times ({high})"]
+    between = f"between {' and '.join(ends)}" if len(ratios) > 1 else ends[1]
     return (
-        "At the end of training the terms of distillation are together between "
-        f"{_ratio(ratios[low])} ({low}) and {_ratio(ratios[high])} times ({high}) the "
-        "detector’s own losses."
+        f"At the end of training the terms of distillation are together {between} the detector’s "
+        "own losses."
     )
 
 

@@ -599,6 +599,7 @@ def test_compare_says_what_the_edge_suite_found_otherwise(planned: Suite, tmp_pa
         put(two, f"latency/{path.name}", content, settings__threads=8, host__cpu="B 9")
     (moved,) = [line for line in compare(one, two) if line.startswith("latency, cpu fp32: ")]
     assert moved.endswith(f"; chip {record['host']['cpu']} → B 9, threads 1 → 8")
+    assert not [line for line in compare(one, one) if line.startswith("latency, ")]
 
 
 @pytest.mark.parametrize(("before", "steady"), [(None, True), (0.1, True), (0.4, False)])

@@ -4,7 +4,12 @@ from typing import Any
 
 import pandas as pd
 
-from mkd.report import findings
+from mkd.experiment import config
+from mkd.report import findings, frames
+from mkd.results import reference
+from mkd.results.records import Records
+
+SUITE = config.load({"scale": "desk"})
 
 
 def rows(**deltas: list[float]) -> pd.DataFrame:
@@ -125,6 +130,22 @@ def test_the_terms_at_the_last_iteration_against_the_detectors_own() -> None:
         ]
     )  # fmt: skip
     assert "between 1.0 (a) and 15 times (b) the detector’s own" in findings.curves(frame)
+
+
+def test_the_terms_at_the_end_are_those_of_the_run_in_the_record_that_is_kept() -> None:
+    logged = [
+        {"iter": at, "epoch": 0, "loss_cls": 1.0 + at % 3, "loss_cwd": 900.0 - 4 * at}
+        for at in range(1, 201)
+    ]
+
+    def said(curve: list[dict[str, Any]]) -> str:
+        by_run = {"tiny-cwd": {0: {"train": {"curve": curve}}}}
+        return findings.curves(frames.losses(Records("desk", by_run, []), SUITE.runs))
+
+    assert said(logged) == said(reference.thin(logged))
+    # The mean of the last ten is 118 and 2.1, that of one step 100 and 3.
+    assert "are together 56 times (RTMDet-tiny + CWD) the detector’s own losses." in said(logged)
+    assert findings.curves(frames.losses(Records("desk", {}, []), SUITE.runs)) == ""
 
 
 def test_detections_are_counted_over_the_images_shown() -> None:
