@@ -14,7 +14,8 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-min_version("9.0")
+# Of older ones the resources that jobs may take are plain numbers.
+min_version("9.17")
 
 # The checkout's package, whether or not it is installed.
 sys.path.insert(0, str(workflow.basedir))

@@ -6,10 +6,12 @@ imported: the choice must stand before it is.
 
 import fcntl
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
@@ -17,9 +19,9 @@ from typing import NoReturn
 from mkd import host
 from mkd.errors import UserError
 
-PATIENCE_S = 60.0
-"""What waits for GPUs to become free: loader processes of a training that was killed for its memory
-hold them some seconds longer."""
+PATIENCE_S = 3600.0
+"""What waits for GPUs to become free: a detector that is timed holds one for minutes, loader
+processes of a training that was killed for its memory some seconds."""
 
 
 def visible() -> list[str]:
@@ -51,7 +53,7 @@ def take(count: int) -> Iterator[list[str]]:
             "it where there are enough, or lower train.devices in the scale's file. The learning "
             "rate is that of the whole batch: raise train.batch_size as much, or lower train.lr"
         )
-    end = time.monotonic() + PATIENCE_S
+    end, said = time.monotonic() + PATIENCE_S, False
     while True:
         with ExitStack() as held:
             taken: list[str] = []
@@ -64,8 +66,11 @@ def take(count: int) -> Iterator[list[str]]:
         if time.monotonic() > end:
             raise UserError(
                 f"a job wants {count} GPU{'s' * (count > 1)} and {len(taken)} of {len(gpus)} are "
-                f"free: wait for who has them, or cap the jobs with --resources gpu={len(gpus)}"
+                f"free: wait for what runs on them, or cap jobs with --resources gpu={len(gpus)}"
             )
+        if not said:
+            print(f"waits for GPUs: {len(taken)} of {count} are free", file=sys.stderr, flush=True)
+            said = True
         time.sleep(1)
 
 
@@ -80,16 +85,14 @@ def idle(cap: int | None, each: int) -> str:
         UserError: Snakemake would give away more than there are.
     """
     shown = len(visible())
-    if shown < each:
-        # A job says so itself, and more.
-        return ""
-    if cap is None or cap > shown:
+    if shown and (cap is None or cap > shown):
         raise UserError(
             f"this machine shows {shown} GPU{'s' * (shown > 1)}, and jobs would take "
             f"{'any number' if cap is None else cap} at once: add --resources gpu={shown}"
         )
-    at_once = max(1, cap // each)
-    if shown // each == at_once:
+    at_once = max(1, (cap or 1) // each)
+    if shown // each <= at_once:
+        # Of too few for one training a job says more.
         return ""
     return (
         f"this machine shows {shown} GPUs, of which trainings take {each * at_once} at once: with "
@@ -117,12 +120,18 @@ def run(count: int, command: list[str]) -> NoReturn:
         os.execvpe(command[0], command, environment)
 
 
+@cache
+def _one_name(gpu: str) -> str:
+    """A GPU's UUID, where the driver's tool knows it: it may be named by its number as well."""
+    return next(iter(host.nvidia_smi("uuid", f"--id={gpu}")), gpu)
+
+
 def _lock(gpu: str, held: ExitStack) -> bool:
     # A batch system gives a job GPUs of its own and may number each job's from 0.
     job = os.environ.get("SLURM_JOB_ID", "")
     folder = Path(tempfile.gettempdir(), f"mkd-gpus-{os.getuid()}{job and '-' + job}")
     folder.mkdir(exist_ok=True)
-    handle = held.enter_context((folder / gpu.replace("/", "_")).open("w"))
+    handle = held.enter_context((folder / _one_name(gpu).replace("/", "_")).open("w"))
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -46,7 +46,7 @@ def test_a_device_held_by_a_process_that_was_killed_is_free() -> None:
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     process.stdout.readline()
-    with pytest.raises(UserError, match="0 of 3 are free: wait for who"), gpus.take(1):
+    with pytest.raises(UserError, match="0 of 3 are free: wait for what"), gpus.take(1):
         pass
     process.kill()
     process.communicate()
@@ -135,13 +135,13 @@ def test_a_job_of_a_cpu_scale_sees_no_gpu_and_one_of_a_gpu_scale_keeps_its_own()
 
 
 def test_what_leaves_gpus_idle_is_said_and_jobs_that_would_find_none_are_refused() -> None:
-    assert gpus.idle(3, 1) == gpus.idle(3, 3) == gpus.idle(1, 3) == gpus.idle(9, 4) == ""
+    assert gpus.idle(3, 1) == gpus.idle(3, 3) == gpus.idle(1, 3) == gpus.idle(3, 4) == ""
     assert (
         "shows 3 GPUs, of which trainings take 1 at once: with --resources gpu=3 they take 3"
         in (gpus.idle(1, 1))
     )
     # Two of two GPUs each do not go on three.
     assert gpus.idle(2, 2) == ""
-    for cap in (4, None):
+    for cap, each in ((4, 1), (None, 1), (8, 8)):
         with pytest.raises(UserError, match="shows 3 GPUs.*: add --resources gpu=3"):
-            gpus.idle(cap, 1)
+            gpus.idle(cap, each)

@@ -84,8 +84,8 @@ def _of_gpu(error: Exception) -> str:
     """What to do about a GPU that is too small or too old; empty for another error."""
     if type(error).__name__ == "OutOfMemoryError":
         return (
-            "the GPU's memory is full: take a larger one, or a scale of your own with a smaller "
-            "train.batch_size and train.lr lowered as much (docs/own-work.md)"
+            "the GPU's memory is full: take a larger one, or in a scale of your own a smaller "
+            "batch_size of what ran, for a training with lr lowered as much (docs/own-work.md)"
         )
     if "no kernel image" in str(error):
         return (

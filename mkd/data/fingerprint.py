@@ -3,6 +3,7 @@
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from mkd.data import annotations as coco_annotations
@@ -89,8 +90,8 @@ def verify(
 ) -> str:
     """The recorded digest of data that are still those ``mkd data`` checked.
 
-    Where no file has been touched since, none is read. Else their digest is taken anew, once: what
-    was found is kept beside the record, for the jobs that follow.
+    Where no file has been touched since, none is read. Else their digest is taken anew, and what
+    the first job found is kept beside the record for those that start later.
 
     Args:
         record: What ``mkd data`` wrote.
@@ -111,7 +112,8 @@ def verify(
             f"the data in {root} have changed since `mkd data` checked them and wrote {record}: "
             f"put the earlier files back, or check them again and train anew: {anew}"
         )
-    write_atomic(kept, seen)
+    with suppress(UserError):
+        write_atomic(kept, seen)
     return recorded
 
 

@@ -107,21 +107,9 @@ def _published(suite: Any, options: argparse.Namespace) -> None:
 
 
 def _latency(options: argparse.Namespace) -> None:
+    from mkd.edge import paired
+
     chosen = _settings(options)
-    on_gpu = any(settings.place in ("cuda", "tensorrt") for settings in chosen)
-    # A Jetson's GPU is none that the driver's tool lists.
-    if not (on_gpu and gpus.visible()):
-        _time(options, chosen)
-        return
-    # Nor may a training have it: its share of a GPU is none that a load of CPUs shows.
-    with gpus.take(1) as taken:
-        os.environ["CUDA_VISIBLE_DEVICES"] = taken[0]
-        _time(options, chosen)
-
-
-def _time(options: argparse.Namespace, chosen: Sequence[Any]) -> None:
-    from mkd.edge import measure, paired, paired_table
-
     for file in options.files:
         if not file.name:
             raise UserError(f"{file} is a folder: name an exported file")
@@ -131,14 +119,28 @@ def _time(options: argparse.Namespace, chosen: Sequence[Any]) -> None:
     elif not options.compare:
         for file in options.files:
             _check_writable(file)
+    if options.out and not options.compare and len(entries) > 1:
+        raise UserError("--out is of one record: leave it out, or ask for one table by --compare")
+    on_gpu = any(settings.place in ("cuda", "tensorrt") for settings in chosen)
+    # A Jetson's GPU is none that the driver's tool lists.
+    if not (on_gpu and gpus.visible()):
+        _time(options, entries)
+        return
+    # A training on the same GPU would slow it down unseen: only the load of CPUs is looked at.
+    with gpus.take(1) as taken:
+        os.environ["CUDA_VISIBLE_DEVICES"] = taken[0]
+        _time(options, entries)
+
+
+def _time(options: argparse.Namespace, entries: list[Any]) -> None:
+    from mkd.edge import measure, paired, paired_table
+
     if options.compare:
         record = paired.compare(entries)
         if options.out:
             write_json(options.out, {**record, "sha256": seal(record)})
         print(paired_table.table(record))
         return
-    if options.out and len(entries) > 1:
-        raise UserError("--out is of one record: leave it out, or ask for one table by --compare")
     refused = []
     for entry in entries:
         settings, file = entry.settings, entry.path

@@ -97,7 +97,8 @@ def read(path: Path, scales: Path) -> Scale:
 
 def _for_text(sentence: str) -> str:
     """What to write for a number such as 1e-3, which YAML takes for text; nothing for others."""
-    found = re.search(r"'([+-]?\d+)(\.\d*)?e([+-]?)(\d+)' is not", sentence, re.IGNORECASE)
+    number = r"'([+-]?\d+)(\.\d*)?[eE]([+-]?)(\d+)'"
+    found = re.search(f"{number} is not of type 'number'", sentence)
     if found is None:
         return ""
     whole, part, sign, power = found.groups()

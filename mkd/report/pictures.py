@@ -137,6 +137,8 @@ def names(placed: Sequence[tuple[str, Mapping[str, Any]]], image: Mapping[str, A
         said = f"{box['category']} {box['score']:.2f}" if "score" in box else box["category"]
         # A bold letter is about 0.6 times as wide as it is high.
         long = 0.62 * letter * len(said)
+        if long > image["width"]:
+            continue
         x, y, _, height = box["bbox"]
         left = max(0.0, min(x, image["width"] - long))
         # Above the box, below it, then inside.

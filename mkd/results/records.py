@@ -88,8 +88,16 @@ class Records:
         return found
 
     def of_teacher(self, run: str | None, key: str) -> Any:
-        """A figure of the weights that teach, those of a teacher's first seed; None without it."""
-        return next(iter(self.points(run, key).values()), None)
+        """A figure of the weights that students learn from; None where they have no record.
+
+        They are those of one seed of the teacher: the others teach nobody.
+        """
+        points, seeds = self.points(run, key), self.by_run.get(run or "", {})
+        students = (record for *_, record in self.each() if run and record.get("teacher") == run)
+        named = {record.get("digests", {}).get("teacher") for record in students} - {None}
+        if not named:
+            return next(iter(points.values()), None)
+        return next((p for s, p in points.items() if seeds[s]["digests"]["weights"] in named), None)
 
     def each(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
         """Every run, seed and record."""

@@ -71,21 +71,22 @@ class Corrected:
             -1: " (the paper’s own table does not show it either)",
         }
         sides = [[v.claim for v in self.left if v.delta and v.delta.sign == s] for s in notes]
-        as_claimed, opposite = (f"{len(side)}{_by_group(side)}" for side in sides)
         said = (
             f"After Holm’s correction for {self.tests} tested directions, all that have a claim (p "
-            f"of the paired t-test): {as_claimed} as claimed, {opposite} the opposite, "
+            f"of the paired t-test): {len(sides[0])} as claimed{_by_group(sides[0])}, "
+            f"{len(sides[1])} the opposite{_by_group(sides[1])}, "
             f"{self.tests - len(self.left)} not separable from noise."
         )
         if self.pairs > 1:
             few, many = (
                 f"{number(statistics.least_ratio(pairs, self.tests), 1)} times its standard "
                 f"deviation over {pairs} seeds"
-                for pairs in (self.pairs, self.most)
+                for pairs in (self.pairs, max(self.pairs, self.most))
             )
             said += (
                 f" To be among them a mean difference must be about {few}"
-                f"{f' and {many}' * (few != many)}: an effect that is not may exist all the same."
+                f"{f' and {many}' * (few != many)}: an effect that is not among them may "
+                "still exist."
             )
         for words, side, note in zip(
             ("As claimed", "The opposite of"), sides, notes.values(), strict=True
@@ -102,7 +103,9 @@ def _by_group(claims: Sequence[Claim]) -> str:
     if counts.keys() <= {"paper"}:
         return ""
     words = (
-        f"{counts[key]} of {GROUPS[key].replace('T', 't', 1)}" for key in GROUPS if counts[key]
+        f"{counts[key]} of {name[0].lower()}{name[1:]}"
+        for key, name in GROUPS.items()
+        if counts[key]
     )
     return f" ({', '.join(words)})"
 

@@ -1,6 +1,5 @@
 """The timer and its process: what is kept, what is asserted, what is refused, what is imported."""
 
-import _ctypes
 import json
 import shutil
 import subprocess
@@ -482,7 +481,7 @@ def test_tensorrts_wheel_is_loaded_where_its_libraries_lie(
     (folder / "__init__.py").touch()
     loaded, broken = folder / "libnvinfer.so.10", folder / "libnvonnxparser.so.10"
     # Any library stands for it.
-    shutil.copy(_ctypes.__file__, loaded)
+    shutil.copy(next(Path(np.__file__).parent.glob("fft/*.so")), loaded)
     broken.write_text("none")
     monkeypatch.syspath_prepend(tmp_path)
     ort._load_tensorrt()

@@ -166,6 +166,8 @@ def test_names_cover_no_other_and_what_has_no_room_has_its_title() -> None:
         for other_x, other_y, _, words in said[:at]:
             apart = abs(y - other_y) >= 0.99 * size
             assert apart or x >= other_x + 0.5 * size * len(words), words
+    wide = {"bbox": [0, 20, 9, 9], "category": "a disc of a long name", "small": True}
+    assert not pictures.names([("hit", wide)], {"width": 40, "height": 200})
     assert [f"<title>object: disc{at}</title>" in picture for at in range(9)] == [True] * 9
 
 

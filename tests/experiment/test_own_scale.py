@@ -155,6 +155,8 @@ WRONG = {
     "base: [desk]\n": "base: there is no scale",
     "base: desk\ntrain:\n  epochs: 3\n  epoch: 4\n": r"line 4: train: .*'epoch'.*mean 'epochs'",
     "base: desk\ntrain: {lr: 1e-3}\n": r"line 2: train\.lr: .*text: write 1\.0e-3$",
+    "base: desk\ntrain: {batch_size: 1e1}\n": r"'1e1' is not of type 'integer'$",
+    "base: desk\ntrain: {device: 1e0}\n": r"line 2: train\.device: '1e0' is not one of [^:]*$",
     "base: desk\ntrain: {lr: -1.5E3}\n": r"text: write -1\.5e\+3$",
     "base: desk\ntrain: 3\n": "line 2: train: 3 is not of type 'object'",
     "base: desk\n\ndata:\n  kind: coco\n  train: [a]\n": r"line 5: data\.train: .* is too short",

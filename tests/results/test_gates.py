@@ -87,6 +87,15 @@ def test_a_teacher_counts_as_the_weights_that_teach_do_its_first_seeds() -> None
         assert judge(sound() | students)["teachers"].word == word
 
 
+def test_a_teacher_counts_as_the_weights_do_that_its_students_name() -> None:
+    figures = {0: 33.0, 1: 48.0, 2: 33.0}
+    seeds = {s: {**record(ap), "digests": {"weights": f"w{s}"}} for s, ap in figures.items()}
+    for taught_by, word in (("w1", "pass"), ("w2", "fail"), ("gone", "not run")):
+        student = {**record(40.0), "teacher": "s-teacher", "digests": {"teacher": taught_by}}
+        records = {"tiny-baseline": {0: record(40.0)}, "s-teacher": seeds, "tiny-mkd": {0: student}}
+        assert judge(sound() | records)["teachers"].word == word
+
+
 def test_a_teacher_that_is_just_good_enough_does_not_fail_by_rounding() -> None:
     assert 34.3 - 30.3 < 4
     for above, word in ((34.3, "pass"), (34.299, "fail")):

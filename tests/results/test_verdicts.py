@@ -280,7 +280,7 @@ def test_a_correction_for_many_claims_keeps_the_clear_ones_alone() -> None:
     assert said.endswith(
         "1 as claimed, 0 the opposite, 0 not separable from noise. To be among them a mean "
         "difference must be about 2.5 times its standard deviation over 3 seeds: an effect that is "
-        "not may exist all the same. "
+        "not among them may still exist. "
         f"As claimed: “{statement}”"
     )
     assert statistics.least_ratio(3, 1) == pytest.approx(4.303 / 3**0.5, rel=1e-3)
