@@ -515,3 +515,26 @@ def test_a_workflow_that_a_job_runs_has_no_more_cores_than_the_machine() -> None
     """A cluster's profile has thousands."""
     assert pipeline.here(10_000) == os.cpu_count()
     assert (pipeline.here(1), pipeline.here(None)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("cap", "said"),
+    [
+        ("1", "this machine shows 2 GPUs, of which trainings take 1 at once"),
+        ("2", "the data folder"),
+        ("3", "mkd: this machine shows 2 GPUs, and jobs would take 3 at once"),
+    ],
+)
+def test_a_workflow_for_gpus_begins_with_what_it_does_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap: str, said: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    asked = command(tmp_path, "reproduce", "--resources", f"gpu={cap}")[3:]
+    asked = ["scale=lab" if word == "scale=smoke" else word for word in asked]
+    asked = [word for word in asked if not word.startswith("runs=")]
+    done = subprocess.run(["snakemake", *asked], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert said in done.stderr
+    # Nothing is tried that would find no GPU; else the first job is the data's, which are missing.
+    assert ("the data folder" in done.stderr) == (cap != "3")
+    assert ("shows 2 GPUs" in done.stderr) == (cap != "2")
