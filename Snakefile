@@ -14,7 +14,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-# Of older ones the resources that jobs may take are plain numbers.
+# In older versions a resource is a plain number.
 min_version("9.17")
 
 # The checkout's package, whether or not it is installed.

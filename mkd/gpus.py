@@ -51,7 +51,7 @@ def take(count: int) -> Iterator[list[str]]:
         raise UserError(
             f"a job wants {count} GPU{'s' * (count > 1)} and this machine shows {len(gpus)}: run "
             "it where there are enough, or lower train.devices in the scale's file. The learning "
-            "rate is that of the whole batch: raise train.batch_size as much, or lower train.lr"
+            "rate is that of the whole batch: raise train.batch_size or lower train.lr as much"
         )
     end, said = time.monotonic() + PATIENCE_S, False
     while True:

@@ -134,6 +134,16 @@ def test_a_job_of_a_cpu_scale_sees_no_gpu_and_one_of_a_gpu_scale_keeps_its_own()
     assert gpus.visible() == []
 
 
+def test_who_waits_for_a_gpu_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpus, "PATIENCE_S", 1.5)
+    refused = pytest.raises(UserError, match="wants 2 GPUs and 1 of 3 are free")
+    with gpus.take(2), refused, gpus.take(2):
+        pass
+    assert capsys.readouterr().err == "waits for GPUs: 1 of 2 are free\n"
+
+
 def test_what_leaves_gpus_idle_is_said_and_jobs_that_would_find_none_are_refused() -> None:
     assert gpus.idle(3, 1) == gpus.idle(3, 3) == gpus.idle(1, 3) == gpus.idle(3, 4) == ""
     assert (

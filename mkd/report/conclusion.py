@@ -100,8 +100,7 @@ def _answer(side: Side, meaning: str) -> list[str]:
     least = f"{min(seeds)} seeds{' or more' * (max(seeds) > min(seeds))}"
     said = [
         f"At {scale} scale MKD, as this suite reads the paper, {_grouped(helped, WORDS, '; it ')}. "
-        f"Plain CWD {_grouped(control, WORDS, '; it ')}. "
-        f"{meaning.format(seeds=least)}"
+        f"Plain CWD {_grouped(control, WORDS, '; it ')}. {meaning.format(seeds=least)}"
     ]
     answer = _grouped(beaten, ("yes on", "no on", "not decided on", "not tested on"), "; ")
     said.append(f"Do the new terms beat plain CWD? {answer[:1].upper()}{answer[1:]}.")

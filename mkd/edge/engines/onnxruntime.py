@@ -66,7 +66,7 @@ def open_model(task: Task, file: Path) -> Model:
 
 
 def _load_tensorrt() -> None:
-    """Load TensorRT from its pip wheel, where there is one: nobody else looks for it there."""
+    """Load TensorRT from its pip wheel, where there is one: nothing else looks there."""
     found = find_spec("tensorrt_libs")
     for folder in (found.submodule_search_locations if found else None) or ():
         for name in ("nvinfer", "nvinfer_plugin", "nvonnxparser"):
